@@ -1,0 +1,31 @@
+"""Errors for bad user input: what was expected, what came, what to do.
+
+The command line prints an `InputError` as one message without a traceback; everything else is a
+bug of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the message says what to do about it."""
+
+
+class MissingFileError(InputError, FileNotFoundError):
+    """A file or folder that the user named does not exist."""
+
+    def __str__(self) -> str:
+        # FileNotFoundError would format its arguments as an errno pair.
+        return str(self.args[0]) if self.args else ""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the message for an unknown `name`: the nearest known ones, then all (at most 20)."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    listed = ", ".join(known[:20]) + (f", ... ({len(known)} in all)" if len(known) > 20 else "")
+    return f"unknown {kind} {name!r}.{hint} Known: {listed}."
