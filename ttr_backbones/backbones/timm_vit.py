@@ -1,0 +1,224 @@
+"""`TimmViT`: any timm ViT as an mmseg backbone, with or without test-time registers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ttr_backbones.backbones.create import create_vit
+from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
+from ttr_backbones.backbones.pos_embed import embed_dinov2
+from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
+
+PosEmbed = Literal["dinov2", "timm"]
+ClsToken = Literal["drop", "concat"]
+Facet = Literal["token", "query", "key", "value"]
+_REGISTER_OPTIONS = ("neurons", "num", "peak", "keep_cls", "fill", "scale", "positions")
+
+
+@MODELS.register_module()
+class TimmViT(BaseModule):
+    """A timm Vision Transformer that gives maps [B, C, h, w] of its patch tokens.
+
+    Args:
+        model: tagged timm name, `hf-hub:owner/name` or `local-dir:path`.
+        pretrained: load the weights that the tag names from the hub.
+        checkpoint: load a local file instead: timm, DINOv2, OpenAI CLIP, open_clip, safetensors.
+        model_kwargs: more arguments of `timm.create_model`.
+        registers: None, or the arguments of `add_test_time_registers` with `neurons` one of "auto"
+            (the list that ships for `model`), a JSON path, {block: [unit, ...]}, RegisterNeurons.
+        out_indices: blocks whose output is returned, in this order; negative ones count back.
+        final_norm: apply the model's final LayerNorm to every returned block output.
+        cls_token: "concat" appends the CLS token of the same block to every patch (2C channels).
+        facet: "token", or the block's query, key or value: the output of the qkv layer, before the
+            softmax, heads side by side; the final norm and the CLS token do not apply to it.
+        pos_embed: resample the position embedding as "dinov2" (its models without registers) or as
+            "timm" does; by default the way the model's authors do it.
+        pad: where zeros go if the input is no multiple of the patch: "center" (DINOv2) or "corner";
+            None makes such an input an error.
+        crop: resample the map of a padded input onto the image's own window. Off in the published
+            protocols, which stretch the padded map over the image.
+        frozen: no gradient, always in eval mode, and not in the state dict.
+
+    Raises:
+        InputError: see `create_vit` and `add_test_time_registers`; an option that does not exist
+            or that this model cannot have.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        pretrained: bool = False,
+        checkpoint: str | Path | None = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+        registers: Mapping[str, Any] | None = None,
+        out_indices: Sequence[int] = (-1,),
+        final_norm: bool = True,
+        cls_token: ClsToken = "drop",
+        facet: Facet = "token",
+        pos_embed: PosEmbed | None = None,
+        pad: Pad | None = "center",
+        crop: bool = False,
+        frozen: bool = True,
+        init_cfg: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        _require("cls_token", cls_token, get_args(ClsToken))
+        _require("facet", facet, get_args(Facet))
+        _require("pos_embed", pos_embed, (None, *get_args(PosEmbed)))
+        _require("pad", pad, (None, *get_args(Pad)))
+        self.vit = create_vit(
+            model, pretrained=pretrained, checkpoint=checkpoint, model_kwargs=model_kwargs
+        )
+        self.out_indices = _block_indices(out_indices, len(self.vit.blocks))
+        self.final_norm, self.cls_token, self.facet = final_norm, cls_token, facet
+        self.pad, self.crop, self.frozen = pad, crop, frozen
+        self.patch_size: tuple[int, int] = self.vit.patch_embed.patch_size
+        self.pos_embed = pos_embed or ("dinov2" if _resampled_as_dinov2(model) else "timm")
+        self._check_options(model)
+        if registers is not None:
+            _add_registers(self.vit, model, registers)
+        if frozen:
+            self.vit.requires_grad_(requires_grad=False)
+            self.register_load_state_dict_post_hook(_forgive_weights)
+
+    @property
+    def channels(self) -> int:
+        """Channels C of every returned map."""
+        width = int(self.vit.embed_dim)
+        if self.facet != "token":
+            return int(self.vit.blocks[0].attn.qkv.out_features) // 3
+        return 2 * width if self.cls_token == "concat" else width
+
+    @property
+    def mean(self) -> list[float]:
+        """Mean of the training images per RGB channel, on the scale 0..255."""
+        return [255 * value for value in self.vit.pretrained_cfg["mean"]]
+
+    @property
+    def std(self) -> list[float]:
+        """Standard deviation of the training images per RGB channel, on the scale 0..255."""
+        return [255 * value for value in self.vit.pretrained_cfg["std"]]
+
+    def train(self, mode: bool = True) -> TimmViT:
+        """Switch the mode; a frozen ViT stays in eval mode (no dropout, no drop path)."""
+        super().train(mode)
+        if self.frozen:
+            self.vit.eval()
+        return self
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Leave a frozen ViT out of checkpoints: it is a file of its own already."""
+        state: dict[str, Any] = super().state_dict(*args, **kwargs)
+        if self.frozen:
+            prefix = kwargs.get("prefix", "")
+            for key in [key for key in state if key.startswith(f"{prefix}vit.")]:
+                del state[key]
+        return state
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Images [B, 3, H, W] -> one map [B, C, h, w] per entry of `out_indices`."""
+        if x.ndim != 4:
+            raise InputError(f"TimmViT expected images [B, 3, H, W], got {tuple(x.shape)}")
+        around = margins((x.shape[2], x.shape[3]), self.patch_size, self.pad)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            maps = self._maps(pad_image(x, around))
+            return tuple(crop_map(m, around, self.patch_size) if self.crop else m for m in maps)
+
+    def _maps(self, x: Tensor) -> list[Tensor]:
+        patches = self.vit.patch_embed(x)
+        grid = (patches.shape[1], patches.shape[2])
+        if self.pos_embed == "dinov2":
+            tokens = embed_dinov2(self.vit, patches)
+        else:
+            tokens = self.vit._pos_embed(patches)  # noqa: SLF001 (timm has no public name for it)
+        tokens = self.vit.norm_pre(self.vit.patch_drop(tokens))
+        taken: dict[int, Tensor] = {}
+        for index, block in enumerate(self.vit.blocks[: max(self.out_indices) + 1]):
+            if self.facet != "token" and index in self.out_indices:
+                taken[index] = self._qkv(block, tokens)
+                if index == max(self.out_indices):
+                    break
+            tokens = block(tokens)
+            if self.facet == "token" and index in self.out_indices:
+                taken[index] = self.vit.norm(tokens) if self.final_norm else tokens
+        return [self._to_map(taken[index], grid) for index in self.out_indices]
+
+    def _qkv(self, block: nn.Module, tokens: Tensor) -> Tensor:
+        which = ("query", "key", "value").index(self.facet)
+        return block.attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)[which]
+
+    def _to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """[B, N, C] -> [B, C, h, w] of the patches, the CLS token appended on request."""
+        patches = tokens[:, self.vit.num_prefix_tokens :]
+        if self.cls_token == "concat":
+            patches = torch.cat([patches, tokens[:, :1].expand_as(patches)], dim=2)
+        return patches.transpose(1, 2).unflatten(2, grid)
+
+    def _check_options(self, model: str) -> None:
+        if self.cls_token == "concat" and not self.vit.has_class_token:
+            raise InputError(f"cls_token='concat', but {model} has no CLS token")
+        if self.cls_token == "concat" and self.facet != "token":
+            raise InputError(f"cls_token='concat' goes with facet='token', not {self.facet!r}")
+        if self.pos_embed == "dinov2" and (self.vit.no_embed_class or self.vit.pos_embed is None):
+            raise InputError(
+                f"pos_embed='dinov2', but the prefix of {model} has no position embedding (as in "
+                "DINOv2's models with registers): use pos_embed='timm'"
+            )
+        if self.final_norm and self.facet == "token" and isinstance(self.vit.norm, nn.Identity):
+            raise InputError(
+                f"final_norm=True, but {model} has no norm that applies to every token (it pools "
+                "first): use final_norm=False"
+            )
+
+
+def _add_registers(vit: Any, model: str, registers: Mapping[str, Any]) -> None:
+    for option in registers:
+        _require("option of registers", option, _REGISTER_OPTIONS)
+    options = dict(registers)
+    neurons = options.pop("neurons", None)
+    if neurons is None:
+        raise InputError(
+            "registers needs `neurons`: 'auto', a JSON path, {block: [unit, ...]}, RegisterNeurons"
+        )
+    if neurons == "auto":
+        neurons = RegisterNeurons.bundled(model)
+    elif isinstance(neurons, str | Path):
+        neurons = RegisterNeurons.load(neurons)
+    add_test_time_registers(vit, neurons, **options)
+
+
+def _resampled_as_dinov2(model: str) -> bool:
+    """Whether DINOv2 published this model without registers; those with them go timm's way."""
+    return "_dinov2." in model and "_reg" not in model
+
+
+def _block_indices(indices: Sequence[int], depth: int) -> tuple[int, ...]:
+    if isinstance(indices, int) or not indices:
+        raise InputError(f"out_indices={indices!r}: expected a list of block indices")
+    for index in indices:
+        if not -depth <= index < depth:
+            raise InputError(
+                f"out_indices names block {index}, the model has blocks 0..{depth - 1} "
+                f"(or -{depth}..-1)"
+            )
+    return tuple(index % depth for index in indices)
+
+
+def _require(what: str, value: Any, choices: Sequence[Any]) -> None:
+    if value not in choices:
+        raise InputError(unknown_name(what, str(value), map(str, choices)))
+
+
+def _forgive_weights(module: nn.Module, incompatible: Any) -> None:
+    """Do not miss a frozen ViT in a checkpoint."""
+    own = {f"vit.{key}" for key in module.vit.state_dict()}
+    missing = incompatible.missing_keys
+    missing[:] = [key for key in missing if not any(key.endswith(name) for name in own)]

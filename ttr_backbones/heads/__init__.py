@@ -1,0 +1,9 @@
+"""Heads for OpenMMLab configs; importing this registers them in mmseg's MODELS."""
+
+from ttr_backbones.compat import prepare_mmseg
+
+prepare_mmseg()
+
+from ttr_backbones.heads.linear_seg import LinearSegHead  # noqa: E402
+
+__all__ = ["LinearSegHead"]

@@ -1,0 +1,27 @@
+"""The method: find, describe and redirect register neurons. Needs torch and timm only."""
+
+from ttr_backbones.compat import prepare_torchvision
+
+prepare_torchvision()  # timm imports torchvision, which may not fit a CPU-only torch
+
+from ttr_backbones.registers.apply import (  # noqa: E402
+    add_test_time_registers,
+    has_test_time_registers,
+    num_test_time_registers,
+    remove_test_time_registers,
+)
+from ttr_backbones.registers.controls import random_neurons  # noqa: E402
+from ttr_backbones.registers.neurons import RegisterNeurons  # noqa: E402
+from ttr_backbones.registers.outliers import mean_plus_std, outlier_mask, token_norms  # noqa: E402
+
+__all__ = [
+    "RegisterNeurons",
+    "add_test_time_registers",
+    "has_test_time_registers",
+    "mean_plus_std",
+    "num_test_time_registers",
+    "outlier_mask",
+    "random_neurons",
+    "remove_test_time_registers",
+    "token_norms",
+]

@@ -1,0 +1,266 @@
+"""Add test-time registers to a timm ViT, and take them away again.
+
+The model keeps its parameters and its state dict. Two kinds of module change their class while
+registers are on: the ViT, which then shows timm a longer prefix whose extra tokens are zeros, and
+`mlp.norm` of the edited blocks, the last module before the MLP's second linear layer. There are no
+hooks, so `torch.compile`, `torch.export`, `deepcopy` and `.to()` see ordinary modules.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.registers.edit import FILLS, PEAKS, Fill, Peak, move_activations
+from ttr_backbones.registers.neurons import RegisterNeurons
+
+
+def add_test_time_registers(
+    vit: VisionTransformer,
+    neurons: RegisterNeurons | Mapping[int, list[int]],
+    num: int = 1,
+    peak: Peak = "neuron",
+    keep_cls: bool = False,
+    fill: Fill = "zero",
+    scale: float | Sequence[float] = 1.0,
+    *,
+    positions: Sequence[int] | None = None,
+    share: torch.Generator | None = None,
+) -> VisionTransformer:
+    """Redirect the register neurons of `vit` to `num` untrained tokens (arXiv 2506.08010, 3.3).
+
+    The registers are tokens of zeros after position embedding and before `norm_pre`, behind the
+    model's own prefix (CLS, trained registers) and before the patches. `num_prefix_tokens` counts
+    them, so patch tokens never include one. The defaults are the paper's Algorithm 2;
+    `peak="layer", keep_cls=True` is what the authors' released code does.
+
+    Args:
+        vit: any timm VisionTransformer whose blocks have one standard MLP; changed in place.
+        neurons: the list, or just {block: [unit, ...]}.
+        num: number of registers; 0 adds none and only clears the neurons, the paper's control.
+        peak: what moves: each neuron's own value of largest magnitude over all tokens, or one value
+            for all neurons of the block (`edit.PEAKS`).
+        keep_cls: leave the CLS token's activations as they are.
+        fill: what stays at the other tokens: zero, mean, only_outliers, same (`edit.FILLS`).
+        scale: factor on the moved value, one number or one per register.
+        positions: flat (row-major) patch indices that receive the activations instead of registers,
+            the paper's "shift to arbitrary positions" (3.2); then no token is added.
+        share: give every neuron to one register drawn from this generator (A.5) instead of to all.
+
+    Returns:
+        `vit`, ready to use at every batch and input size.
+
+    Raises:
+        InputError: not such a model, registers already on, an index out of range, or an option that
+            does not exist.
+    """
+    _check(vit, num=num, peak=peak, fill=fill, keep_cls=keep_cls, positions=positions)
+    if not isinstance(neurons, RegisterNeurons):
+        neurons = RegisterNeurons("", neurons)
+    neurons.check(vit)
+    first_patch = vit.num_prefix_tokens + (num if positions is None else 0)
+    rows = range(vit.num_prefix_tokens, first_patch)
+    if positions is not None:
+        rows = [first_patch + position for position in positions]
+    gain = _scales(scale, len(rows))
+    for block, units in neurons.layers.items():
+        site = vit.blocks[block].mlp.norm
+        device = vit.blocks[block].mlp.fc2.weight.device
+        _mix(site, _Edit)
+        site.add_edit(
+            units=torch.tensor(units, device=device),
+            rows=torch.tensor(rows, dtype=torch.int64, device=device),
+            gain=(gain * _assignment(len(rows), len(units), share)).to(device),
+            options={"first_patch": first_patch, "peak": peak, "keep_cls": keep_cls, "fill": fill},
+        )
+    _mix(vit, _RegisterTokens)
+    vit.set_num_registers(num if positions is None else 0)
+    vit.register_neurons = neurons
+    return vit
+
+
+def remove_test_time_registers(vit: VisionTransformer) -> VisionTransformer:
+    """Undo `add_test_time_registers`: `vit` is again, bit for bit, what timm made.
+
+    Raises:
+        InputError: `vit` has no test-time registers.
+    """
+    if not has_test_time_registers(vit):
+        raise InputError("this model has no test-time registers to remove")
+    for block in vit.register_neurons.layers:
+        site = vit.blocks[block].mlp.norm
+        site.remove_edit()
+        _unmix(site)
+    vit.set_num_registers(0)
+    del vit.register_neurons, vit.num_test_time_registers
+    _unmix(vit)
+    return vit
+
+
+def has_test_time_registers(vit: nn.Module) -> bool:
+    """Whether `add_test_time_registers` is in force on `vit`."""
+    return isinstance(vit, _RegisterTokens)
+
+
+def num_test_time_registers(vit: nn.Module) -> int:
+    """Number of test-time register tokens in the sequence; the last ones of the prefix."""
+    return vit.num_test_time_registers if isinstance(vit, _RegisterTokens) else 0
+
+
+class _Mixin(nn.Module):
+    """A class that a module takes on for a while; copies and pickles keep it."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        del protocol
+        return _rebuild, type(self).__bases__, self.__dict__
+
+
+@functools.cache
+def _mixed(mixin: type[nn.Module], base: type[nn.Module]) -> type[nn.Module]:
+    return type(f"{base.__name__}{mixin.__name__}", (mixin, base), {"__module__": __name__})
+
+
+def _rebuild(mixin: type[nn.Module], base: type[nn.Module]) -> nn.Module:
+    cls = _mixed(mixin, base)
+    return cls.__new__(cls)
+
+
+def _mix(module: nn.Module, mixin: type[nn.Module]) -> None:
+    module.__class__ = _mixed(mixin, type(module))
+
+
+def _unmix(module: nn.Module) -> None:
+    module.__class__ = type(module).__bases__[1]
+
+
+class _RegisterTokens(_Mixin, VisionTransformer):
+    """Shows timm a ViT with R more register tokens than it has parameters for.
+
+    timm reads the prefix from `reg_token`, from `num_prefix_tokens` and, where the prefix has
+    position embeddings, from the first rows of `pos_embed`. All three are lengthened consistently,
+    with zeros that belong to no parameter: nothing to train, to save or to load.
+    """
+
+    num_test_time_registers = 0
+
+    @property
+    def reg_token(self) -> Tensor | None:
+        own = self._parameters.get("reg_token")
+        if not self.num_test_time_registers:
+            return own
+        width = self.blocks[0].mlp.fc2.out_features
+        like = self.patch_embed.proj.weight if own is None else own
+        zeros = like.new_zeros(1, self.num_test_time_registers, width)
+        return zeros if own is None else torch.cat([own, zeros], dim=1)
+
+    @property
+    def pos_embed(self) -> Tensor | None:
+        own = self._parameters.get("pos_embed")
+        if own is None or self.no_embed_class or not self.num_test_time_registers:
+            return own
+        prefix = self.num_prefix_tokens - self.num_test_time_registers
+        zeros = own.new_zeros(1, self.num_test_time_registers, own.shape[2])
+        return torch.cat([own[:, :prefix], zeros, own[:, prefix:]], dim=1)
+
+    def set_input_size(self, *args: Any, **kwargs: Any) -> None:
+        """Resize the checkpoint's own position embedding, as timm does without registers."""
+        num = self.num_test_time_registers
+        self.set_num_registers(0)
+        super().set_input_size(*args, **kwargs)
+        self.set_num_registers(num)
+
+    def set_num_registers(self, num: int) -> None:
+        change = num - self.num_test_time_registers
+        self.num_test_time_registers = num
+        self.num_reg_tokens += change
+        for module in self.modules():
+            # The model itself, and what strips the prefix by itself: patch dropout, some attention.
+            if isinstance(getattr(module, "num_prefix_tokens", None), int):
+                module.num_prefix_tokens += change
+
+
+class _Edit(_Mixin):
+    """`mlp.norm` (in most ViTs an identity) followed by the edit of its output."""
+
+    def add_edit(
+        self, *, units: Tensor, rows: Tensor, gain: Tensor, options: dict[str, Any]
+    ) -> None:
+        self.register_buffer("units", units, persistent=False)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("gain", gain, persistent=False)
+        self.options = options
+
+    def remove_edit(self) -> None:
+        del self.units, self.rows, self.gain, self.options
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = super().forward(x)
+        return move_activations(hidden, self.units, self.rows, self.gain, **self.options)
+
+    def extra_repr(self) -> str:
+        return f"register neurons: {self.units.tolist()}, {self.options}"
+
+
+def _check(
+    vit: nn.Module,
+    *,
+    num: int,
+    peak: str,
+    fill: str,
+    keep_cls: bool,
+    positions: Sequence[int] | None,
+) -> None:
+    if has_test_time_registers(vit):
+        raise InputError(
+            "this model already has test-time registers: call remove_test_time_registers first"
+        )
+    if not isinstance(vit, VisionTransformer):
+        raise InputError(
+            f"expected a timm VisionTransformer, got {type(vit).__name__}: test-time registers "
+            "work on timm's DINOv2, CLIP, DeiT, augreg and other plain ViTs"
+        )
+    if not isinstance(num, int) or isinstance(num, bool) or num < 0:
+        raise InputError(f"num={num!r}: expected the number of registers, an integer >= 0")
+    if peak not in PEAKS:
+        raise InputError(unknown_name("peak", str(peak), PEAKS))
+    if fill not in FILLS:
+        raise InputError(unknown_name("fill", str(fill), FILLS))
+    if keep_cls and not vit.has_class_token:
+        raise InputError("keep_cls=True, but this model has no CLS token")
+    if positions is not None:
+        _check_positions(positions, num)
+
+
+def _check_positions(positions: Sequence[int], num: int) -> None:
+    if num != 1:
+        raise InputError(f"num={num} and positions={positions}: give registers or positions")
+    if not positions or any(not isinstance(p, int) or p < 0 for p in positions):
+        raise InputError(f"positions={positions!r}: expected flat patch indices, integers >= 0")
+    if len(set(positions)) != len(positions):
+        raise InputError(f"positions={positions!r}: the same patch is named twice")
+
+
+def _scales(scale: float | Sequence[float], count: int) -> Tensor:
+    """Factors per receiving token, [R, 1]."""
+    scales = torch.as_tensor(scale, dtype=torch.float32)
+    if not scales.isfinite().all():
+        raise InputError(f"scale={scale!r}: expected finite numbers")
+    if scales.ndim == 0:
+        scales = scales.expand(count)
+    if scales.shape != (count,):
+        raise InputError(f"scale={scale!r}: expected one number, or {count}: one per register")
+    return scales.unsqueeze(1)
+
+
+def _assignment(count: int, num_units: int, share: torch.Generator | None) -> Tensor:
+    """Which receiving token gets which neuron, 1 or 0, [R, K]."""
+    if share is None or count == 0:
+        return torch.ones(count, num_units)
+    owner = torch.randint(count, (num_units,), generator=share)
+    return nn.functional.one_hot(owner, count).T.float()

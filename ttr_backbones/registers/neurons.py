@@ -1,0 +1,175 @@
+"""`RegisterNeurons`: which MLP units of which checkpoint write the outliers, and who says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from timm.models.vision_transformer import VisionTransformer
+
+from ttr_backbones.errors import InputError, MissingFileError
+
+_LISTS = Path(__file__).parent / "lists"
+_FORMAT = 'expected JSON {"model": "<tagged timm name>", "layers": {"<block>": [<unit>, ...]}, ...}'
+
+
+@dataclass(frozen=True)
+class RegisterNeurons:
+    """A sparse set of MLP units, addressed by 0-based block and 0-based unit.
+
+    A unit is one input feature of the block's second linear layer (`mlp.fc2` in timm), that is the
+    activation after the non-linearity and, in gated MLPs, after the gate (arXiv 2506.08010, 3.1).
+
+    Args:
+        model: timm name of the checkpoint, `arch.tag` or `arch` (then it fits every tag of it); ''
+            fits every model.
+        layers: {block: [unit, ...]}, at least one unit in all.
+        provenance: how the list was found, any JSON value per key; saved beside the list.
+
+    Raises:
+        InputError: an empty list, a negative, repeated or non-integer index.
+    """
+
+    model: str
+    layers: Mapping[int, list[int]]
+    provenance: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        layers = {_index(b, "block"): _units(b, units) for b, units in self.layers.items()}
+        if not any(layers.values()):
+            raise InputError(
+                f"the register-neuron list of {self.model!r} is empty: expected at least one unit "
+                "in {block: [unit, ...]}"
+            )
+        object.__setattr__(self, "layers", {b: layers[b] for b in sorted(layers) if layers[b]})
+
+    def __len__(self) -> int:
+        """Number of neurons over all blocks."""
+        return sum(map(len, self.layers.values()))
+
+    def save(self, path: str | Path) -> None:
+        """Write the list as JSON; the provenance keys stand beside `model` and `layers`."""
+        layers = {str(block): units for block, units in self.layers.items()}
+        text = json.dumps({"model": self.model, "layers": layers, **self.provenance}, indent=1)
+        Path(path).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> RegisterNeurons:
+        """Read a list that `save` wrote, or any JSON with `model` and `layers`.
+
+        Raises:
+            MissingFileError: no such file.
+            InputError: not JSON, a key is missing, or an index is not valid.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingFileError(
+                f"no register-neuron list at {path}: give the path of a JSON file, or compute one "
+                "with `ttrb find-neurons MODEL --images DIR --out FILE.json`"
+            )
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path} is not JSON ({error}): {_FORMAT}") from error
+        if not (
+            isinstance(data, dict)
+            and isinstance(data.get("model"), str)
+            and isinstance(data.get("layers"), dict)
+        ):
+            raise InputError(f"{path} is no register-neuron list: {_FORMAT}")
+        if data.get("indexing_base", 0) != 0:
+            raise InputError(
+                f"{path} counts from {data['indexing_base']}: expected 0-based blocks and units"
+            )
+        rest = {k: v for k, v in data.items() if k not in ("model", "layers")}
+        try:
+            return cls(data["model"], data["layers"], rest)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+    @classmethod
+    def bundled(cls, model: str) -> RegisterNeurons:
+        """Return the list that ships for `model`, a tagged timm name.
+
+        Raises:
+            InputError: none ships for it; the message has the command that computes one.
+        """
+        path = _LISTS / f"{model}.json"
+        if not path.is_file():
+            shipped = ", ".join(sorted(found.stem for found in _LISTS.glob("*.json")))
+            raise InputError(
+                f"no register-neuron list ships for {model!r}: lists ship for {shipped} (neurons="
+                f"'auto' needs the tagged name). Compute one with `ttrb find-neurons {model} "
+                f"--images DIR --out {model}.json` and pass neurons='{model}.json'"
+            )
+        return cls.load(path)
+
+    def check(self, vit: VisionTransformer) -> None:
+        """Raise InputError unless `vit` is the list's model and has every block and unit of it."""
+        name = _model_name(vit)
+        if self.model and name and not _same_checkpoint(self.model, name):
+            raise InputError(
+                f"the register neurons belong to {self.model!r}, the model is {name!r}: expected a "
+                "list of the same checkpoint. Load the right list, or, if the weights really are "
+                f"the same, use dataclasses.replace(neurons, model={name!r})"
+            )
+        depth = len(vit.blocks)
+        for block, units in self.layers.items():
+            if block >= depth:
+                raise InputError(
+                    f"block {block} does not exist: {name or 'the model'} has blocks 0..{depth - 1}"
+                )
+            width = mlp_width(vit, block)
+            if max(units) >= width:
+                raise InputError(
+                    f"unit {max(units)} of block {block} does not exist: its MLP has units "
+                    f"0..{width - 1}"
+                )
+
+
+def mlp_width(vit: VisionTransformer, block: int) -> int:
+    """Number of hidden units D of a block's MLP: the input width of its second linear layer.
+
+    Raises:
+        InputError: the block has no `mlp` with `norm` followed by `fc2` (parallel-block ViTs).
+    """
+    mlp = getattr(vit.blocks[block], "mlp", None)
+    if not (hasattr(mlp, "norm") and hasattr(getattr(mlp, "fc2", None), "in_features")):
+        raise InputError(
+            f"block {block} is a {type(vit.blocks[block]).__name__} without timm's `mlp.norm` and "
+            "`mlp.fc2`: test-time registers need blocks with one standard MLP (Mlp, GluMlp, SwiGLU)"
+        )
+    return int(mlp.fc2.in_features)
+
+
+def _index(value: object, what: str) -> int:
+    """Read a block or unit index; JSON keys are strings of digits."""
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise InputError(f"{what} index {value!r}: expected a 0-based integer")
+
+
+def _units(block: object, units: Iterable[object]) -> list[int]:
+    if isinstance(units, str) or not isinstance(units, Iterable):
+        raise InputError(f"block {block}: expected a list of unit indices, got {units!r}")
+    indices = [_index(unit, f"block {block}: unit") for unit in units]
+    repeated = sorted({unit for unit in indices if indices.count(unit) > 1})
+    if repeated:
+        raise InputError(f"block {block} lists units {repeated} more than once")
+    return indices
+
+
+def _model_name(vit: VisionTransformer) -> str:
+    """Tagged timm name of `vit`, or '' for a model that was not made by `timm.create_model`."""
+    cfg = getattr(vit, "pretrained_cfg", None) or {}
+    return ".".join(filter(None, [cfg.get("architecture"), cfg.get("tag")]))
+
+
+def _same_checkpoint(one: str, other: str) -> bool:
+    (arch, _, tag), (other_arch, _, other_tag) = one.partition("."), other.partition(".")
+    return arch == other_arch and (not tag or not other_tag or tag == other_tag)
