@@ -151,7 +151,7 @@ class TimmViT(BaseModule):
                 taken[index] = self.vit.norm(tokens) if self.final_norm else tokens
         return [self._to_map(taken[index], grid) for index in self.out_indices]
 
-    def _qkv(self, block: nn.Module, tokens: Tensor) -> Tensor:
+    def _qkv(self, block: Any, tokens: Tensor) -> Tensor:
         which = ("query", "key", "value").index(self.facet)
         return block.attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)[which]
 
@@ -217,7 +217,7 @@ def _require(what: str, value: Any, choices: Sequence[Any]) -> None:
         raise InputError(unknown_name(what, str(value), map(str, choices)))
 
 
-def _forgive_weights(module: nn.Module, incompatible: Any) -> None:
+def _forgive_weights(module: Any, incompatible: Any) -> None:
     """Do not miss a frozen ViT in a checkpoint."""
     own = {f"vit.{key}" for key in module.vit.state_dict()}
     missing = incompatible.missing_keys

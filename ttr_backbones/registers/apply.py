@@ -65,7 +65,7 @@ def add_test_time_registers(
         neurons = RegisterNeurons("", neurons)
     neurons.check(vit)
     first_patch = vit.num_prefix_tokens + (num if positions is None else 0)
-    rows = range(vit.num_prefix_tokens, first_patch)
+    rows = list(range(vit.num_prefix_tokens, first_patch))
     if positions is not None:
         rows = [first_patch + position for position in positions]
     gain = _scales(scale, len(rows))
@@ -122,17 +122,18 @@ class _Mixin(nn.Module):
 
 
 @functools.cache
-def _mixed(mixin: type[nn.Module], base: type[nn.Module]) -> type[nn.Module]:
+def _mixed(mixin: Any, base: Any) -> Any:
     return type(f"{base.__name__}{mixin.__name__}", (mixin, base), {"__module__": __name__})
 
 
-def _rebuild(mixin: type[nn.Module], base: type[nn.Module]) -> nn.Module:
+def _rebuild(mixin: Any, base: Any) -> Any:
     cls = _mixed(mixin, base)
     return cls.__new__(cls)
 
 
-def _mix(module: nn.Module, mixin: type[nn.Module]) -> None:
-    module.__class__ = _mixed(mixin, type(module))
+def _mix(module: nn.Module, mixin: Any) -> None:
+    base: Any = type(module)
+    module.__class__ = _mixed(mixin, base)
 
 
 def _unmix(module: nn.Module) -> None:
@@ -148,15 +149,19 @@ class _RegisterTokens(_Mixin, VisionTransformer):
     """
 
     num_test_time_registers = 0
+    num_reg_tokens: int
+    num_prefix_tokens: int
+    no_embed_class: bool
+    patch_embed: Any
+    embed_dim: int
 
     @property
     def reg_token(self) -> Tensor | None:
         own = self._parameters.get("reg_token")
         if not self.num_test_time_registers:
             return own
-        width = self.blocks[0].mlp.fc2.out_features
         like = self.patch_embed.proj.weight if own is None else own
-        zeros = like.new_zeros(1, self.num_test_time_registers, width)
+        zeros = like.new_zeros(1, self.num_test_time_registers, self.embed_dim)
         return zeros if own is None else torch.cat([own, zeros], dim=1)
 
     @property
@@ -181,12 +186,18 @@ class _RegisterTokens(_Mixin, VisionTransformer):
         self.num_reg_tokens += change
         for module in self.modules():
             # The model itself, and what strips the prefix by itself: patch dropout, some attention.
-            if isinstance(getattr(module, "num_prefix_tokens", None), int):
-                module.num_prefix_tokens += change
+            count = getattr(module, "num_prefix_tokens", None)
+            if isinstance(count, int):
+                module.num_prefix_tokens = count + change  # type: ignore[assignment]
 
 
 class _Edit(_Mixin):
     """`mlp.norm` (in most ViTs an identity) followed by the edit of its output."""
+
+    units: Tensor
+    rows: Tensor
+    gain: Tensor
+    options: dict[str, Any]
 
     def add_edit(
         self, *, units: Tensor, rows: Tensor, gain: Tensor, options: dict[str, Any]
@@ -207,15 +218,7 @@ class _Edit(_Mixin):
         return f"register neurons: {self.units.tolist()}, {self.options}"
 
 
-def _check(
-    vit: nn.Module,
-    *,
-    num: int,
-    peak: str,
-    fill: str,
-    keep_cls: bool,
-    positions: Sequence[int] | None,
-) -> None:
+def _check(vit: Any, *, num: Any, peak: Any, fill: Any, keep_cls: bool, positions: Any) -> None:
     if has_test_time_registers(vit):
         raise InputError(
             "this model already has test-time registers: call remove_test_time_registers first"
@@ -237,7 +240,7 @@ def _check(
         _check_positions(positions, num)
 
 
-def _check_positions(positions: Sequence[int], num: int) -> None:
+def _check_positions(positions: Any, num: int) -> None:
     if num != 1:
         raise InputError(f"num={num} and positions={positions}: give registers or positions")
     if not positions or any(not isinstance(p, int) or p < 0 for p in positions):

@@ -136,7 +136,7 @@ def mlp_width(vit: VisionTransformer, block: int) -> int:
     Raises:
         InputError: the block has no `mlp` with `norm` followed by `fc2` (parallel-block ViTs).
     """
-    mlp = getattr(vit.blocks[block], "mlp", None)
+    mlp: Any = getattr(vit.blocks[block], "mlp", None)
     if not (hasattr(mlp, "norm") and hasattr(getattr(mlp, "fc2", None), "in_features")):
         raise InputError(
             f"block {block} is a {type(vit.blocks[block]).__name__} without timm's `mlp.norm` and "

@@ -1,0 +1,75 @@
+"""Fixtures of the whole suite: small random ViTs, the real ViT and real images of `shared/`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ttr_backbones.compat import prepare_mmseg
+
+prepare_mmseg()
+
+import cv2  # noqa: E402
+import torch  # noqa: E402
+from timm.models.vision_transformer import VisionTransformer  # noqa: E402
+
+REPO = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("TTRB_SHARED", REPO.parent / "shared"))
+TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real weights and data; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no folder {SHARED}: set TTRB_SHARED to run the tests on real data")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(shared: Path) -> Path:
+    return shared / "weights" / "vit_tiny_patch16_224.safetensors"
+
+
+@pytest.fixture
+def make_vit():
+    """Make a random ViT whose LayerScale hides nothing: init_values=1.0 (DINOv2's is 1e-5)."""
+
+    def make(seed: int = 0, **kwargs) -> VisionTransformer:
+        torch.manual_seed(seed)
+        options = {
+            "img_size": 64,
+            "patch_size": 16,
+            "embed_dim": 32,
+            "depth": 4,
+            "num_heads": 2,
+            "num_classes": 5,
+            "init_values": 1.0,
+            "dynamic_img_size": True,
+        } | kwargs
+        vit = VisionTransformer(**options).eval()
+        # Random position embeddings: the zeros of some inits would hide a misplaced row.
+        for name, parameter in vit.named_parameters():
+            if name in ("pos_embed", "cls_token", "reg_token"):
+                torch.nn.init.normal_(parameter, std=0.5)
+        return vit
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def photos(shared: Path):
+    """Real photographs as the tiny ViT expects them: size -> [8, 3, size, size]."""
+    files = sorted((shared / "data" / "photos").iterdir())[:8]
+
+    def load(size: int) -> torch.Tensor:
+        images = []
+        for file in files:
+            image = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
+            image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+            images.append(torch.from_numpy(image).permute(2, 0, 1).float() / 127.5 - 1)
+        return torch.stack(images)
+
+    return load
