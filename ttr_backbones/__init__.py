@@ -19,7 +19,7 @@ _HOMES = {
     "LinearSegHead": "ttr_backbones.heads",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (the keys are strings)
 
 
 def __getattr__(name: str) -> Any:

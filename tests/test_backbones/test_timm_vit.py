@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from mmengine.model import Sequential
 from mmseg.registry import MODELS
 from torch.nn import functional as F
 
@@ -129,8 +130,9 @@ def test_cropping_back_aligns_the_map_with_the_image(pad):
     inside_y = (expected_y >= ys[0]) & (expected_y <= ys[-1])
     assert inside_x.sum() >= 3
     assert inside_y.sum() >= 2
-    torch.testing.assert_close(cropped[0, 0, 0][inside_x], expected_x[inside_x], atol=1e-4, rtol=0)
-    torch.testing.assert_close(cropped[0, 1, :, 0][inside_y], expected_y[inside_y], atol=1e-4, rtol=0)
+    given_x, given_y = cropped[0, 0, 0], cropped[0, 1, :, 0]
+    torch.testing.assert_close(given_x[inside_x], expected_x[inside_x], atol=1e-4, rtol=0)
+    torch.testing.assert_close(given_y[inside_y], expected_y[inside_y], atol=1e-4, rtol=0)
     torch.testing.assert_close(crop_map(ramp, (0, 0, 0, 0), (16, 16)), ramp)
 
 
@@ -172,8 +174,23 @@ def test_frozen_is_never_trained_saved_or_in_train_mode():
     assert set(whole.state_dict()) == {"head.weight", "head.bias"}
     result = whole.load_state_dict(whole.state_dict(), strict=True)
     assert not result.missing_keys
-    with pytest.raises(RuntimeError, match="head.bias"):
+    with pytest.raises(RuntimeError, match=r"head\.bias"):
         whole.load_state_dict({"head.weight": torch.zeros(2, 2)})
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_mmengine_does_not_draw_new_weights(frozen):
+    backbone = make(TINY, frozen=frozen)
+    model = Sequential(backbone)
+    before = copy.deepcopy(backbone.vit.state_dict())
+    model.init_weights()  # as mmengine's Runner does; timm's ViT has a method of that name
+    assert all(torch.equal(before[k], v) for k, v in backbone.vit.state_dict().items())
+
+
+def test_the_list_is_looked_up_before_weights_are_fetched(monkeypatch):
+    monkeypatch.setattr("ttr_backbones.backbones.timm_vit.create_vit", None)
+    with pytest.raises(ValueError, match="no register-neuron list ships"):
+        TimmViT(DINOV2, pretrained=True, registers={"neurons": "auto"})
 
 
 def test_unfrozen_is_trained_and_saved():
@@ -263,5 +280,5 @@ def test_bad_inputs_are_explained():
 def test_without_a_network_the_remedy_is_named(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HOME", "/nonexistent")
-    with pytest.raises(ValueError, match="could not be had.*checkpoint=FILE"):
+    with pytest.raises(ValueError, match=r"could not be had.*checkpoint=FILE"):
         TimmViT("vit_small_patch16_224.dino", pretrained=True)

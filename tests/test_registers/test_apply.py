@@ -252,6 +252,7 @@ def test_compile_without_graph_breaks_and_export_match_eager(make_vit, image):
         ({"peak": "neurn"}, "unknown peak 'neurn'. Did you mean 'neuron'"),
         ({"fill": "median"}, "unknown fill 'median'.*mean.*Known: mean, only_outliers, same, zero"),
         ({"scale": [1.0, 2.0]}, "expected one number, or 1: one per register"),
+        ({"scale": []}, "expected one number, or 1: one per register"),
         ({"scale": float("nan")}, "expected finite numbers"),
         ({"positions": [-1]}, "expected flat patch indices"),
         ({"positions": [1, 1]}, "named twice"),
@@ -279,7 +280,7 @@ def test_bad_options_are_explained(make_vit, options, message):
 def test_bad_models_are_explained(make_vit):
     with pytest.raises(ValueError, match="expected a timm VisionTransformer, got ResNet"):
         add_test_time_registers(timm.create_model("resnet18"), LAYERS)
-    with pytest.raises(ValueError, match="ParallelScalingBlock without timm's `mlp.norm`"):
+    with pytest.raises(ValueError, match=r"ParallelScalingBlock without timm's `mlp.norm`"):
         add_test_time_registers(make_vit(block_fn=ParallelScalingBlock), LAYERS)
     with pytest.raises(ValueError, match="no CLS token"):
         add_test_time_registers(make_vit(**KINDS["no_cls"]), LAYERS, keep_cls=True)

@@ -80,7 +80,7 @@ def test_bad_files_are_explained_and_named(tmp_path, content, message):
 
 
 def test_missing_file_is_explained(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no register-neuron list at .*ttrb find-neurons"):
+    with pytest.raises(FileNotFoundError, match=r"no register-neuron list at .*ttrb find-neurons"):
         RegisterNeurons.load(tmp_path / "none.json")
 
 

@@ -74,6 +74,8 @@ class TimmViT(BaseModule):
         _require("facet", facet, get_args(Facet))
         _require("pos_embed", pos_embed, (None, *get_args(PosEmbed)))
         _require("pad", pad, (None, *get_args(Pad)))
+        # First, because the weights may be gigabytes to fetch and the list may not exist.
+        options = _register_options(model, registers)
         self.vit = create_vit(
             model, pretrained=pretrained, checkpoint=checkpoint, model_kwargs=model_kwargs
         )
@@ -83,8 +85,8 @@ class TimmViT(BaseModule):
         self.patch_size: tuple[int, int] = self.vit.patch_embed.patch_size
         self.pos_embed = pos_embed or ("dinov2" if _resampled_as_dinov2(model) else "timm")
         self._check_options(model)
-        if registers is not None:
-            _add_registers(self.vit, model, registers)
+        if options is not None:
+            add_test_time_registers(self.vit, **options)
         if frozen:
             self.vit.requires_grad_(requires_grad=False)
             self.register_load_state_dict_post_hook(_forgive_weights)
@@ -106,6 +108,9 @@ class TimmViT(BaseModule):
     def std(self) -> list[float]:
         """Standard deviation of the training images per RGB channel, on the scale 0..255."""
         return [255 * value for value in self.vit.pretrained_cfg["std"]]
+
+    def init_weights(self) -> None:
+        """Keep the weights: mmengine's Runner would have timm's ViT draw new random ones."""
 
     def train(self, mode: bool = True) -> TimmViT:
         """Switch the mode; a frozen ViT stays in eval mode (no dropout, no drop path)."""
@@ -179,11 +184,13 @@ class TimmViT(BaseModule):
             )
 
 
-def _add_registers(vit: Any, model: str, registers: Mapping[str, Any]) -> None:
+def _register_options(model: str, registers: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Arguments for `add_test_time_registers`, the list of neurons looked up."""
+    if registers is None:
+        return None
     for option in registers:
         _require("option of registers", option, _REGISTER_OPTIONS)
-    options = dict(registers)
-    neurons = options.pop("neurons", None)
+    neurons = registers.get("neurons")
     if neurons is None:
         raise InputError(
             "registers needs `neurons`: 'auto', a JSON path, {block: [unit, ...]}, RegisterNeurons"
@@ -192,7 +199,7 @@ def _add_registers(vit: Any, model: str, registers: Mapping[str, Any]) -> None:
         neurons = RegisterNeurons.bundled(model)
     elif isinstance(neurons, str | Path):
         neurons = RegisterNeurons.load(neurons)
-    add_test_time_registers(vit, neurons, **options)
+    return {**registers, "neurons": neurons}
 
 
 def _resampled_as_dinov2(model: str) -> bool:

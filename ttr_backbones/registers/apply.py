@@ -9,6 +9,7 @@ hooks, so `torch.compile`, `torch.export`, `deepcopy` and `.to()` see ordinary m
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -251,14 +252,12 @@ def _check_positions(positions: Any, num: int) -> None:
 
 def _scales(scale: float | Sequence[float], count: int) -> Tensor:
     """Factors per receiving token, [R, 1]."""
-    scales = torch.as_tensor(scale, dtype=torch.float32)
-    if not scales.isfinite().all():
-        raise InputError(f"scale={scale!r}: expected finite numbers")
-    if scales.ndim == 0:
-        scales = scales.expand(count)
-    if scales.shape != (count,):
+    scales = [scale] * count if isinstance(scale, int | float) else list(scale)
+    if len(scales) != count:
         raise InputError(f"scale={scale!r}: expected one number, or {count}: one per register")
-    return scales.unsqueeze(1)
+    if not all(map(math.isfinite, scales)):
+        raise InputError(f"scale={scale!r}: expected finite numbers")
+    return torch.tensor(scales, dtype=torch.float32).unsqueeze(1)
 
 
 def _assignment(count: int, num_units: int, share: torch.Generator | None) -> Tensor:

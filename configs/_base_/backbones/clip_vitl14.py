@@ -1,0 +1,17 @@
+"""OpenAI CLIP ViT-L/14, frozen, its last four blocks.
+
+As in Denoising-ViT, which the TTR paper uses: features before the final norm, the
+position embedding resampled as timm does. Centred padding matters at patch size 14 only.
+"""
+
+channels = 1024
+backbone = dict(
+    type="TimmViT",
+    model="vit_large_patch14_clip_quickgelu_224.openai",
+    pretrained=True,
+    out_indices=(-4, -3, -2, -1),
+    final_norm=False,
+    pos_embed="timm",
+    pad="center",
+    frozen=True,
+)

@@ -1,0 +1,15 @@
+"""OpenAI CLIP ViT-B/16 with a test-time register, linear head +ms, VOC 2012.
+
+Protocol: DINOv2's "+ms" evaluation, last four blocks, 640 px, five scales and mirrored; as in
+    Denoising-ViT with features before the final norm and ImageNet's mean and std.
+Train: ttrb train clip_vitb16_ttr_ms_voc2012
+Test: ttrb test clip_vitb16_ttr_ms_voc2012 CHECKPOINT --tta
+Published mIoU: none published.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .clip_vitb16_ms_voc2012 import *
+
+model.backbone.registers = dict(neurons="auto")

@@ -1,0 +1,21 @@
+"""OpenAI CLIP ViT-L/14, linear head +ms, VOC 2012.
+
+Protocol: DINOv2's "+ms" evaluation, last four blocks, 640 px, five scales and mirrored; as in
+    Denoising-ViT with features before the final norm and ImageNet's mean and std.
+Train: ttrb train clip_vitl14_ms_voc2012
+Test: ttrb test clip_vitl14_ms_voc2012 CHECKPOINT --tta
+Published mIoU: none published.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.backbones.clip_vitl14 import backbone, channels
+    from .._base_.datasets.voc2012_ms import *
+    from .._base_.default_runtime import *
+    from .._base_.heads.linear_ms import *
+    from .._base_.schedules.adamw_40k import *
+
+model.backbone = backbone
+model.decode_head.update(in_channels=[channels] * 4, num_classes=21)
+del backbone, channels  # both live in `model` now

@@ -1,0 +1,14 @@
+"""DINOv2 ViT-B/14 with a test-time register, linear head +ms, ADE20K.
+
+Protocol: DINOv2's "+ms" evaluation, last four blocks, 640 px, five scales and mirrored.
+Train: ttrb train dinov2_vitb14_ttr_ms_ade20k
+Test: ttrb test dinov2_vitb14_ttr_ms_ade20k CHECKPOINT --tta
+Published mIoU: none published.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .dinov2_vitb14_ms_ade20k import *
+
+model.backbone.registers = dict(neurons="auto")

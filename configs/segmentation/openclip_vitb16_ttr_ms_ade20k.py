@@ -1,0 +1,15 @@
+"""OpenCLIP ViT-B/16 (LAION-2B) with a test-time register, linear head +ms, ADE20K.
+
+Protocol: DINOv2's "+ms" evaluation, last four blocks, 640 px, five scales and mirrored; as in
+    Denoising-ViT with features before the final norm and ImageNet's mean and std.
+Train: ttrb train openclip_vitb16_ttr_ms_ade20k
+Test: ttrb test openclip_vitb16_ttr_ms_ade20k CHECKPOINT --tta
+Published mIoU: none published.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .openclip_vitb16_ms_ade20k import *
+
+model.backbone.registers = dict(neurons="auto")

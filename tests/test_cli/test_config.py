@@ -1,0 +1,149 @@
+import argparse
+
+import pytest
+from mmengine.config import Config
+
+from ttr_backbones.cli.config import apply_options, datasets, find_config, load_config
+from ttr_backbones.cli.data_check import check_folders
+from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.packaged import configs_dir
+
+NAME = "dinov2_vits14_linear_ade20k"
+
+
+@pytest.mark.parametrize(
+    "name", [NAME, f"{NAME}.py", f"segmentation/{NAME}", f"configs/segmentation/{NAME}.py"]
+)
+def test_find__packaged(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config(name) == configs_dir() / "segmentation" / f"{NAME}.py"
+
+
+def test_find__a_file_goes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"{NAME}.py").touch()
+    assert find_config(f"{NAME}.py").resolve() == tmp_path / f"{NAME}.py"
+
+
+def test_find__unknown_suggests_the_nearest():
+    with pytest.raises(MissingFileError, match=rf"dinov2_vit_s14.*Did you mean .*'{NAME}'"):
+        find_config("dinov2_vit_s14_linear_ade20k")
+
+
+def test_find__a_folder_is_no_config(tmp_path):
+    with pytest.raises(InputError, match="is a folder, expected a config file"):
+        find_config(str(tmp_path))
+
+
+@pytest.fixture
+def cfg():
+    return Config({"model": {"backbone": {"depth": 2, "registers": None}}, "hooks": [{"a": 1}]})
+
+
+def test_options__override_and_add(cfg):
+    apply_options(cfg, ["model.backbone.depth=3", "model.backbone.new=(1,2)", "hooks.0.a=x"])
+    apply_options(cfg, ["load_from=a.pth", "model.head.size=4"])
+    assert cfg.model.backbone == {"depth": 3, "registers": None, "new": (1, 2)}
+    assert (cfg.hooks[0].a, cfg.load_from, cfg.model.head.size) == ("x", "a.pth", 4)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("modle.depth=3", r"unknown config key 'modle'. Did you mean 'model'"),
+        ("model", r"expects key.sub=value, got 'model'"),
+        ("=3", r"expects key.sub=value, got '=3'"),
+        ("hooks.4.a=1", r"Index 4 exceeds the length of list"),
+        ("model.backbone.depth.more=1", r"depth is a dict in the child config"),
+    ],
+)
+def test_options__that_fit_nothing(cfg, option, message):
+    with pytest.raises(InputError, match=message):
+        apply_options(cfg, [option])
+
+
+def test_options__note_a_likely_slip(cfg, capsys):
+    apply_options(cfg, ["model.backbone.dept=3"])
+    assert "the config has no 'dept' there, but it has 'depth'" in capsys.readouterr().err
+
+
+def arguments(config, **given):
+    defaults = {"cfg_options": None, "data_root": None, "work_dir": None, "launcher": "none"}
+    return argparse.Namespace(config=str(config), **(defaults | given))
+
+
+@pytest.mark.parametrize(
+    ("in_config", "on_command_line", "expected"),
+    [("", None, "work_dirs/a"), ("b", None, "b"), ("b", "c", "c")],
+)
+def test_work_dir__order(tmp_path, in_config, on_command_line, expected):
+    (tmp_path / "a.py").write_text(f"work_dir = {in_config!r}")
+    assert load_config(arguments(tmp_path / "a.py", work_dir=on_command_line)).work_dir == expected
+
+
+WRAPPED = """
+leaf = dict(type="ADE20KDataset", data_root="data")
+train_dataloader = dict(dataset=dict(type="RepeatDataset", dataset=dict(
+    type="ConcatDataset", datasets=[leaf, dict(type="PascalVOCDataset", data_root="voc")])))
+val_dataloader = dict(dataset=leaf)
+"""
+
+
+def test_data_root__reaches_every_data_set(tmp_path):
+    (tmp_path / "a.py").write_text(WRAPPED)
+    cfg = load_config(arguments(tmp_path / "a.py", data_root="/elsewhere"))
+    assert [dataset["data_root"] for _, dataset in datasets(cfg)] == ["/elsewhere"] * 3
+
+
+def test_data_root__without_any_place_for_it(tmp_path):
+    (tmp_path / "a.py").touch()
+    with pytest.raises(InputError, match="--data-root: no data set of this config has a data_root"):
+        load_config(arguments(tmp_path / "a.py", data_root="/elsewhere"))
+
+
+def loader(root, kind="ADE20KDataset", **more):
+    prefix = {"img_path": "images", "seg_map_path": "masks"}
+    dataset = {"type": kind, "data_root": str(root), "data_prefix": prefix, **more}
+    return Config({"train_dataloader": {"dataset": dataset}})
+
+
+@pytest.fixture
+def data(tmp_path):
+    for name in ("images/a.jpg", "masks/a.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text("a\n")
+    return tmp_path
+
+
+def test_folders__complete(data):
+    check_folders(loader(data, ann_file="list.txt"), "train_dataloader", "val_dataloader")
+    check_folders(loader("s3://bucket"), "train_dataloader")
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [
+        ("ADE20KDataset", "ADEChallengeData2016.zip"),
+        ("PascalVOCDataset", "VOCtrainval_11-May-2012"),
+    ],
+)
+def test_folders__missing_root_says_where_to_get_it(tmp_path, kind, source):
+    with pytest.raises(MissingFileError) as caught:
+        check_folders(loader(tmp_path / "absent", kind), "train_dataloader")
+    message = str(caught.value)
+    assert f"train_dataloader: {kind} expects a folder at {tmp_path / 'absent'}" in message
+    assert "which does not exist" in message
+    assert source in message
+    assert "--data-root" in message
+
+
+def test_folders__empty_one(data):
+    (data / "masks" / "a.png").unlink()
+    with pytest.raises(MissingFileError, match=r"masks \(data_prefix.seg_map_path .*is empty"):
+        check_folders(loader(data), "train_dataloader")
+
+
+def test_folders__missing_list(data):
+    with pytest.raises(MissingFileError, match=r"expects a list at .*val.txt \(ann_file"):
+        check_folders(loader(data, ann_file="val.txt"), "train_dataloader")

@@ -1,0 +1,90 @@
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ttr_backbones import cli
+from ttr_backbones.cli import main
+from ttr_backbones.errors import InputError
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Make `ttrb probe` do what the test says."""
+
+    def make(run):
+        module = SimpleNamespace(__doc__="Probe.", add_arguments=lambda parser: None, run=run)
+        monkeypatch.setitem(sys.modules, "probe_command", module)
+        monkeypatch.setitem(cli.COMMANDS, "probe", "probe_command")
+
+    return make
+
+
+def test_overview__names_every_command(capsys):
+    assert main([]) == main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(shown.count(f"\n  {name} ") == 2 for name in cli.COMMANDS)
+
+
+def test_overview__is_light():
+    code = "import sys; from ttr_backbones.cli import main; main([]); print('torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "False"
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("ttr_backbones ")
+
+
+def test_unknown_command(capsys):
+    assert main(["trian"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ttrb: error: unknown command 'trian'. Did you mean 'train'?")
+
+
+def test_exit_code__is_the_command_s(command):
+    command(lambda args: 3)
+    assert main(["probe"]) == 3
+
+
+def test_interrupt(command, capsys):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    command(interrupted)
+    assert main(["probe"]) == 130
+    assert capsys.readouterr().err == "ttrb: interrupted\n"
+
+
+def test_a_bug__keeps_its_traceback(command):
+    def broken(args):
+        raise ValueError("a bug")
+
+    command(broken)
+    with pytest.raises(ValueError, match="a bug"):
+        main(["probe"])
+
+
+class Failing(torch.utils.data.Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise InputError("expected this: got that.\nDo so.")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_error_in_a_worker__loses_the_worker_s_traceback(command, capsys, workers):
+    command(lambda args: next(iter(torch.utils.data.DataLoader(Failing(), num_workers=workers))))
+    assert main(["probe"]) == 2
+    assert capsys.readouterr().err == "ttrb: error: expected this: got that.\nDo so.\n"
+
+
+def test_error_in_a_nested_build__loses_the_prefixes():
+    prefixes = (
+        "class `EncoderDecoder` in mmseg/models/a.py: class `TimmViT` in ttr_backbones/b.py: "
+    )
+    assert cli.original_message(InputError(f"{prefixes}no such model")) == "no such model"

@@ -1,0 +1,109 @@
+"""`ttrb demo`: which of the two demos runs, and what wrong arguments are answered."""
+
+import argparse
+
+import pytest
+
+from ttr_backbones.cli import demo
+from ttr_backbones.errors import InputError, MissingFileError
+
+
+def run(*words):
+    parser = argparse.ArgumentParser()
+    demo.add_arguments(parser)
+    return demo.run(parser.parse_args([str(word) for word in words]))
+
+
+def test_seeds_are_passed_on(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "ttr_backbones.demo.run.run_demo", lambda out, seeds, tell: calls.append((out, seeds))
+    )
+    assert run("--out", tmp_path, "--seeds", "3,4") == 0
+    assert calls == [(tmp_path, [3, 4])]
+
+
+def test_a_word_among_the_seeds_is_refused():
+    with pytest.raises(InputError, match=r"expected integers separated by commas.*got 'a,b'"):
+        run("--seeds", "a,b")
+
+
+@pytest.mark.parametrize("flag", ["--neurons", "--images", "--size"])
+def test_flags_of_a_real_model_need_one(flag):
+    with pytest.raises(InputError, match=f"{flag} goes with a real model: add --model"):
+        run(flag, "3")
+
+
+def test_seeds_with_a_real_model_are_refused(tmp_path):
+    with pytest.raises(InputError, match="--seeds belongs to the planted model"):
+        run("--model", "vit_tiny_patch16_224", "--images", tmp_path, "--seeds", "0")
+
+
+def test_a_real_model_needs_images():
+    with pytest.raises(InputError, match="add --images DIR"):
+        run("--model", "vit_tiny_patch16_224")
+
+
+def test_a_missing_folder_of_images_is_named(tmp_path):
+    with pytest.raises(MissingFileError, match="nowhere: no such folder"):
+        run("--model", "vit_tiny_patch16_224", "--images", tmp_path / "nowhere")
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(MissingFileError, match=r"none\.pth: no such file"):
+        run("--checkpoint", tmp_path / "none.pth", "--images", tmp_path)
+
+
+def test_the_file_name_tells_the_model(tmp_path):
+    name = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    assert demo.model_of_file(tmp_path / f"{name}.safetensors") == name
+
+
+def test_a_file_name_that_tells_nothing_asks_for_the_model(tmp_path):
+    (tmp_path / "weights.pth").touch()
+    with pytest.raises(InputError, match=r"'weights' is no timm model.*add --model NAME"):
+        run("--checkpoint", tmp_path / "weights.pth", "--images", tmp_path)
+
+
+def test_a_file_as_out_is_refused(tmp_path):
+    (tmp_path / "taken").touch()
+    with pytest.raises(InputError, match="taken is a file: expected a folder"):
+        run("--out", tmp_path / "taken")
+
+
+def test_a_size_of_nothing_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--size 0: expected a number of pixels above 0"):
+        run("--model", "vit_tiny_patch16_224", "--images", tmp_path, "--size", "0")
+
+
+def test_a_real_model_is_compared_and_summed_up(tmp_path, monkeypatch, capsys):
+    given = {}
+
+    class Seen:
+        block, threshold, before, after = 7, 50.0, (0.02, 580.0), (0.0, 32.0)
+
+        def outlier_fraction(self, side):
+            return side[0]
+
+        def largest_norm(self, side):
+            return side[1]
+
+    def compare(model, images, neurons, out, **options):
+        given.update(model=model, images=images, neurons=neurons, out=out, **options)
+        return Seen(), out / "artifacts.png"
+
+    monkeypatch.setattr("ttr_backbones.report.artifacts.compare_artifacts", compare)
+    assert run("--model", "m.tag", "--images", tmp_path, "--out", tmp_path, "--size", "224") == 0
+    assert given == {
+        "model": "m.tag",
+        "images": tmp_path,
+        "neurons": None,
+        "out": tmp_path,
+        "checkpoint": None,
+        "size": 224,
+    }
+    printed = capsys.readouterr().out
+    assert "block 7; an outlier patch has a norm above 50.0" in printed
+    assert ["test-time", "register", "0.00", "%", "32.0"] in [
+        line.split() for line in printed.splitlines()
+    ]

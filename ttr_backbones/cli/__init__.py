@@ -1,0 +1,77 @@
+"""The `ttrb` command.
+
+A command is a module with a one-line docstring, `add_arguments(parser)` and `run(args) -> int`;
+it imports heavy packages inside `run` only. Listing it in `COMMANDS` is all there is to adding one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import sys
+from collections.abc import Sequence
+
+from ttr_backbones import __version__
+from ttr_backbones.errors import InputError, unknown_name
+
+COMMANDS = {
+    "train": "ttr_backbones.cli.train",
+    "test": "ttr_backbones.cli.test",
+    "demo": "ttr_backbones.cli.demo",
+    "doctor": "ttr_backbones.cli.doctor",
+}
+
+EXIT_INPUT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `ttrb` with `argv` (default: the process's own arguments); return the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except InputError as error:
+        print(f"ttrb: error: {original_message(error)}", file=sys.stderr)
+        return EXIT_INPUT_ERROR
+    except KeyboardInterrupt:
+        print("ttrb: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(_overview())
+        return 0
+    if arguments[0] == "--version":
+        print(f"ttr_backbones {__version__}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise InputError(unknown_name("command", name, COMMANDS))
+    command = importlib.import_module(COMMANDS[name])
+    parser = argparse.ArgumentParser(prog=f"ttrb {name}", description=command.__doc__)
+    command.add_arguments(parser)
+    code: int = command.run(parser.parse_args(rest))
+    return code
+
+
+def _overview() -> str:
+    lines = ["usage: ttrb COMMAND [-h] ...", "", "Test-time registers for timm ViTs.", ""]
+    for name, module in COMMANDS.items():
+        summary = (importlib.import_module(module).__doc__ or "").strip().partition("\n")[0]
+        lines.append(f"  {name:8} {summary}")
+    return "\n".join([*lines, "", "ttrb COMMAND --help lists a command's options."])
+
+
+def original_message(error: InputError) -> str:
+    """Return what the code that found the problem said.
+
+    torch wraps an error of a DataLoader worker in that worker's traceback, and mmengine puts the
+    class that it was building in front.
+    """
+    message = str(error)
+    name = f"{type(error).__module__}.{type(error).__qualname__}: "
+    if message.startswith("Caught ") and name in message:
+        message = message.rpartition(name)[2]
+    return re.sub(r"^(class `\w+` in [\w/]+\.py: )+", "", message).strip()

@@ -1,0 +1,26 @@
+"""The options that training and testing share, named as in mmseg."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the shared options to `parser`."""
+    parser.add_argument("--work-dir", help="folder for logs and results")
+    parser.add_argument("--data-root", metavar="DIR", help="data_root of every data set")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action="extend",
+        metavar="KEY=VALUE",
+        help="override config values: a.b=1 c='[1,2]'",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="job starter",
+    )
+    # torch's launchers spell it either way.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)

@@ -1,0 +1,156 @@
+"""From what the user typed to a complete config."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.utils import import_modules_from_strings
+
+from ttr_backbones.errors import InputError, MissingFileError, unknown_name
+from ttr_backbones.packaged import configs_dir
+
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config that `args.config` names and apply the options that all commands share."""
+    path = find_config(args.config)
+    cfg = Config.fromfile(path)
+    apply_options(cfg, args.cfg_options)
+    # mmengine 0.10 does this for text configs only.
+    import_modules_from_strings(**cfg.get("custom_imports") or {"imports": []})
+    if args.data_root is not None:
+        set_data_root(cfg, args.data_root)
+    cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs") / path.stem)
+    cfg.launcher = args.launcher
+    return cfg
+
+
+def find_config(name: str) -> Path:
+    """Return the config file at the path `name`, or the packaged one of that name.
+
+    A packaged config may be named with or without its folder and with or without `.py`.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, expected a config file; give one .py file in it.")
+    folder = configs_dir()
+    packaged = {
+        file.relative_to(folder).with_suffix("").as_posix(): file
+        for file in sorted(folder.rglob("*.py"))
+        if "_base_" not in file.parts
+    }
+    wanted = name.removesuffix(".py").removeprefix("./").removeprefix("configs/")
+    found = [key for key in packaged if key == wanted or Path(key).name == wanted]
+    if len(found) == 1:
+        return packaged[found[0]]
+    if found:
+        raise InputError(
+            f"{name!r} names {len(found)} configs: {', '.join(found)}. Add the folder."
+        )
+    raise MissingFileError(
+        f"{name} is no file, and " + unknown_name("config", wanted, map(_stem, packaged))
+    )
+
+
+def _stem(key: str) -> str:
+    return Path(key).name
+
+
+def apply_options(cfg: Config, options: list[str] | None) -> None:
+    """Merge `--cfg-options key.sub=value ...` into `cfg`.
+
+    As in OpenMMLab, a new key may be added inside an existing one; an unknown first part of a key
+    would be read by nobody, so it is an error.
+    """
+    for option in options or []:
+        key, equals, _ = option.partition("=")
+        if not (key and equals):
+            raise InputError(
+                f"--cfg-options expects key.sub=value, got {option!r}. Write no spaces around '=' "
+                "and put a value with spaces in quotes."
+            )
+        _check_key(cfg, key)
+    if options:
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--cfg-options", nargs="+", action=DictAction)
+        parsed = parser.parse_args(["--cfg-options", *options]).cfg_options
+        try:
+            cfg.merge_from_dict(parsed)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"--cfg-options {' '.join(options)}: {error.args[0]}") from error
+
+
+def _check_key(cfg: Config, key: str) -> None:
+    first, *rest = key.split(".")
+    known = set(cfg.keys()) | _runner_keys()
+    if first not in known:
+        raise InputError(f"--cfg-options {key}: " + unknown_name("config key", first, known))
+    node: Any = cfg.get(first)
+    for part in rest:
+        if isinstance(node, dict) and part not in node:
+            near = difflib.get_close_matches(part, map(str, node), n=1, cutoff=0.75)
+            if near:
+                print(
+                    f"ttrb: note: --cfg-options adds {key!r}; the config has no {part!r} there, "
+                    f"but it has {near[0]!r}",
+                    file=sys.stderr,
+                )
+            return
+        if isinstance(node, dict):
+            node = node[part]
+        elif isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        else:
+            return  # merging says what is wrong, or replaces a None
+
+
+def _runner_keys() -> set[str]:
+    """Return the first parts of keys that mmengine and mmseg read, present in a config or not."""
+    from mmengine.runner import Runner
+
+    others = {"custom_imports", "compile", "tta_model", "tta_pipeline", "tta_cfg"}
+    others |= {"activation_checkpointing", "efficient_conv_bn_eval", "model_wrapper_cfg"}
+    return (set(inspect.signature(Runner).parameters) | others) - {"cfg"}
+
+
+def type_name(cfg: dict[str, Any]) -> str:
+    """Return the class name under `type`, which a config may give as a string or as the class."""
+    kind = cfg.get("type", "")
+    return kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__
+
+
+def datasets(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> Iterator[tuple[str, ConfigDict]]:
+    """Yield (data loader's name, data set's config) for every data set, inside wrappers too."""
+    for loader in loaders:
+        pending = [(cfg.get(loader) or {}).get("dataset")]
+        while pending:
+            node = pending.pop()
+            if not isinstance(node, dict):
+                continue
+            inner = [node.get("dataset"), *(node.get("datasets") or [])]
+            if any(isinstance(item, dict) for item in inner):
+                pending += inner
+            else:
+                yield loader, node
+
+
+def set_data_root(cfg: Config, root: str) -> None:
+    """Set `data_root` of every data set in `cfg`."""
+    found = [dataset for _, dataset in datasets(cfg) if "data_root" in dataset]
+    if not found:
+        raise InputError(
+            "--data-root: no data set of this config has a data_root. Set the folders with "
+            "--cfg-options, for example train_dataloader.dataset.data_prefix.img_path=DIR."
+        )
+    for dataset in found:
+        dataset["data_root"] = root

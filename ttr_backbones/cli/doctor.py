@@ -1,0 +1,253 @@
+"""Print versions, device and configs, what is wrong with them and how to mend it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata, util
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "mmengine",
+    "mmcv",
+    "mmcv-lite",
+    "mmsegmentation",
+    "onedl-mmengine",
+    "onedl-mmcv",
+    "onedl-mmsegmentation",
+    "numpy",
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "albumentations",
+    "ftfy",
+    "regex",
+    "safetensors",
+    "tensorboard",
+    "setuptools",
+    "openmim",
+)
+BAD_TIMM = ("1.0.21", "1.0.23")
+Versions = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong, and the command or step that mends it.
+
+    Args:
+        what: What is wrong.
+        mend: What to do about it.
+        fatal: False for a note about something that works now and may break later.
+    """
+
+    what: str
+    mend: str
+    fatal: bool = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`ttrb doctor` takes no options."""
+
+
+def run(args: argparse.Namespace) -> int:  # noqa: ARG001
+    """Print the report; return 1 if something is wrong."""
+    versions = installed_versions()
+    print(f"python                  {platform.python_version()}  ({sys.executable})")
+    for name, version in versions.items():
+        print(f"{name:<23} {version}")
+    problems = [*version_problems(versions), *import_problems()]
+    for name, describe in {
+        "cv2": cv2,
+        "mmcv is": mmcv_kind,
+        "device": device,
+        "configs": configs,
+    }.items():
+        print(f"{name:<23} {_or_error(describe)}")
+    for problem in problems:
+        print(f"\n{'PROBLEM' if problem.fatal else 'note'}: {problem.what}\n  mend: {problem.mend}")
+    wrong = sum(problem.fatal for problem in problems)
+    print(f"\n{wrong} problem(s) found." if wrong else "\nEverything is in order.")
+    return int(wrong > 0)
+
+
+def installed_versions() -> dict[str, str]:
+    """Return {distribution: version} of those in `PACKAGES` that are installed."""
+    # str: a half-deleted package has no name.
+    installed = {str(d.name).lower().replace("_", "-"): d.version for d in metadata.distributions()}
+    return {name: installed[name] for name in PACKAGES if name in installed}
+
+
+def version_problems(versions: Versions) -> Iterator[Problem]:
+    """Yield what the set of installed versions alone shows to be wrong."""
+    yield from _missing(versions)
+    yield from _outdated_or_broken(versions)
+    yield from _doubly_installed(versions)
+
+
+def _missing(versions: Versions) -> Iterator[Problem]:
+    for names in (
+        ("torch",),
+        ("torchvision",),
+        ("timm",),
+        ("mmengine", "onedl-mmengine"),
+        ("mmcv-lite", "mmcv", "onedl-mmcv"),
+        ("mmsegmentation", "onedl-mmsegmentation"),
+        ("ftfy",),  # mmsegmentation imports these two without declaring them
+        ("regex",),
+        ("opencv-python", "opencv-python-headless", "opencv-contrib-python"),
+    ):
+        if not any(name in versions for name in names):
+            yield Problem(
+                f"{names[0]} is not installed.",
+                "pip install ttr_backbones again, without --no-deps",
+            )
+
+
+def _outdated_or_broken(versions: Versions) -> Iterator[Problem]:
+    timm = versions.get("timm", "")
+    if timm in BAD_TIMM:
+        yield Problem(
+            f"timm {timm} initialises or loads some ViTs wrongly.",
+            f'pip install "timm>=1.0.20,<2,!={",!=".join(BAD_TIMM)}"',
+        )
+    for name in ("mmcv", "mmcv-lite"):
+        # mmseg 1.2.2 compares with 2.2.0 and stops at import.
+        if _numbers(versions.get(name, "0")) >= (2, 2):
+            yield Problem(
+                f"mmsegmentation refuses {name} {versions[name]}: it takes >=2.0.0,<2.2.0.",
+                f'pip install "{name}>=2.1.0,<2.2.0"',
+            )
+    if "openmim" in versions and _numbers(versions.get("setuptools", "0")) >= (82,):
+        yield Problem(
+            f"setuptools {versions['setuptools']} has no pkg_resources, which openmim (mim) needs.",
+            'not needed here: install with pip, or pip install "setuptools<82" for mim',
+            fatal=False,
+        )
+
+
+def _doubly_installed(versions: Versions) -> Iterator[Problem]:
+    originals = [n for n in ("mmengine", "mmcv", "mmcv-lite", "mmsegmentation") if n in versions]
+    forks = [name for name in versions if name.startswith("onedl-")]
+    if originals and forks:
+        yield Problem(
+            f"{', '.join(originals)} and their forks {', '.join(forks)} are both installed and "
+            "overwrite each other's files.",
+            f"pip uninstall -y {' '.join(originals + forks)}, then install one set again",
+        )
+    if "mmcv" in versions and "mmcv-lite" in versions:
+        yield Problem(
+            "mmcv and mmcv-lite are both installed and share one folder.",
+            'pip uninstall -y mmcv mmcv-lite, then pip install "mmcv-lite>=2.1.0,<2.2.0"',
+        )
+    wheels = {name: version for name, version in versions.items() if name.startswith("opencv-")}
+    if len(set(wheels.values())) > 1:
+        listed = ", ".join(f"{name} {version}" for name, version in wheels.items())
+        newest = max(wheels.values(), key=_numbers)
+        yield Problem(
+            f"different versions of OpenCV share one cv2 folder: {listed}.",
+            f"pip install --force-reinstall --no-deps {' '.join(f'{n}=={newest}' for n in wheels)}",
+        )
+
+
+def import_problems(load: Callable[[str], object] = importlib.import_module) -> Iterator[Problem]:
+    """Yield what importing shows to be wrong; `load` imports a module by name."""
+    try:
+        load("cv2")
+    except ImportError as error:
+        yield _opencv_problem(str(error))
+        return  # nothing of OpenMMLab imports without it
+    try:
+        load("torchvision")
+    except (ImportError, RuntimeError) as error:
+        mended = "operator torchvision::" in str(error)
+        yield Problem(
+            f"torchvision does not fit torch ({_first_line(error)})."
+            + (" ttr_backbones mends its import; torchvision's own operators stay out." * mended),
+            "install the pair that https://pytorch.org names, for a CPU from "
+            "https://download.pytorch.org/whl/cpu",
+            fatal=not mended,
+        )
+        if not mended:
+            return
+    from ttr_backbones.compat import prepare_mmseg
+
+    try:
+        prepare_mmseg()
+        load("mmseg.models")
+    except Exception as error:  # noqa: BLE001 -- whatever it is, it belongs in the report
+        yield Problem(
+            f"mmseg cannot be imported ({type(error).__name__}: {_first_line(error)}).",
+            "pip install ttr_backbones into a fresh virtual environment",
+        )
+
+
+def _opencv_problem(error: str) -> Problem:
+    if "libGL" in error or "libgthread" in error or "libglib" in error:
+        return Problem(
+            f"OpenCV misses a system library ({error}).",
+            "apt-get install libgl1 libglib2.0-0; without root: pip install --force-reinstall "
+            "--no-deps opencv-python-headless, of the version of opencv-python, installed last",
+        )
+    return Problem(
+        f"OpenCV cannot be imported ({error}). Uninstalling one of two OpenCV wheels also removes "
+        "the files of the other.",
+        "pip install --force-reinstall --no-deps opencv-python-headless",
+    )
+
+
+def cv2() -> str:
+    """Say which OpenCV `import cv2` finds, whichever wheel it came with."""
+    module = importlib.import_module("cv2")
+    return f"{module.__version__} in {module.__file__}"
+
+
+def mmcv_kind() -> str:
+    """Say whether mmcv's compiled operators are there."""
+    if util.find_spec("mmcv._ext") is None:
+        return "lite (no compiled operators; nothing here needs them)"
+    return "full (with compiled operators)"
+
+
+def device() -> str:
+    """Say what torch would run on."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return f"CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+    cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    listed = ", ".join(f"{card.name} ({card.total_memory / 2**30:.0f} GiB)" for card in cards)
+    return f"CUDA {torch.version.cuda}: {listed}"
+
+
+def configs() -> str:
+    """Say where the shipped configs are and how many there are."""
+    from ttr_backbones.packaged import configs_dir
+
+    folder = configs_dir()
+    number = sum("_base_" not in path.parts for path in folder.rglob("*.py"))
+    return f"{number} in {folder}"
+
+
+def _or_error(describe: Callable[[], str]) -> str:
+    try:
+        return describe()
+    except Exception as error:  # noqa: BLE001 -- a doctor that falls ill tells nothing
+        return f"unknown ({type(error).__name__}: {_first_line(error)})"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """'2.1.0+cpu' -> (2, 1, 0)."""
+    return tuple(int(number) for number in re.findall(r"\d+", version.partition("+")[0]))

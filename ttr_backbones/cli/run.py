@@ -1,0 +1,150 @@
+"""From a complete config to a running mmengine Runner, with errors that a user understands."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import inspect
+import itertools
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine import registry as registries
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS, Registry
+from mmengine.runner import Runner
+
+# Registers everything and makes mmseg importable, also for a config without custom_imports.
+import ttr_backbones.backbones
+import ttr_backbones.datasets
+import ttr_backbones.engine
+import ttr_backbones.heads  # noqa: F401
+from ttr_backbones.cli.config import type_name
+from ttr_backbones.errors import InputError, unknown_name
+
+_run_numbers = itertools.count(1)
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the Runner of `cfg`, with checkpoints as this project writes them."""
+    _use_safe_checkpoints(cfg)
+    _name_apart(cfg)
+    with clear_config_errors():
+        return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+
+
+def _use_safe_checkpoints(cfg: Config) -> None:
+    """Put this project's checkpoint hooks into a config that has mmengine's."""
+    hooks = cfg.setdefault("default_hooks", {})
+    checkpoint = hooks.setdefault("checkpoint", {"type": "CheckpointHook"})
+    if checkpoint and type_name(checkpoint) == "CheckpointHook":
+        checkpoint["type"] = "HeadCheckpointHook"
+        note("checkpoints are written by HeadCheckpointHook in place of CheckpointHook")
+    custom = list(cfg.get("custom_hooks") or [])
+    if not any(type_name(hook) == "SafeCheckpoint" for hook in custom):
+        note("SafeCheckpoint is added to custom_hooks")
+        cfg.custom_hooks = [*custom, {"type": "SafeCheckpoint"}]
+
+
+def _name_apart(cfg: Config) -> None:
+    """Give each Runner of this process its own visualizer and message hub.
+
+    mmengine keeps both as singletons by name: a second Runner would log into the first one's
+    folder and go on with its numbers.
+    """
+    number = next(_run_numbers)
+    visualizer = cfg.get("visualizer")
+    if isinstance(visualizer, dict):
+        visualizer["name"] = f"{visualizer.get('name', 'visualizer')}_{os.getpid()}_{number}"
+    if number > 1:
+        name = cfg.get("experiment_name") or Path(cfg.filename or "run").stem
+        cfg.experiment_name = f"{name}_{number}"
+
+
+def use_amp(cfg: Config) -> None:
+    """Turn on mixed precision, as mmseg's `--amp` does."""
+    if get_device() in {"cpu", "mps"}:
+        raise InputError(
+            f"--amp needs a GPU, and this process runs on {get_device()}. Leave --amp out, or run "
+            "where torch.cuda.is_available() is True (`ttrb doctor` shows what torch sees)."
+        )
+    kind = type_name(cfg.optim_wrapper)
+    if kind not in {"", "OptimWrapper", "AmpOptimWrapper"}:
+        raise InputError(
+            f"--amp works with optim_wrapper.type='OptimWrapper', the config has {kind!r}. Leave "
+            "--amp out and set mixed precision in the config."
+        )
+    cfg.optim_wrapper.type = "AmpOptimWrapper"
+    cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+
+
+def prepare_launcher(args: argparse.Namespace) -> None:
+    """Check that the launcher's environment is there, and pass on the local rank."""
+    if args.launcher == "none":
+        return
+    if get_device() == "cpu":
+        raise InputError(
+            f"--launcher {args.launcher} needs a GPU for each process, and torch sees none. Leave "
+            "--launcher out to run one process on the CPU."
+        )
+    needed = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RANK"}
+    variable = needed[args.launcher]
+    if variable not in os.environ:
+        raise InputError(
+            f"--launcher {args.launcher} expects the environment variable {variable}, which the "
+            "launcher sets. Start with tools/dist_train.sh CONFIG GPUS (torchrun), srun or mpirun."
+        )
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+
+
+@contextlib.contextmanager
+def clear_config_errors() -> Iterator[None]:
+    """Turn what mmengine raises for a wrong type or argument into an error with the right names."""
+    try:
+        yield
+    except KeyError as error:
+        found = re.search(r"([\w.]+) is not in the (\w+)::([\w ]+) registry", str(error))
+        if found is None:
+            raise
+        name, scope, kind = found.groups()
+        raise InputError(
+            f"the config asks for type={name!r}: {unknown_name(kind, name, _registered(kind))} "
+            f"A class of your own has to be registered in {scope} by a module in custom_imports."
+        ) from error
+    except TypeError as error:
+        found = re.search(
+            r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
+        )
+        if found is None:
+            raise
+        owner, argument = found.groups()
+        known = inspect.signature(_registered().get(owner, object)).parameters
+        raise InputError(
+            f"the config gives {owner} an argument it does not have: "
+            f"{unknown_name('argument', argument, known)}"
+        ) from error
+
+
+def _registered(kind: str | None = None) -> dict[str, Any]:
+    """Return what mmengine's registries of `kind` (all, if None) and their children hold."""
+    pending: list[Any] = [
+        value
+        for value in vars(registries).values()
+        if isinstance(value, Registry) and kind in {None, value.name}
+    ]
+    held: dict[str, Any] = {}
+    while pending:
+        registry = pending.pop()
+        held |= registry.module_dict
+        pending += registry.children.values()
+    return held
+
+
+def note(message: str) -> None:
+    """Tell the user what is done on their behalf."""
+    print(f"ttrb: note: {message}", file=sys.stderr)

@@ -1,0 +1,81 @@
+"""Train a head on a frozen backbone, or fine-tune."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ttr_backbones.cli.arguments import add_common_arguments
+from ttr_backbones.errors import MissingFileError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add mmseg's options of tools/train.py, `--data-root` and `--seed`."""
+    parser.add_argument("config", help="config file, or the name of a packaged config")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="go on from a checkpoint or run folder; without a value, from the newest in the work "
+        "dir, or from the start if there is none",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision (GPU)")
+    parser.add_argument("--seed", type=int, help="random seed (default: the config's)")
+    add_common_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train."""
+    from ttr_backbones.cli.config import load_config
+    from ttr_backbones.cli.data_check import check_folders
+
+    cfg = load_config(args)
+    if args.seed is not None:
+        cfg.setdefault("randomness", {})["seed"] = args.seed
+    check_folders(cfg, "train_dataloader", "val_dataloader")
+
+    from ttr_backbones.cli import run as runs
+
+    runs.prepare_launcher(args)
+    if args.amp:
+        runs.use_amp(cfg)
+    set_resume(cfg, args.resume)
+    runner = runs.build_runner(cfg)
+    with runs.clear_config_errors():
+        runner.train()
+    return 0
+
+
+def set_resume(cfg: Config, resume: str | None) -> None:
+    """Point `cfg` at the checkpoint to resume from.
+
+    Args:
+        cfg: The config; its own `resume=True` counts as "auto".
+        resume: "auto", a checkpoint file, the folder of a run, or None.
+    """
+    from ttr_backbones.cli.run import note
+    from ttr_backbones.engine import latest_checkpoint
+
+    if resume is None and cfg.get("resume") and not cfg.get("load_from"):
+        resume = "auto"
+    if resume is None:
+        return
+    source = Path(cfg.work_dir if resume == "auto" else resume).expanduser()
+    checkpoint = source if source.is_file() else latest_checkpoint(source)
+    if checkpoint is None and resume != "auto":
+        what = "the folder holds no complete checkpoint" if source.is_dir() else "it does not exist"
+        raise MissingFileError(
+            f"--resume {resume}: expected a checkpoint file or a folder with one, but {what}. "
+            "Give an iter_*.pth, or leave --resume out to start anew."
+        )
+    cfg.resume = checkpoint is not None
+    if checkpoint is None:
+        note(f"no checkpoint to resume in {source}; starting at iteration 0")
+    else:
+        cfg.load_from = str(checkpoint)
+        note(f"resuming from {checkpoint}")

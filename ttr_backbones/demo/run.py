@@ -1,0 +1,191 @@
+"""`ttrb demo`: before planting, planted, planted with a test-time register, on three seeds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from ttr_backbones.datasets.scenes import write_scenes
+from ttr_backbones.demo.picture import save_picture
+from ttr_backbones.demo.planted import (
+    BLOCK,
+    NORM,
+    OUTLIER_NORM,
+    SIZE,
+    UNITS,
+    build_vit,
+    plant_register_neurons,
+)
+from ttr_backbones.demo.train import Trained, train_head
+from ttr_backbones.errors import InputError
+
+BEFORE, PLANTED, REGISTER = "before planting", "planted", "planted + test-time register"
+FRACTION = 0.08
+NOTICE = textwrap.fill(
+    "The model is PLANTED: a small random ViT, not a pretrained one. Two of its MLP units (block "
+    f"{BLOCK}, units {UNITS[0]} and {UNITS[1]}) were made to fire on about {FRACTION:.0%} of the "
+    f"patches, those that look most like background, and to write a norm of {NORM:.0f} there, as "
+    "the register neurons of large pretrained ViTs do by themselves. The heads are really trained, "
+    "through mmengine's Runner, on scenes drawn here.",
+    width=90,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; fractions in 0..1, mIoU in percent."""
+
+    seed: int
+    model: str
+    outlier_fraction: float
+    largest_norm: float
+    miou: float
+
+
+def run_demo(
+    out: Path,
+    seeds: Sequence[int] = (0, 1, 2),
+    *,
+    iterations: int | None = None,
+    num_train: int = 160,
+    num_val: int = 60,
+    tell: Callable[[str], object] = str,
+) -> list[Row]:
+    """Draw scenes, plant, train three heads per seed, and write everything into `out`.
+
+    Args:
+        out: folder for scenes/, weights/, runs/, results.json, table.txt and outliers.png.
+        seeds: one random ViT, and three heads, for each.
+        iterations: training steps per head instead of the config's.
+        num_train: number of training scenes.
+        num_val: number of validation scenes.
+        tell: gets one line of progress at a time; by default nobody hears it.
+
+    Returns:
+        Three rows per seed: before planting, planted, planted with a test-time register.
+
+    Raises:
+        InputError: no seed, a repeated or negative one.
+    """
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise InputError(f"seeds: expected different integers from 0 on, got {list(seeds)}")
+    start = time.perf_counter()
+    tell(NOTICE)
+    scenes = write_scenes(out / "scenes", num_train=num_train, num_val=num_val, size=SIZE, seed=0)
+    tell(f"drew {num_train} training and {num_val} validation scenes of {SIZE} px: {scenes}")
+    rows: list[Row] = []
+    with _one_thread():
+        for seed in seeds:
+            results = _train_three(out, scenes, seed, iterations, tell)
+            rows += [_row(seed, name, result) for name, result in results.items()]
+            if seed == seeds[0]:
+                save_picture(out / "outliers.png", scenes, results)
+    table = format_table(rows)
+    (out / "table.txt").write_text(f"{NOTICE}\n\n{table}\n", encoding="utf-8")
+    (out / "results.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    tell(f"\n{table}\n")
+    tell(f"picture: {out / 'outliers.png'}   numbers: {out / 'results.json'}")
+    tell(f"the whole demo took {time.perf_counter() - start:.0f} s")
+    return rows
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch on one core: tensors this small gain little from two.
+
+    On a machine that does something else too, OpenMP's threads wait for one another, which made
+    the demo up to ten times slower.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """Lay out all rows, the mean over the seeds first."""
+    seeds = list(dict.fromkeys(row.seed for row in rows))
+    names = list(dict.fromkeys(row.model for row in rows))
+    lines = [f"{'':30}{'outlier patches':>16}{'largest norm':>14}{'mIoU':>8}"]
+    lines.append(f"{len(seeds)} seeds (means; of the norms the largest)")
+    for name in names:
+        own = [row for row in rows if row.model == name]
+        lines.append(
+            _line(
+                name,
+                mean(row.outlier_fraction for row in own),
+                max(row.largest_norm for row in own),
+                mean(row.miou for row in own),
+            )
+        )
+    for seed in seeds:
+        lines.append(f"seed {seed}")
+        lines += [
+            _line(row.model, row.outlier_fraction, row.largest_norm, row.miou)
+            for row in rows
+            if row.seed == seed
+        ]
+    lines.append(
+        f"An outlier patch has a norm above {OUTLIER_NORM:.0f} at the last block. mIoU in percent."
+    )
+    return "\n".join(lines)
+
+
+def _line(name: str, fraction: float, norm: float, miou: float) -> str:
+    return f"  {name:28}{100 * fraction:>14.2f} %{norm:>14.1f}{miou:>8.2f}"
+
+
+def _train_three(
+    out: Path, scenes: Path, seed: int, iterations: int | None, tell: Callable[[str], object]
+) -> dict[str, Trained]:
+    """Make the two models of a seed and train a head on each, and on the second with a register."""
+    vit = build_vit(seed)
+    planted, _ = plant_register_neurons(vit, _calibration_images(scenes), fraction=FRACTION)
+    (out / "weights").mkdir(exist_ok=True)
+    files = {
+        key: out / "weights" / f"seed{seed}_{key}.safetensors" for key in ("before", "planted")
+    }
+    save_file(vit.state_dict(), files["before"])
+    save_file(planted.state_dict(), files["planted"])
+    results = {}
+    for name, key, config in (
+        (BEFORE, "before", "planted_linear_scenes"),
+        (PLANTED, "planted", "planted_linear_scenes"),
+        (REGISTER, "planted", "planted_ttr_linear_scenes"),
+    ):
+        result = train_head(
+            config,
+            scenes=scenes,
+            weights=files[key],
+            work_dir=out / "runs" / f"seed{seed}_{name.replace(' ', '_')}",
+            seed=seed,
+            iterations=iterations,
+        )
+        tell(f"seed {seed} / {name}: mIoU {result.miou:.2f} ({result.seconds:.1f} s)")
+        results[name] = result
+    return results
+
+
+def _calibration_images(scenes: Path, count: int = 64) -> torch.Tensor:
+    """Read the first training images, normalised as the model wants them, [B, 3, H, W]."""
+    files = sorted((scenes / "images" / "train").glob("*.png"))[:count]
+    images = np.stack([np.asarray(Image.open(file)) for file in files])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _row(seed: int, name: str, result: Trained) -> Row:
+    outliers = (result.norms > OUTLIER_NORM).float().mean()
+    return Row(seed, name, float(outliers), float(result.norms.max()), result.miou)
