@@ -30,6 +30,12 @@ def test_find__unknown_suggests_the_nearest():
         find_config("dinov2_vit_s14_linear_ade20k")
 
 
+def test_find__a_work_dir_of_that_name_is_not_in_the_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / NAME).mkdir()
+    assert find_config(NAME).stem == NAME
+
+
 def test_find__a_folder_is_no_config(tmp_path):
     with pytest.raises(InputError, match="is a folder, expected a config file"):
         find_config(str(tmp_path))

@@ -68,6 +68,13 @@ def test_maps_of_another_size_are_resized_to_the_first(maps):
     assert head(maps).shape == (2, 2, 5, 6)
 
 
+def test_one_map_may_be_named_by_plain_numbers_or_be_the_last(maps):
+    listed = LinearSegHead([3], [2], num_classes=5).eval()
+    for head in (LinearSegHead(3, 2, num_classes=5), LinearSegHead(3, num_classes=5)):
+        head.load_state_dict(listed.state_dict())
+        assert torch.equal(head.eval()(maps), listed(maps))
+
+
 def test_bad_maps_are_explained(maps):
     with pytest.raises(ValueError, match=r"expected maps of \[5\] channels.*\[3\].*in_channels="):
         LinearSegHead([5], [0], num_classes=2)(maps)

@@ -41,8 +41,6 @@ def find_config(name: str) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, expected a config file; give one .py file in it.")
     folder = configs_dir()
     packaged = {
         file.relative_to(folder).with_suffix("").as_posix(): file
@@ -57,6 +55,8 @@ def find_config(name: str) -> Path:
         raise InputError(
             f"{name!r} names {len(found)} configs: {', '.join(found)}. Add the folder."
         )
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, expected a config file; give one .py file in it.")
     raise MissingFileError(
         f"{name} is no file, and " + unknown_name("config", wanted, map(_stem, packaged))
     )

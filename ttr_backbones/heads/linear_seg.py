@@ -21,7 +21,7 @@ class LinearSegHead(BaseDecodeHead):
     load. The batch norm is synchronised when the job is distributed over GPUs.
 
     Args:
-        in_channels: channels of each map taken.
+        in_channels: channels of each map taken; one number for a single map.
         in_index: which of the backbone's maps to take, one per entry of `in_channels`; by default
             the last ones.
         num_classes: number of classes K.
@@ -34,24 +34,24 @@ class LinearSegHead(BaseDecodeHead):
 
     def __init__(
         self,
-        in_channels: Sequence[int],
-        in_index: Sequence[int] | None = None,
+        in_channels: int | Sequence[int],
+        in_index: int | Sequence[int] | None = None,
         *,
         num_classes: int,
         dropout_ratio: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        if in_index is None:
-            in_index = range(-len(in_channels), 0)
+        in_channels = _as_list(in_channels)
+        in_index = list(range(-len(in_channels), 0)) if in_index is None else _as_list(in_index)
         if len(in_channels) != len(in_index):
             raise InputError(
-                f"in_channels={list(in_channels)} and in_index={list(in_index)}: expected one "
-                "number of channels per map"
+                f"in_channels={in_channels} and in_index={in_index}: expected one number of "
+                "channels per map"
             )
         channels = sum(in_channels)
         super().__init__(
-            in_channels=list(in_channels),
-            in_index=list(in_index),
+            in_channels=in_channels,
+            in_index=in_index,
             input_transform="resize_concat",
             channels=kwargs.pop("channels", channels),
             num_classes=num_classes,
@@ -63,7 +63,7 @@ class LinearSegHead(BaseDecodeHead):
                 f"channels={self.channels}, but the maps have {channels} channels together: leave "
                 "`channels` out"
             )
-        self.map_channels = list(in_channels)
+        self.map_channels = in_channels
         self.bn = _batch_norm(channels)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -84,6 +84,10 @@ class LinearSegHead(BaseDecodeHead):
                 f"LinearSegHead expected maps of {self.map_channels} channels, the backbone gives "
                 f"{given}: set in_channels={given}"
             )
+
+
+def _as_list(one_or_more: int | Sequence[int]) -> list[int]:
+    return [one_or_more] if isinstance(one_or_more, int) else list(one_or_more)
 
 
 def _batch_norm(channels: int) -> nn.Module:
