@@ -29,10 +29,10 @@ ARROWS = {
     "backbones": ROOT | {"compat", "registers"},
     "heads": ROOT | {"compat"},
     "datasets": ROOT | {"compat"},
-    "engine": ROOT | {"compat"},
+    "engine": ROOT | {"compat", "registers"},
     "report": ROOT | {"compat", "registers", "backbones"},
 }
-CLIENTS = {"cli", "demo"}  # they may use everything, and nothing uses them
+CLIENTS = {"bench", "cli", "demo"}  # they may use everything, and nothing uses them
 
 
 def imported_modules(path):

@@ -15,6 +15,8 @@ _HOMES = {
     "add_test_time_registers": "ttr_backbones.registers",
     "remove_test_time_registers": "ttr_backbones.registers",
     "outlier_mask": "ttr_backbones.registers",
+    "find_register_neurons": "ttr_backbones.registers",
+    "tune_register_neurons": "ttr_backbones.registers",
     "TimmViT": "ttr_backbones.backbones",
     "LinearSegHead": "ttr_backbones.heads",
 }

@@ -35,6 +35,7 @@ custom_hooks = [
     dict(type="SafeCheckpoint"),
     dict(type="StopOnNaN"),
     dict(type="CheckNormalization"),
+    dict(type="CheckInputSize"),
 ]
 
 visualizer = dict(

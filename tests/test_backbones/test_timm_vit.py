@@ -11,10 +11,11 @@ from mmseg.registry import MODELS
 from torch.nn import functional as F
 
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.registers import add_test_time_registers, token_norms
+from ttr_backbones.registers import RegisterNeurons, add_test_time_registers, token_norms
 
 SMALL = {"depth": 4, "embed_dim": 32, "num_heads": 2, "init_values": 1.0}
 DINOV2, REG4 = "vit_small_patch14_dinov2.lvd142m", "vit_small_patch14_reg4_dinov2.lvd142m"
+UNLISTED = "vit_large_patch14_clip_224.laion2b"
 CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
@@ -187,10 +188,20 @@ def test_mmengine_does_not_draw_new_weights(frozen):
     assert all(torch.equal(before[k], v) for k, v in backbone.vit.state_dict().items())
 
 
+def test_the_doubts_about_a_list_are_told(monkeypatch):
+    assert "doubt" in RegisterNeurons.bundled("vit_base_patch14_dinov2.lvd142m").provenance
+    told = []
+    monkeypatch.setattr(
+        "ttr_backbones.backbones.timm_vit.print_log", lambda text, **_: told.append(text)
+    )
+    make(registers={"neurons": RegisterNeurons("", {1: [3]}, {"doubt": "found on a Sunday"})})
+    assert "found on a Sunday" in told[0]
+
+
 def test_the_list_is_looked_up_before_weights_are_fetched(monkeypatch):
     monkeypatch.setattr("ttr_backbones.backbones.timm_vit.create_vit", None)
     with pytest.raises(ValueError, match="no register-neuron list ships"):
-        TimmViT(DINOV2, pretrained=True, registers={"neurons": "auto"})
+        TimmViT(UNLISTED, pretrained=True, registers={"neurons": "auto"})
 
 
 def test_unfrozen_is_trained_and_saved():
@@ -262,7 +273,10 @@ def test_is_in_mmsegs_registry_and_knows_its_normalisation():
         ({"registers": {"neurons": {1: [2]}, "number": 2}}, "unknown option.*'number'.*'num'"),
         ({"registers": {"neurons": {1: [200]}}}, "unit 200 of block 1 does not exist"),
         ({"registers": {"neurons": "none.json"}}, "no register-neuron list at none.json"),
-        ({"registers": {"neurons": "auto"}}, "`ttrb find-neurons vit_small_patch14_dinov2.lvd142m"),
+        (
+            {"model": UNLISTED, "registers": {"neurons": "auto"}},
+            f"`ttrb find-neurons {UNLISTED} --images DIR",
+        ),
     ],
 )
 def test_bad_options_are_explained(options, message):

@@ -50,10 +50,10 @@ def test_the_bundled_dinov2_list_is_the_published_one(shared):
 
 
 def test_no_list_names_the_command_that_computes_one():
-    name = "vit_base_patch14_dinov2.lvd142m"
+    name = "vit_giant_patch14_dinov2.lvd142m"
     with pytest.raises(ValueError, match=f"`ttrb find-neurons {name} --images DIR"):
         RegisterNeurons.bundled(name)
-    with pytest.raises(ValueError, match="needs the tagged name"):
+    with pytest.raises(ValueError, match=f"Give the tagged name if it is {TINY}"):
         RegisterNeurons.bundled("vit_tiny_patch16_224")
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ttr_backbones.registers import add_test_time_registers
-from ttr_backbones.report.artifacts import compare_artifacts, image_files, measure, read_square
+from ttr_backbones.report.artifacts import compare_artifacts, measure
 from ttr_backbones.report.attention import cls_attention
 
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
@@ -53,19 +53,21 @@ def test_the_real_outliers_are_seen_before_and_gone_after(shared, tiny_weights, 
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1000, "blank"
 
 
-def test_bad_images_are_explained(tmp_path):
-    with pytest.raises(FileNotFoundError, match="--images expects a folder"):
-        image_files(tmp_path / "none", 3)
+def test_bad_images_are_explained(tmp_path, tiny_weights):
+    options = {"neurons": None, "out": tmp_path / "out", "checkpoint": tiny_weights}
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        compare_artifacts(TINY, tmp_path / "none", **options)
     with pytest.raises(ValueError, match="holds no image"):
-        image_files(tmp_path, 3)
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"\xff\xd8nothing")
-    with pytest.raises(ValueError, match=r"broken.jpg \(9 bytes\) cannot be decoded"):
-        read_square(broken, 32)
+        compare_artifacts(TINY, tmp_path, **options)
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8nothing")
+    with pytest.raises(ValueError, match=r"broken\.jpg"):
+        compare_artifacts(TINY, tmp_path, **options)
 
 
 def test_a_size_that_is_no_multiple_of_the_patch_is_explained(shared, tiny_weights, tmp_path):
-    with pytest.raises(ValueError, match="size 225 is no multiple of the patch of 16 pixels"):
+    with pytest.raises(
+        ValueError, match="size 225 is no multiple of the model's patch of 16 pixels"
+    ):
         compare_artifacts(
             TINY, shared / "data/photos", None, tmp_path, checkpoint=tiny_weights, size=225
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -199,6 +201,9 @@ def _register_options(model: str, registers: Mapping[str, Any] | None) -> dict[s
         neurons = RegisterNeurons.bundled(model)
     elif isinstance(neurons, str | Path):
         neurons = RegisterNeurons.load(neurons)
+    if isinstance(neurons, RegisterNeurons) and "doubt" in neurons.provenance:
+        told = f"The register neurons of {neurons.model}: {neurons.provenance['doubt']}"
+        print_log(told, logger="current", level=logging.WARNING)
     return {**registers, "neurons": neurons}
 
 

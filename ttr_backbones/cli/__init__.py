@@ -18,6 +18,10 @@ from ttr_backbones.errors import InputError, unknown_name
 COMMANDS = {
     "train": "ttr_backbones.cli.train",
     "test": "ttr_backbones.cli.test",
+    "find-neurons": "ttr_backbones.cli.find_neurons",
+    "verify": "ttr_backbones.cli.verify",
+    "lists": "ttr_backbones.cli.lists",
+    "bench": "ttr_backbones.cli.bench",
     "demo": "ttr_backbones.cli.demo",
     "doctor": "ttr_backbones.cli.doctor",
 }
@@ -60,7 +64,7 @@ def _overview() -> str:
     lines = ["usage: ttrb COMMAND [-h] ...", "", "Test-time registers for timm ViTs.", ""]
     for name, module in COMMANDS.items():
         summary = (importlib.import_module(module).__doc__ or "").strip().partition("\n")[0]
-        lines.append(f"  {name:8} {summary}")
+        lines.append(f"  {name:12} {summary}")
     return "\n".join([*lines, "", "ttrb COMMAND --help lists a command's options."])
 
 

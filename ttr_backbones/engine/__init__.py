@@ -9,6 +9,7 @@ from ttr_backbones.compat import prepare_mmseg
 prepare_mmseg()
 
 from ttr_backbones.engine.checkpoint import HeadCheckpointHook, latest_checkpoint
+from ttr_backbones.engine.input_size import CheckInputSize
 from ttr_backbones.engine.loop import ResumableTrainLoop
 from ttr_backbones.engine.normalization import CheckNormalization
 from ttr_backbones.engine.optimizer import TrainableOptimWrapperConstructor
@@ -18,6 +19,7 @@ from ttr_backbones.engine.seeding import SeedSample
 from ttr_backbones.engine.stop_on_nan import StopOnNaN
 
 __all__ = [
+    "CheckInputSize",
     "CheckNormalization",
     "Draw",
     "HeadCheckpointHook",

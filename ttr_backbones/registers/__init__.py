@@ -13,10 +13,22 @@ from ttr_backbones.registers.apply import (  # noqa: E402
 from ttr_backbones.registers.controls import random_neurons  # noqa: E402
 from ttr_backbones.registers.neurons import RegisterNeurons  # noqa: E402
 from ttr_backbones.registers.outliers import mean_plus_std, outlier_mask, token_norms  # noqa: E402
+from ttr_backbones.registers.search import (  # noqa: E402
+    FoundNeurons,
+    NoOutliersError,
+    find_register_neurons,
+)
+from ttr_backbones.registers.tune import TunedNeurons, tune_register_neurons  # noqa: E402
+from ttr_backbones.registers.verification import Verification, verify_neurons  # noqa: E402
 
 __all__ = [
+    "FoundNeurons",
+    "NoOutliersError",
     "RegisterNeurons",
+    "TunedNeurons",
+    "Verification",
     "add_test_time_registers",
+    "find_register_neurons",
     "has_test_time_registers",
     "mean_plus_std",
     "num_test_time_registers",
@@ -24,4 +36,6 @@ __all__ = [
     "random_neurons",
     "remove_test_time_registers",
     "token_norms",
+    "tune_register_neurons",
+    "verify_neurons",
 ]

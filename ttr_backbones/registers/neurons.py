@@ -99,17 +99,19 @@ class RegisterNeurons:
         """
         path = _LISTS / f"{model}.json"
         if not path.is_file():
-            shipped = ", ".join(sorted(found.stem for found in _LISTS.glob("*.json")))
+            shipped = sorted(found.stem for found in _LISTS.glob("*.json"))
+            near = [name for name in shipped if name.partition(".")[0] == model]
+            hint = f" Give the tagged name if it is {' or '.join(near)}." if near else ""
             raise InputError(
-                f"no register-neuron list ships for {model!r}: lists ship for {shipped} (neurons="
-                f"'auto' needs the tagged name). Compute one with `ttrb find-neurons {model} "
+                f"no register-neuron list ships for {model!r}.{hint} Lists ship for "
+                f"{', '.join(shipped)}. Compute one with `ttrb find-neurons {model} "
                 f"--images DIR --out {model}.json` and pass neurons='{model}.json'"
             )
         return cls.load(path)
 
     def check(self, vit: VisionTransformer) -> None:
         """Raise InputError unless `vit` is the list's model and has every block and unit of it."""
-        name = _model_name(vit)
+        name = model_name(vit)
         if self.model and name and not _same_checkpoint(self.model, name):
             raise InputError(
                 f"the register neurons belong to {self.model!r}, the model is {name!r}: expected a "
@@ -164,7 +166,7 @@ def _units(block: object, units: Iterable[object]) -> list[int]:
     return indices
 
 
-def _model_name(vit: VisionTransformer) -> str:
+def model_name(vit: VisionTransformer) -> str:
     """Tagged timm name of `vit`, or '' for a model that was not made by `timm.create_model`."""
     cfg = getattr(vit, "pretrained_cfg", None) or {}
     return ".".join(filter(None, [cfg.get("architecture"), cfg.get("tag")]))

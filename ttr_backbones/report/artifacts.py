@@ -7,28 +7,25 @@ the norms before, arXiv 2506.08010 A.4) and one colour scale.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ttr_backbones.backbones import create_vit
-from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.registers import (
     RegisterNeurons,
     add_test_time_registers,
     mean_plus_std,
     token_norms,
 )
+from ttr_backbones.registers.images import image_batches
+from ttr_backbones.registers.photos import photo_files
 from ttr_backbones.report.attention import cls_attention
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -61,41 +58,6 @@ class Comparison:
     def largest_norm(self, measured: Measured) -> float:
         """Largest patch norm at `block`."""
         return measured.norms[self.block].max().item()
-
-
-def image_files(folder: str | Path, limit: int) -> list[Path]:
-    """Return the first `limit` image files of a folder, in order of name.
-
-    Raises:
-        MissingFileError: no such folder.
-        InputError: no image in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise MissingFileError(f"no folder {folder}: --images expects a folder of photographs")
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
-    if not files:
-        raise InputError(f"{folder} holds no image ({', '.join(_SUFFIXES)})")
-    return files[:limit]
-
-
-def read_square(file: Path, size: int) -> np.ndarray:
-    """Read the central square of an image, RGB uint8 [size, size, 3].
-
-    Raises:
-        InputError: the file is no image that OpenCV can decode.
-    """
-    image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(
-            f"{file} ({file.stat().st_size} bytes) cannot be decoded as an image: replace or "
-            "remove it"
-        )
-    side = min(image.shape[:2])
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    square = image[top : top + side, left : left + side]
-    square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(square, cv2.COLOR_BGR2RGB)
 
 
 @torch.no_grad()
@@ -164,24 +126,21 @@ def compare_artifacts(
     """
     from ttr_backbones.report.pictures import draw_comparison
 
-    files = image_files(images, num_images)
+    files = photo_files(images)[:num_images]
     chosen = RegisterNeurons.load(neurons) if neurons else RegisterNeurons.bundled(model)
     vit = create_vit(model, pretrained=checkpoint is None, checkpoint=checkpoint)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    patch = vit.patch_embed.patch_size[0]
-    size = size or vit.pretrained_cfg["input_size"][-1]
-    if size % patch:
-        raise InputError(f"size {size} is no multiple of the patch of {patch} pixels of {model}")
-    squares = [read_square(file, size) for file in files]
-    comparison = compare(vit.to(device), chosen, _normalised(squares, vit.pretrained_cfg, device))
+    vit.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    squares = torch.cat(list(image_batches(files, vit, size=size)))
+    comparison = compare(vit, chosen, squares)
     path = Path(out) / "artifacts.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw_comparison(comparison, squares, path, title=f"{model}, {size} px")
+    title = f"{model}, {squares.shape[-1]} px"
+    draw_comparison(comparison, _as_shown(squares, vit.pretrained_cfg), path, title=title)
     return comparison, path
 
 
-def _normalised(squares: Sequence[np.ndarray], cfg: dict[str, Any], device: str) -> Tensor:
-    """RGB uint8 [H, W, 3] images -> what the model was trained on, float [B, 3, H, W]."""
-    images = torch.from_numpy(np.stack(squares)).to(device).permute(0, 3, 1, 2) / 255
-    mean, std = (torch.tensor(cfg[key], device=device).view(3, 1, 1) for key in ("mean", "std"))
-    return (images - mean) / std
+def _as_shown(images: Tensor, cfg: dict[str, Any]) -> np.ndarray:
+    """Normalised images [B, 3, H, W] -> RGB uint8 [B, H, W, 3]."""
+    mean, std = (images.new_tensor(cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
+    pixels = ((images * std + mean) * 255).round().clamp(0, 255)
+    return pixels.permute(0, 2, 3, 1).byte().cpu().numpy()

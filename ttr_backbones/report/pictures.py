@@ -19,13 +19,13 @@ _TILE = 2.1  # inches
 
 
 def draw_comparison(
-    comparison: Comparison, squares: Sequence[np.ndarray], path: str | Path, *, title: str
+    comparison: Comparison, squares: np.ndarray, path: str | Path, *, title: str
 ) -> None:
     """Draw one row per image: the image, its norm maps and CLS attention before and after.
 
     Args:
         comparison: what was measured on B images.
-        squares: the images, B times RGB uint8 [H, W, 3].
+        squares: the images, RGB uint8 [B, H, W, 3].
         path: the PNG to write.
         title: model and input size, for the heading.
     """

@@ -1,0 +1,167 @@
+"""`ttrb find-neurons` on the real ViT: the list, its provenance, the picture, and every error."""
+
+import json
+import runpy
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+from ttr_backbones.backbones import create_vit
+from ttr_backbones.cli import main
+from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.registers.images import image_batches
+from ttr_backbones.registers.provenance import files_hash, weights_hash
+
+MODEL = "vit_tiny_patch16_224"
+
+
+@pytest.fixture(scope="module")
+def photos(shared, tmp_path_factory):
+    """Twelve photographs."""
+    folder = tmp_path_factory.mktemp("photos")
+    for file in sorted((shared / "data" / "photos").iterdir())[:12]:
+        shutil.copy(file, folder)
+    return folder
+
+
+@pytest.fixture
+def search(tiny_weights, photos, tmp_path):
+    """Call it with options; it returns the exit code."""
+
+    def call(*options, model=MODEL, checkpoint=tiny_weights, images=photos, out=None):
+        arguments = ["--checkpoint", checkpoint, "--images", images]
+        arguments += ["--out", out or tmp_path / "n.json", *options]
+        return main(["find-neurons", model, *map(str, arguments)])
+
+    return call
+
+
+def test_find_neurons__writes_a_list_with_its_provenance(search, photos, tiny_weights, tmp_path):
+    assert search() == 0
+    neurons = RegisterNeurons.load(tmp_path / "n.json")
+    assert 417 in neurons.layers[7]
+    assert len(neurons) <= 6
+    vit = create_vit(MODEL, checkpoint=tiny_weights)
+    neurons.check(vit)
+    told = neurons.provenance
+    assert (told["num_images"], told["num_held_out"], told["input_size"]) == (12, 3, 224)
+    assert told["versions"]["torch"] == torch.__version__
+    assert next(iter(told["ranking"])) == "7:417"
+    assert told["passed"]
+    assert told["curve"]
+    assert told["detect_block"] == 7
+    assert 30 < told["threshold"] < 500
+    assert told["weights_sha256"] == weights_hash(vit)  # made without the classifier
+    assert told["images_sha256"] == files_hash(image_batches(photos, vit))
+
+
+def test_find_neurons__draws_and_tells(search, tmp_path, capsys):
+    assert search("--num-images", 8, out=tmp_path / "deeper" / "n.json") == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"{MODEL}.augreg_in21k_ft_in1k: block:unit ")
+    assert "7:417" in shown.out
+    assert "random neurons of the same blocks" in shown.out.replace("\n", " ")
+    assert shown.err == ""  # the progress bar is for terminals
+    assert cv2.imread(str(tmp_path / "deeper" / "n.png")).shape[1] > 2000
+
+
+def test_find_neurons__by_hand(search, tmp_path, capsys):
+    assert search("--top-k", 2, "--detect-block", 8, "--threshold", 100, "--num-images", 4) == 0
+    assert "not tuned or measured" in capsys.readouterr().out.replace("\n", " ").lower()
+    neurons = RegisterNeurons.load(tmp_path / "n.json")
+    assert neurons.layers == {6: [189], 7: [417]}
+    assert (neurons.provenance["detect_block"], neurons.provenance["threshold"]) == (8, 100.0)
+    assert (tmp_path / "n.png").is_file()
+
+
+def test_find_neurons__by_hand_with_a_rule(search, tmp_path, capsys):
+    assert search("--threshold", "mean_std", "--num-images", 4, "--top-block", 7) == 0
+    capsys.readouterr()
+    assert search("--threshold", "mean-std", "--num-images", 4) == 2
+    assert "unknown threshold rule 'mean-std'. Did you mean 'mean_std'" in capsys.readouterr().err
+
+
+def test_find_neurons__fails_on_a_model_without_outliers(search, tmp_path, capsys):
+    torch.manual_seed(0)
+    untrained = create_vit(MODEL)
+    safetensors.torch.save_file(untrained.state_dict(), tmp_path / "untrained.safetensors")
+    assert search("--num-images", 4, checkpoint=tmp_path / "untrained.safetensors") == 2
+    assert "no outliers" in capsys.readouterr().err
+    assert not (tmp_path / "n.json").exists()
+
+
+@pytest.fixture
+def mixed(photos, tmp_path):
+    """Four photographs, one of them gray and one CMYK, and three files that cannot be used."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    files = sorted(photos.iterdir())[:4]
+    for i, (file, mode) in enumerate(zip(files, ("RGB", "RGB", "L", "CMYK"), strict=True)):
+        Image.open(file).convert(mode).save(folder / f"{i}_{mode}.jpg")
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "cut.jpg").write_bytes((folder / "0_RGB.jpg").read_bytes()[:5000])
+    Image.new("RGB", (1, 1)).save(folder / "pixel.png")
+    return folder
+
+
+def test_find_neurons__bad_images_stop_it(search, mixed, capsys):
+    assert search(images=mixed) == 2
+    error = capsys.readouterr().err
+    assert "2 of 7 images cannot be used" in error
+    assert "--skip-bad" in error
+    assert "empty.jpg: empty file" in error
+    assert "pixel.png: 1 x 1 pixels" in error
+
+
+def test_find_neurons__bad_images_are_left_out_on_request(search, mixed, tmp_path, capsys):
+    assert search("--skip-bad", "--threshold", 100, images=mixed) == 0
+    error = capsys.readouterr().err
+    assert "2 images converted to RGB: 2_L.jpg (L), 3_CMYK.jpg (CMYK)" in error
+    assert "3 images left out: " in error
+    assert all(f"{name} (" in error for name in ("empty.jpg", "cut.jpg", "pixel.png"))
+    assert RegisterNeurons.load(tmp_path / "n.json").provenance["num_images"] == 4
+
+
+def test_find_neurons__wrong_input(search, photos, tiny_weights, tmp_path, capsys):
+    def error(*options, **given):
+        assert search(*options, **given) == 2
+        return capsys.readouterr().err
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "none: no such folder" in error(images=tmp_path / "none")
+    assert "holds no image" in error(images=empty)
+    assert "is a file: expected a folder" in error(images=tiny_weights)
+    assert "no such file" in error(checkpoint=tmp_path / "none.pth")
+    assert "Did you mean 'vit_tiny_patch16_224'" in error(model="vit_tiny_patch16_225")
+    assert "does not hold the weights" in error(model="vit_small_patch16_224")
+    assert "size 225 is no multiple of the model's patch of 16" in error("--size", 225)
+    assert "num_images=0" in error("--num-images", 0)
+    assert "--device nowhere cannot be used here" in error("--device", "nowhere")
+    assert "top_k=0" in error("--top-k", 0, "--num-images", 4)
+
+
+def test_find_neurons__says_at_once_that_it_cannot_write(search, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "n.txt", tmp_path, tmp_path / "file" / "n.json"):
+        assert search(checkpoint="not reached", out=out) == 2
+        assert f"--out {out}" in capsys.readouterr().err
+
+
+def test_tool__is_the_command(capsys, monkeypatch):
+    tool = Path(__file__).resolve().parents[2] / "tools" / "find_register_neurons.py"
+    monkeypatch.setattr("sys.argv", [str(tool), "--help"])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(tool), run_name="__main__")
+    assert "usage: ttrb find-neurons" in capsys.readouterr().out
+
+
+def test_json__is_plain(search, tmp_path):
+    search("--num-images", 4, "--threshold", 100)
+    data = json.loads((tmp_path / "n.json").read_text())
+    assert set(data) >= {"model", "layers", "weights_sha256", "images_sha256", "date", "versions"}

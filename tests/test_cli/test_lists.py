@@ -1,0 +1,29 @@
+"""`ttrb lists` shows every list that ships."""
+
+from pathlib import Path
+
+from ttr_backbones import registers
+from ttr_backbones.cli import main
+from ttr_backbones.registers import RegisterNeurons
+
+LISTS = sorted((Path(registers.__file__).parent / "lists").glob("*.json"))
+
+
+def test_lists__shows_every_list_with_its_source_and_doubts(capsys):
+    assert main(["lists"]) == 0
+    shown = capsys.readouterr().out
+    assert LISTS
+    for file in LISTS:
+        neurons = RegisterNeurons.bundled(file.stem)
+        (row,) = (line.split() for line in shown.splitlines() if line.startswith(f"{file.stem} "))
+        assert row[1] == str(len(neurons))
+        for key in ("source", "doubt"):
+            told = neurons.provenance.get(key, "").split()
+            assert " ".join(told) in " ".join(shown.split())
+
+
+def test_lists__published_list(capsys):
+    main(["lists"])
+    shown = capsys.readouterr().out.splitlines()
+    (row,) = (line for line in shown if line.startswith("vit_large_patch14_dinov2.lvd142m"))
+    assert row.split()[1:3] == ["45", "12..17"]

@@ -1,0 +1,26 @@
+"""The progress bar."""
+
+import sys
+
+from ttr_backbones.cli.progress import ProgressBar
+
+
+def test_bar__counts_passes(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    bar = ProgressBar()
+    for done, total in ((8, 16), (16, 16), (8, 16), (3, None)):
+        bar(done, total)
+    bar.close()
+    shown = capsys.readouterr().err.split("\r")
+    assert shown[1].startswith("pass 1 [############............] 8/16 images\x1b[K")
+    assert shown[2].startswith("pass 1 [########################] 16/16 images, ")
+    assert shown[3].startswith("pass 2 [############............] 8/16")
+    assert shown[4].startswith("pass 3 [........................] 3 images")
+    assert shown[5] == "\x1b[K"
+
+
+def test_bar__is_silent_without_a_terminal(capsys):
+    bar = ProgressBar()
+    bar(8, 16)
+    bar.close()
+    assert capsys.readouterr().err == ""

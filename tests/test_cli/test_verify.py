@@ -1,0 +1,165 @@
+"""`ttrb verify` on the real ViT: the table, the bounds, the exit code, and every error."""
+
+import json
+import shutil
+
+import pytest
+import safetensors.torch
+import torch
+
+from ttr_backbones.backbones import create_vit
+from ttr_backbones.cli import main
+from ttr_backbones.cli.verify import table
+from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.registers.verification import Verification
+
+MODEL = "vit_tiny_patch16_224"
+TAG = f"{MODEL}.augreg_in21k_ft_in1k"
+
+
+@pytest.fixture(scope="module")
+def photos(shared, tmp_path_factory):
+    """Eight photographs."""
+    folder = tmp_path_factory.mktemp("photos")
+    for file in sorted((shared / "data" / "coco" / "val2017").iterdir())[:8]:
+        shutil.copy(file, folder)
+    return folder
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """Write a list with provenance and return its path."""
+
+    def write(layers, model=TAG, **provenance):
+        path = tmp_path / "neurons.json"
+        RegisterNeurons(model, layers, provenance).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def verify(tiny_weights, photos):
+    """Call it with options; it returns the exit code."""
+
+    def call(*options, model=MODEL, checkpoint=tiny_weights, images=photos):
+        arguments = ["--checkpoint", checkpoint, "--images", images, *options]
+        return main(["verify", model, *map(str, arguments)])
+
+    return call
+
+
+def test_verify__the_right_neurons_pass(verify, listed, capsys):
+    assert verify("--neurons", listed({6: [189], 7: [417]})) == 0
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert lines[0] == f"{TAG}: 2 neurons, 1 register, 8 images of 224 px"
+    assert lines[-1] == "passed"
+    rows = {line[:24].strip(): line[24:].split("  ") for line in lines[3:-1]}
+    assert list(rows) == [
+        "outlier patches",
+        "outliers left",
+        "largest patch norm",
+        "register norm, mean",
+        "cosine of other patches",
+        "top-1 agreement",
+    ]
+    assert all("ok" in rows[row] for row in ("outliers left", "cosine of other patches"))
+    assert shown.err == ""
+
+
+def test_verify__the_bundled_list_is_the_default(verify, capsys):
+    assert verify(model=TAG) == 0
+    assert capsys.readouterr().out.startswith(f"{TAG}: 2 neurons")
+    assert verify() == 2
+    assert f"no register-neuron list ships for '{MODEL}'" in capsys.readouterr().err
+
+
+def test_verify__wrong_neurons_fail(verify, listed, capsys):
+    assert verify("--neurons", listed({6: [190], 7: [418]})) == 1
+    shown = capsys.readouterr().out
+    assert shown.endswith("FAILED\n")
+    assert "<= 1 %  FAILED" in shown
+
+
+def test_verify__clearing_alone_is_not_enough(verify, listed, capsys):
+    assert verify("--neurons", listed({6: [189], 7: [417]}), "--num", 0) == 1
+    assert ", 0 registers, " in capsys.readouterr().out
+
+
+def test_verify__uses_the_list_s_number_of_registers(verify, listed, capsys):
+    assert verify("--neurons", listed({6: [189], 7: [417]}, num_registers=2)) == 0
+    assert ", 2 registers, " in capsys.readouterr().out
+
+
+def test_verify__reports_another_size(verify, listed, capsys):
+    path = listed({6: [189], 7: [417]}, input_size=224)
+    verify("--neurons", path, "--size", 320, "--num-images", 2)
+    assert "warning" not in capsys.readouterr().err
+    verify("--neurons", path, "--size", 352, "--num-images", 2)
+    assert "found at 224 px, this run is at 352 px" in capsys.readouterr().err
+    path = listed({6: [189], 7: [417]}, input_size=518)
+    verify("--neurons", path, "--num-images", 2)
+    assert "found at 518 px, this run is at 224 px" in capsys.readouterr().err
+
+
+def test_verify__reports_other_weights(verify, listed, capsys):
+    verify("--neurons", listed({6: [189], 7: [417]}, weights_sha256="0" * 64), "--num-images", 2)
+    assert "the weights are not the ones that the list was found on" in capsys.readouterr().err
+
+
+def test_verify__weights_without_a_classifier(verify, listed, tiny_weights, tmp_path, capsys):
+    state = safetensors.torch.load_file(tiny_weights)
+    backbone = {key: value for key, value in state.items() if not key.startswith("head.")}
+    safetensors.torch.save_file(backbone, tmp_path / "backbone.safetensors")
+    path = listed({6: [189], 7: [417]})
+    assert verify("--neurons", path, checkpoint=tmp_path / "backbone.safetensors") == 0
+    assert "no classifier" in capsys.readouterr().out
+
+
+def test_verify__wrong_input(verify, listed, tmp_path, capsys):
+    def error(*options, **given):
+        assert verify(*options, **given) == 2
+        return capsys.readouterr().err
+
+    right = listed({7: [417]})
+    assert "no register-neuron list at" in error("--neurons", tmp_path / "none.json")
+    assert "no such folder" in error("--neurons", right, images=tmp_path / "none")
+    assert "no such file" in error("--neurons", right, checkpoint=tmp_path / "none.pth")
+    assert "num_registers is -1" in error("--neurons", right, "--num", -1)
+    other = listed({7: [417]}, model="vit_small_patch16_224.augreg_in21k_ft_in1k")
+    assert "belong to 'vit_small_patch16_224.augreg_in21k_ft_in1k'" in error("--neurons", other)
+    assert "block 99 does not exist" in error("--neurons", listed({99: [1]}))
+    right.write_text(json.dumps({"model": TAG, "layers": {"7": [417]}, "num_registers": "two"}))
+    assert "num_registers is 'two'" in error("--neurons", right)
+
+
+def test_verify__a_model_without_outliers(verify, listed, tmp_path, capsys):
+    torch.manual_seed(0)
+    safetensors.torch.save_file(create_vit(MODEL).state_dict(), tmp_path / "untrained.safetensors")
+    path = listed({7: [417]})
+    assert verify("--neurons", path, checkpoint=tmp_path / "untrained.safetensors") == 2
+    assert "no outliers" in capsys.readouterr().err
+
+
+def test_table__shows_shares_that_round_to_nothing():
+    seen = Verification(
+        num=0,
+        num_images=1,
+        num_patches=10**6,
+        detect_block=3,
+        threshold=50.0,
+        outliers_before=0.02,
+        outliers_after=0.000001,
+        largest_before=500.0,
+        largest_after=70.0,
+        register_norm=float("nan"),
+        cosine=0.89,
+        top1_agreement=None,
+    )
+    shown = table(seen).splitlines()
+    assert "0.0001 %" in shown[1]
+    assert shown[2].endswith("<= 1 %  ok")
+    assert "nan" not in "".join(shown)
+    assert shown[5].endswith(">= 0.9  FAILED")
+    assert shown[-1] == "FAILED"

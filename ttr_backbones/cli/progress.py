@@ -1,0 +1,37 @@
+"""A progress bar on stderr, for passes over images."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+_WIDTH = 24
+
+
+class ProgressBar:
+    """Call it with the images done and their number; it is silent where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._passes, self._last = 0, 0
+        self._first, self._start = 0, 0.0
+        self._shown = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Show that `done` images of this pass are done."""
+        now = time.monotonic()
+        if done <= self._last or not self._passes:
+            self._passes, self._first, self._start = self._passes + 1, done, now
+        self._last = done
+        if not self._shown:
+            return
+        filled = _WIDTH * done // total if total else 0
+        bar = "#" * filled + "." * (_WIDTH - filled)
+        told = f"pass {self._passes} [{bar}] {done}{f'/{total}' if total else ''} images"
+        if now > self._start:  # the time of the first batch is not known
+            told += f", {(done - self._first) / (now - self._start):.0f}/s"
+        print(f"\r{told}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Clear the line."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,53 @@
+"""What images a model can take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from ttr_backbones.errors import InputError
+
+
+def check_images(images: Any, vit: VisionTransformer, *, ndims: tuple[int, ...]) -> None:
+    """Check that images are normalised, of a size that fits, and of a number of axes in `ndims`.
+
+    Raises:
+        InputError: they are not.
+    """
+    expected = "normalised images, " + " or ".join(
+        "[B, 3, H, W]" if n == 4 else "[3, H, W]" for n in ndims
+    )
+    if not isinstance(images, Tensor):
+        raise InputError(f"expected {expected}, got {type(images).__name__}")
+    if images.ndim not in ndims or images.shape[-3] != vit.patch_embed.proj.in_channels:
+        raise InputError(f"expected {expected}, got {tuple(images.shape)}")
+    if not images.is_floating_point():
+        raise InputError(
+            f"expected {expected}, got {images.dtype}: normalise them as for the model"
+        )
+    if not images.isfinite().all():
+        raise InputError(f"expected {expected}, got NaN or infinite values")
+    check_size(vit, (images.shape[-2], images.shape[-1]))
+
+
+def check_size(vit: VisionTransformer, size: tuple[int, int]) -> None:
+    """Check that the model takes images of `size`, (H, W).
+
+    Raises:
+        InputError: no multiple of the patch, or the model is made for one size only.
+    """
+    embed = vit.patch_embed
+    if embed.strict_img_size and size != tuple(embed.img_size):
+        raise InputError(
+            f"images of {size[0]} x {size[1]} pixels, but this model takes {embed.img_size[0]} x "
+            f"{embed.img_size[1]} only: make it with dynamic_img_size=True"
+        )
+    for side, patch in zip(size, embed.patch_size, strict=True):
+        if side % patch and not embed.dynamic_img_pad:
+            below = side - side % patch
+            near = f"{below} or {below + patch}" if below else f"{patch}"
+            raise InputError(
+                f"size {side} is no multiple of the model's patch of {patch} pixels: use {near}"
+            )

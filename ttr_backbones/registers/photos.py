@@ -1,0 +1,176 @@
+"""Photographs on disk as tensors: find them, tell what is wrong with each, read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from ttr_backbones.errors import InputError, MissingFileError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+# What PIL turns into RGB without loss of meaning; 16 and 32 bits it would clip to white.
+_MODES = {"RGB", "RGBA", "RGBX", "L", "LA", "La", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV"}
+_COLOURS = {"RGB", "RGBA", "RGBX", "P", "PA"}
+# What PIL's decoders raise on a broken file.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+class UnusablePhotoError(ValueError):
+    """A file is no photograph that can be used; the message says why."""
+
+
+def photo_files(folder: str | Path) -> list[Path]:
+    """Return the image files of a folder and of the folders in it, in order of name.
+
+    Raises:
+        MissingFileError: no such folder.
+        InputError: it is a file, or no image lies in it.
+    """
+    folder = Path(folder).expanduser()
+    if folder.is_file():
+        raise InputError(f"{folder} is a file: expected a folder of images")
+    if not folder.is_dir():
+        raise MissingFileError(f"{folder}: no such folder; expected one with images")
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    if not files:
+        raise InputError(f"{folder} holds no image: expected files in {', '.join(SUFFIXES)}")
+    return files
+
+
+class Photos:
+    """The central squares of image files, each as normalised float [3, side, side].
+
+    All headers are looked at when it is made. Gray, palette and CMYK become RGB, alpha is dropped,
+    EXIF rotation is applied.
+
+    Args:
+        files: the images.
+        side: the short side is resampled to so many pixels (bicubic, antialiased).
+        mean: mean per RGB channel on the scale 0..1.
+        std: standard deviation, likewise.
+        smallest: a side of fewer pixels makes an image unusable.
+        skip: leave unusable files out and note them in `bad`, instead of an error.
+
+    Raises:
+        InputError: unusable files, all of them named, or none that can be used.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        side: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        smallest: int = 1,
+        skip: bool = False,
+    ) -> None:
+        self.side, self.skip = side, skip
+        self._mean, self._std = (255 * torch.tensor(v).view(3, 1, 1) for v in (mean, std))
+        self.bad: list[tuple[Path, str]] = []
+        self.gray_or_cmyk: list[tuple[Path, str]] = []
+        self._files = list(files)
+        for file in files:
+            mode = _colour_mode(file, smallest)
+            if isinstance(mode, UnusablePhotoError):
+                self.bad.append((file, str(mode)))
+            elif mode not in _COLOURS:
+                self.gray_or_cmyk.append((file, mode))
+        if (self.bad and not skip) or not self.files:
+            raise InputError(_told(self.bad, len(files), skip=skip))
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that can be used, as far as is known: a body is read on the first pass."""
+        bad = {file for file, _ in self.bad}
+        return [file for file in self._files if file not in bad]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        files, threads = self.files, 8
+        with ThreadPoolExecutor(threads) as pool:  # PIL decodes without Python's lock
+            for start in range(0, len(files), threads):
+                group = files[start : start + threads]
+                for file, square in zip(group, pool.map(self._read, group), strict=True):
+                    if isinstance(square, Tensor):
+                        yield (square - self._mean) / self._std
+                    else:
+                        self._note(file, str(square))
+
+    def part(self, chosen: Sequence[int]) -> Photos:
+        """Some of the files by their index in `files`; what is found bad is noted in both."""
+        files = self.files
+        other = object.__new__(type(self))
+        other.__dict__ = {**self.__dict__, "_files": [files[i] for i in chosen]}
+        return other
+
+    def _read(self, file: Path) -> Tensor | UnusablePhotoError:
+        try:
+            return read_square(file, self.side)
+        except UnusablePhotoError as error:
+            return error
+
+    def _note(self, file: Path, why: str) -> None:
+        self.bad.append((file, why))
+        if not self.skip or not self.files:
+            raise InputError(_told(self.bad, len(self._files), skip=self.skip))
+
+
+def read_square(file: Path, side: int) -> Tensor:
+    """Read the central square of an image, RGB, uint8 [3, side, side].
+
+    Raises:
+        UnusablePhotoError: it cannot be decoded.
+    """
+    try:
+        with Image.open(file) as image:
+            # PIL asks for the detour: a palette may give its transparency in bytes.
+            rgb = image.convert("RGBA" if image.mode in ("P", "PA") else "RGB").convert("RGB")
+            rgb = ImageOps.exif_transpose(rgb)
+            square = ImageOps.fit(rgb, (side, side), Image.Resampling.BICUBIC)
+    except _BROKEN as error:
+        raise UnusablePhotoError(_reason(file, error)) from error
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1)
+
+
+def _colour_mode(file: Path, smallest: int) -> str | UnusablePhotoError:
+    """Colour mode of an image, or what is wrong with it, without decoding it."""
+    try:
+        with Image.open(file) as image:
+            mode, (width, height) = image.mode, image.size
+    except _BROKEN as error:
+        return UnusablePhotoError(_reason(file, error))
+    if min(width, height) < smallest:
+        return UnusablePhotoError(f"{width} x {height} pixels, smaller than one patch")
+    if mode not in _MODES:
+        return UnusablePhotoError(f"colour mode {mode}, expected 8 bits per channel")
+    return mode
+
+
+def _reason(file: Path, error: Exception) -> str:
+    if file.is_file() and not file.stat().st_size:
+        return "empty file"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"  # PIL's own message repeats the path
+    return f"cannot be decoded: {error}"
+
+
+def _told(bad: Sequence[tuple[Path, str]], count: int, *, skip: bool) -> str:
+    named = "".join(f"\n  {file}: {why}" for file, why in bad[:20])
+    more = f"\n  ... and {len(bad) - 20} more" if len(bad) > 20 else ""
+    remedy = (
+        "none is left: give other images"
+        if skip or len(bad) == count
+        else 'repair or remove them, or go on without them: --skip-bad (in Python on_bad="skip")'
+    )
+    return f"{len(bad)} of {count} images cannot be used; {remedy}{named}{more}"
