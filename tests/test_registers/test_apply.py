@@ -127,6 +127,12 @@ def test_every_interface_of_timm_keeps_its_meaning_at_every_size(make_vit, kind)
         assert vit(x).shape == (2, 5)
 
 
+def test_patch_dropout_never_drops_a_register(make_vit):
+    vit = add_test_time_registers(make_vit(patch_drop_rate=0.75), LAYERS, num=2).train()
+    assert vit.forward_features(torch.randn(2, 3, 64, 64)).shape == (2, 3 + 4, 32)
+    assert remove_test_time_registers(vit).patch_drop.num_prefix_tokens == 1
+
+
 @torch.no_grad()
 def test_batch_equals_single_images(make_vit, image):
     vit = add_test_time_registers(make_vit(), LAYERS)
@@ -280,6 +286,9 @@ def test_bad_options_are_explained(make_vit, options, message):
 def test_bad_models_are_explained(make_vit):
     with pytest.raises(ValueError, match="expected a timm VisionTransformer, got ResNet"):
         add_test_time_registers(timm.create_model("resnet18"), LAYERS)
+    distilled = timm.create_model("deit_tiny_distilled_patch16_224", depth=2)
+    with pytest.raises(ValueError, match="VisionTransformerDistilled puts its sequence together"):
+        add_test_time_registers(distilled, LAYERS)
     with pytest.raises(ValueError, match=r"ParallelScalingBlock without timm's `mlp.norm`"):
         add_test_time_registers(make_vit(block_fn=ParallelScalingBlock), LAYERS)
     with pytest.raises(ValueError, match="no CLS token"):

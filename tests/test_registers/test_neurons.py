@@ -53,8 +53,16 @@ def test_no_list_names_the_command_that_computes_one():
     name = "vit_giant_patch14_dinov2.lvd142m"
     with pytest.raises(ValueError, match=f"`ttrb find-neurons {name} --images DIR"):
         RegisterNeurons.bundled(name)
-    with pytest.raises(ValueError, match=f"Give the tagged name if it is {TINY}"):
-        RegisterNeurons.bundled("vit_tiny_patch16_224")
+    with pytest.raises(ValueError, match="no register-neuron list ships for 'my_own_vit'"):
+        RegisterNeurons.bundled("my_own_vit")
+
+
+def test_a_name_without_a_tag_stands_for_timms_default_tag():
+    assert RegisterNeurons.bundled("vit_tiny_patch16_224").model == TINY
+    large = "vit_large_patch14_dinov2"
+    assert RegisterNeurons.bundled(large).model == f"{large}.lvd142m"
+    with pytest.raises(ValueError, match=r"ships for 'vit_base_patch16_clip_quickgelu_224\.meta"):
+        RegisterNeurons.bundled("vit_base_patch16_clip_quickgelu_224")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +98,7 @@ def test_missing_file_is_explained(tmp_path):
         ("vit_tiny_patch16_224", True),
         (TINY, True),
         ("", True),
+        ("my_own_finetuned_vit", True),
         ("vit_tiny_patch16_224.augreg_in21k", False),
         ("vit_tiny_patch16_384", False),
     ],

@@ -229,6 +229,11 @@ def _check(vit: Any, *, num: Any, peak: Any, fill: Any, keep_cls: bool, position
             f"expected a timm VisionTransformer, got {type(vit).__name__}: test-time registers "
             "work on timm's DINOv2, CLIP, DeiT, augreg and other plain ViTs"
         )
+    if type(vit)._pos_embed is not VisionTransformer._pos_embed:  # noqa: SLF001 (only compared)
+        raise InputError(
+            f"{type(vit).__name__} puts its sequence together in a way of its own (a distillation "
+            "token), where a register has no place: use the model without distillation"
+        )
     if not isinstance(num, int) or isinstance(num, bool) or num < 0:
         raise InputError(f"num={num!r}: expected the number of registers, an integer >= 0")
     if peak not in PEAKS:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import timm
+from timm.models import get_pretrained_cfg
 from timm.models.vision_transformer import VisionTransformer
 
 from ttr_backbones.errors import InputError, MissingFileError
@@ -24,8 +26,8 @@ class RegisterNeurons:
     activation after the non-linearity and, in gated MLPs, after the gate (arXiv 2506.08010, 3.1).
 
     Args:
-        model: timm name of the checkpoint, `arch.tag` or `arch` (then it fits every tag of it); ''
-            fits every model.
+        model: timm name of the checkpoint, `arch.tag`, or `arch`, which fits every tag of it. A
+            name that timm does not know, also '', is your own and fits every model.
         layers: {block: [unit, ...]}, at least one unit in all.
         provenance: how the list was found, any JSON value per key; saved beside the list.
 
@@ -92,27 +94,31 @@ class RegisterNeurons:
 
     @classmethod
     def bundled(cls, model: str) -> RegisterNeurons:
-        """Return the list that ships for `model`, a tagged timm name.
+        """Return the list that ships for `model`.
+
+        Args:
+            model: tagged timm name; one without a tag stands for timm's default tag, as in
+                `timm.create_model`.
 
         Raises:
             InputError: none ships for it; the message has the command that computes one.
         """
-        path = _LISTS / f"{model}.json"
+        cfg = None if "." in model else get_pretrained_cfg(model)
+        tagged = f"{model}.{cfg.tag}" if cfg is not None else model
+        path = _LISTS / f"{tagged}.json"
         if not path.is_file():
-            shipped = sorted(found.stem for found in _LISTS.glob("*.json"))
-            near = [name for name in shipped if name.partition(".")[0] == model]
-            hint = f" Give the tagged name if it is {' or '.join(near)}." if near else ""
+            shipped = ", ".join(sorted(found.stem for found in _LISTS.glob("*.json")))
             raise InputError(
-                f"no register-neuron list ships for {model!r}.{hint} Lists ship for "
-                f"{', '.join(shipped)}. Compute one with `ttrb find-neurons {model} "
-                f"--images DIR --out {model}.json` and pass neurons='{model}.json'"
+                f"no register-neuron list ships for {tagged!r}. Lists ship for {shipped}. Compute "
+                f"one with `ttrb find-neurons {model} --images DIR --out {model}.json` and pass "
+                f"neurons='{model}.json'"
             )
         return cls.load(path)
 
     def check(self, vit: VisionTransformer) -> None:
         """Raise InputError unless `vit` is the list's model and has every block and unit of it."""
         name = model_name(vit)
-        if self.model and name and not _same_checkpoint(self.model, name):
+        if name and not _may_belong(self.model, name):
             raise InputError(
                 f"the register neurons belong to {self.model!r}, the model is {name!r}: expected a "
                 "list of the same checkpoint. Load the right list, or, if the weights really are "
@@ -172,6 +178,8 @@ def model_name(vit: VisionTransformer) -> str:
     return ".".join(filter(None, [cfg.get("architecture"), cfg.get("tag")]))
 
 
-def _same_checkpoint(one: str, other: str) -> bool:
-    (arch, _, tag), (other_arch, _, other_tag) = one.partition("."), other.partition(".")
+def _may_belong(listed: str, model: str) -> bool:
+    (arch, _, tag), (other_arch, _, other_tag) = listed.partition("."), model.partition(".")
+    if not timm.is_model(arch):
+        return True
     return arch == other_arch and (not tag or not other_tag or tag == other_tag)
