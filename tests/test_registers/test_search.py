@@ -186,6 +186,10 @@ if world > 1:
     torch.distributed.init_process_group("gloo", init_method=init, rank=rank, world_size=world)
 found = find_register_neurons(vit, images, threshold="gap", batch_size=3)
 print([(b, u, round(s, 5)) for b, u, s in found.ranking[:20]], found.num_images, found.num_outliers)
+if world > 1:
+    # Without this a process may end while the other still talks to it, which aborts the other.
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 """
 
 
