@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from mmengine.utils import import_modules_from_strings
 from torch import Tensor
 
+from ttr_backbones.cli.config import set_data_root
+from ttr_backbones.cli.run import build_runner
 from ttr_backbones.packaged import configs_dir
 from ttr_backbones.registers import token_norms
 
@@ -68,22 +68,17 @@ def _runner(
     config: str, scenes: Path, weights: Path, work_dir: Path, seed: int, iterations: int | None
 ) -> Runner:
     cfg = Config.fromfile(configs_dir() / "demo" / f"{config}.py")
-    import_modules_from_strings(**cfg.custom_imports)  # mmengine does so for text configs only
-    cfg.work_dir = str(work_dir)
-    # mmengine keeps loggers and visualizers for the whole process under these names.
-    cfg.experiment_name = f"{work_dir.name}_{uuid.uuid4().hex[:8]}"
-    cfg.visualizer.name = cfg.experiment_name
+    cfg.work_dir, cfg.experiment_name = str(work_dir), work_dir.name
     cfg.randomness = {"seed": seed}
     cfg.model.backbone.checkpoint = str(weights)
-    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        loader.dataset.data_root = str(scenes)
+    set_data_root(cfg, str(scenes))
     if iterations is not None:
         cfg.train_cfg.update(max_iters=iterations, val_interval=iterations)
     cfg.log_level = "ERROR"  # on screen; the log file below gets everything
     with warnings.catch_warnings():
         # mmseg tells of deprecations inside itself and of defaults that are meant here.
         warnings.simplefilter("ignore", UserWarning)
-        runner = Runner.from_cfg(cfg)
+        runner = build_runner(cfg)
     for handler in runner.logger.handlers:
         if isinstance(handler, logging.FileHandler):
             handler.setLevel(logging.INFO)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 
+from ttr_backbones.engine.unwrap import unwrapped
 from ttr_backbones.registers.provenance import FAR
 
 
@@ -17,8 +17,7 @@ class CheckInputSize(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Warn if they differ by more than a factor of 1.5."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        message = far_from_calibrated(model)
+        message = far_from_calibrated(unwrapped(runner.model))
         if message:
             runner.logger.warning(message)
 

@@ -9,6 +9,8 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch import nn
 
+from ttr_backbones.engine.unwrap import unwrapped
+
 
 @HOOKS.register_module()
 class CheckNormalization(Hook):
@@ -20,10 +22,7 @@ class CheckNormalization(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Compare once, before training or testing."""
-        model = runner.model
-        while isinstance(getattr(model, "module", None), nn.Module):
-            model = model.module
-        problem = normalization_problem(model)
+        problem = normalization_problem(unwrapped(runner.model))
         if problem is not None:
             runner.logger.warning(problem)
 

@@ -7,9 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmseg.registry import HOOKS
-from torch import nn
 
 from ttr_backbones.engine.fit import check_fit
 from ttr_backbones.engine.plain_data import (
@@ -19,6 +17,7 @@ from ttr_backbones.engine.plain_data import (
     to_plain,
 )
 from ttr_backbones.engine.random_state import random_state, set_random_state
+from ttr_backbones.engine.unwrap import unwrapped
 from ttr_backbones.errors import InputError
 
 _RANDOM = "random_state"
@@ -55,7 +54,7 @@ class SafeCheckpoint(Hook):
                 f"{source} holds no tensors by name: expected a state_dict, or a dict with one "
                 f"under 'state_dict', got {_described(checkpoint)}."
             )
-        aside = check_fit(_unwrapped(runner.model), state, source)
+        aside = check_fit(unwrapped(runner.model), state, source)
         if aside:
             runner.logger.info(
                 f"{len(aside)} backbone.* tensors of {source} are left aside: the backbone is "
@@ -94,12 +93,6 @@ class SafeCheckpoint(Hook):
                     "checkpoint is written without it."
                 )
         return plain
-
-
-def _unwrapped(model: Any) -> nn.Module:
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
 
 
 def _described(checkpoint: Any) -> str:
