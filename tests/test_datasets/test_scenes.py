@@ -100,9 +100,12 @@ def test_written_layout_reads_back(tmp_path):
         np.testing.assert_array_equal(read, expected)
         assert read.dtype == expected.dtype
     boxes = json.loads((tmp_path / "boxes" / "train.json").read_text())
-    assert sorted(boxes) == ["0000", "0001", "0002"]
-    assert [entry["box"] for entry in boxes["0000"]] == first.boxes.tolist()
-    assert [CLASSES.index(entry["label"]) for entry in boxes["0000"]] == first.labels.tolist()
+    assert [image["file_name"] for image in boxes["images"]] == ["0000.png", "0001.png", "0002.png"]
+    own = [entry for entry in boxes["annotations"] if entry["image_id"] == boxes["images"][0]["id"]]
+    corners = [(x, y, x + w, y + h) for x, y, w, h in (entry["bbox"] for entry in own)]
+    np.testing.assert_array_equal(corners, first.boxes)
+    assert [entry["category_id"] for entry in own] == first.labels.tolist()
+    assert {entry["id"]: entry["name"] for entry in boxes["categories"]} == dict(enumerate(CLASSES))
 
 
 def test_train_and_val_differ(tmp_path):

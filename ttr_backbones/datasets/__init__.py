@@ -5,6 +5,29 @@ from ttr_backbones.compat import prepare_mmseg
 
 prepare_mmseg()
 
+from ttr_backbones.datasets.box_loading import LoadBoxes, PackBoxInputs
+from ttr_backbones.datasets.box_sample import BoxSample
+from ttr_backbones.datasets.coco20k import COCO20k
+from ttr_backbones.datasets.depth_data import KITTIDepth, NYUDepthV2
+from ttr_backbones.datasets.depth_loading import LoadDepth
+from ttr_backbones.datasets.depth_transforms import Albumentations, ColorAug, KBCrop
+from ttr_backbones.datasets.image_folder import ImageFolder
 from ttr_backbones.datasets.loading import LoadImage, LoadSegMask
+from ttr_backbones.datasets.voc_boxes import VOCBoxes
 
-__all__ = ["LoadImage", "LoadSegMask"]
+__all__ = [
+    "Albumentations",
+    "BoxSample",
+    "COCO20k",
+    "ColorAug",
+    "ImageFolder",
+    "KBCrop",
+    "KITTIDepth",
+    "LoadBoxes",
+    "LoadDepth",
+    "LoadImage",
+    "LoadSegMask",
+    "NYUDepthV2",
+    "PackBoxInputs",
+    "VOCBoxes",
+]

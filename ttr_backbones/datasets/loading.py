@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
-from mmengine import fileio
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
-from PIL import Image
 
-from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.datasets.decoding import decode, pixels, read_file
+from ttr_backbones.errors import InputError
 
 _IGNORED = 255
 
@@ -29,8 +26,8 @@ class LoadImage(LoadImageFromFile):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Read `results["img_path"]` into `img`, `img_shape` and `ori_shape`."""
         path = results["img_path"]
-        content = _read(path, "image", self.backend_args)
-        image = _decode(content, path, "image", self.color_type, self.imdecode_backend)
+        content = read_file(path, "image", self.backend_args)
+        image = decode(content, path, "image", self.color_type, self.imdecode_backend)
         if image.ndim != 3 or image.shape[2] != 3:
             raise InputError(
                 f"the image {path} was read as {list(image.shape)}, expected [H, W, 3]. Set "
@@ -64,14 +61,14 @@ class LoadSegMask(LoadAnnotations):
 
     def _load_seg_map(self, results: dict[str, Any]) -> None:
         path = results["seg_map_path"]
-        content = _read(path, "mask", self.backend_args)
-        mask = _decode(content, path, "mask", "unchanged", self.imdecode_backend)
+        content = read_file(path, "mask", self.backend_args)
+        mask = decode(content, path, "mask", "unchanged", self.imdecode_backend)
         mask = _as_class_numbers(mask, path)
         # The image may have been resized already: masks are scored at their own size.
         if mask.shape != tuple(results.get("ori_shape", mask.shape)):
             raise InputError(
-                f"the mask {path} is {_size(mask.shape)} pixels and its image "
-                f"{results['img_path']} is {_size(results['ori_shape'])} (width x height): "
+                f"the mask {path} is {pixels(mask.shape)} pixels and its image "
+                f"{results['img_path']} is {pixels(results['ori_shape'])} (width x height): "
                 "expected the same size. Pair the right files; if the image is rotated by its "
                 "EXIF tag, use LoadImage with color_type='color_ignore_orientation'."
             )
@@ -104,46 +101,6 @@ class LoadSegMask(LoadAnnotations):
         )
 
 
-def _read(path: str, what: str, backend_args: dict[str, Any] | None) -> bytes:
-    try:
-        content: bytes = fileio.get(path, backend_args=backend_args)
-    except FileNotFoundError:
-        raise MissingFileError(
-            f"the {what} {path} does not exist, though the data set lists it. Check data_root, "
-            "data_prefix and the file suffixes of the data set, or complete the download."
-        ) from None
-    if not content:
-        raise InputError(f"the {what} {path} is empty (0 bytes). Copy or download it again.")
-    return content
-
-
-def _decode(content: bytes, path: str, what: str, flag: str, backend: str) -> np.ndarray:
-    """Decode to [H, W] or [H, W, C]."""
-    try:
-        decoded = mmcv.imfrombytes(content, flag=flag, backend=backend)
-        if decoded is not None and _may_be_truncated(content):
-            with Image.open(io.BytesIO(content)) as image:
-                image.load()  # raises where OpenCV fills the missing rows with grey
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
-        raise InputError(_undecodable(content, path, what, str(error))) from error
-    if decoded is None:
-        raise InputError(_undecodable(content, path, what, "unknown format"))
-    return np.asarray(decoded)
-
-
-def _may_be_truncated(content: bytes) -> bool:
-    end = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}.get(content[:2])
-    return end is not None and end not in content[-4096:]
-
-
-def _undecodable(content: bytes, path: str, what: str, reason: str) -> str:
-    return (
-        f"the {what} {path} ({len(content)} bytes, beginning with {content[:4]!r}) cannot be "
-        f"decoded: {reason}. Expected a complete {'JPEG or PNG' if what == 'image' else 'PNG'} "
-        "file; copy or download it again."
-    )
-
-
 def _as_class_numbers(mask: np.ndarray, path: str) -> np.ndarray:
     """Return `mask` as uint8 [H, W], or say why it holds no class numbers."""
     if mask.ndim == 3 and mask.shape[2] == 1:
@@ -172,7 +129,3 @@ def _final_labels(reduce_zero: bool, label_map: dict[int, int] | None) -> np.nda
     if label_map:
         labels = np.array([label_map.get(int(label), int(label)) for label in labels])
     return labels.astype(np.uint8)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}"

@@ -9,7 +9,7 @@ the colour alone, so a feature that is lost there costs a segmentation head its 
     images/{train,val}/0000.png        RGB
     annotations/{train,val}/0000.png   class ids, 0..K-1
     depth/{train,val}/0000.png         uint16 millimetres
-    boxes/{train,val}.json             {"0000": [{"label": "bricks", "box": [x1, y1, x2, y2]}]}
+    boxes/{train,val}.json             COCO's instances format, [x, y, width, height]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,19 +111,40 @@ def write_scenes(
         for kind in ("images", "annotations", "depth"):
             (root / kind / split).mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng([seed, stream])
-        listing = {}
+        drawn = []
         for index in range(count):
             scene, name = make_scene(rng, size), f"{index:04d}"
             Image.fromarray(scene.image).save(root / "images" / split / f"{name}.png")
             Image.fromarray(scene.mask).save(root / "annotations" / split / f"{name}.png")
             Image.fromarray(scene.depth).save(root / "depth" / split / f"{name}.png")
-            listing[name] = [
-                {"label": CLASSES[label], "box": box}
-                for label, box in zip(scene.labels.tolist(), scene.boxes.tolist(), strict=True)
-            ]
+            drawn.append(scene)
         (root / "boxes").mkdir(exist_ok=True)
-        (root / "boxes" / f"{split}.json").write_text(json.dumps(listing), encoding="utf-8")
+        (root / "boxes" / f"{split}.json").write_text(json.dumps(_instances(drawn)))
     return root
+
+
+def _instances(scenes: list[Scene]) -> dict[str, list[dict[str, Any]]]:
+    """Return the boxes in COCO's format; ids count from 1, category ids are those of the masks."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for index, scene in enumerate(scenes):
+        height, width = scene.mask.shape
+        file = {"id": index + 1, "file_name": f"{index:04d}.png", "width": width, "height": height}
+        images.append(file)
+        for label, box in zip(scene.labels.tolist(), scene.boxes.tolist(), strict=True):
+            x1, y1, x2, y2 = box
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": index + 1,
+                    "category_id": label,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": 0,
+                }
+            )
+    categories = [{"id": label, "name": name} for label, name in enumerate(CLASSES)]
+    return {"images": images, "annotations": annotations, "categories": categories}
 
 
 def _background(

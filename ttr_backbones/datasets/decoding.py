@@ -1,0 +1,59 @@
+"""From a file to pixels, with errors that name the file and the remedy."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import mmcv
+import numpy as np
+from mmengine import fileio
+from PIL import Image
+
+from ttr_backbones.errors import InputError, MissingFileError
+
+
+def read_file(path: str, what: str, backend_args: dict[str, Any] | None) -> bytes:
+    """Return the content of the file at `path`, a `what` ("image", "mask", ...) of a data set."""
+    try:
+        content: bytes = fileio.get(path, backend_args=backend_args)
+    except FileNotFoundError:
+        raise MissingFileError(
+            f"the {what} {path} does not exist, though the data set lists it. Check data_root, "
+            "data_prefix and the file suffixes of the data set, or complete the download."
+        ) from None
+    if not content:
+        raise InputError(f"the {what} {path} is empty (0 bytes). Copy or download it again.")
+    return content
+
+
+def decode(content: bytes, path: str, what: str, flag: str, backend: str) -> np.ndarray:
+    """Decode `content` to [H, W] or [H, W, C]; `flag` and `backend` are `mmcv.imfrombytes`'s."""
+    try:
+        decoded = mmcv.imfrombytes(content, flag=flag, backend=backend)
+        if decoded is not None and _may_be_truncated(content):
+            with Image.open(io.BytesIO(content)) as image:
+                image.load()  # raises where OpenCV fills the missing rows with grey
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
+        raise InputError(_undecodable(content, path, what, str(error))) from error
+    if decoded is None:
+        raise InputError(_undecodable(content, path, what, "unknown format"))
+    return np.asarray(decoded)
+
+
+def _may_be_truncated(content: bytes) -> bool:
+    end = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}.get(content[:2])
+    return end is not None and end not in content[-4096:]
+
+
+def _undecodable(content: bytes, path: str, what: str, reason: str) -> str:
+    return (
+        f"the {what} {path} ({len(content)} bytes, beginning with {content[:4]!r}) cannot be "
+        f"decoded: {reason}. Expected a complete {'JPEG or PNG' if what == 'image' else 'PNG'} "
+        "file; copy or download it again."
+    )
+
+
+def pixels(shape: tuple[int, ...]) -> str:
+    """Return the size of an image [H, W] or [H, W, C] as a user writes it, width x height."""
+    return f"{shape[1]}x{shape[0]}"

@@ -1,0 +1,21 @@
+"""Scores that mmseg lacks; importing this registers the metrics in mmseg's METRICS."""
+
+# ruff: noqa: E402 -- mmseg has to be made importable before anything imports it
+from ttr_backbones.compat import prepare_mmseg
+
+prepare_mmseg()
+
+from ttr_backbones.evaluation.corloc import box_iou, corloc
+from ttr_backbones.evaluation.corloc_metric import CorLocMetric
+from ttr_backbones.evaluation.depth_errors import depth_errors, eigen_mask, garg_mask
+from ttr_backbones.evaluation.depth_metric import NYUDepthMetric
+
+__all__ = [
+    "CorLocMetric",
+    "NYUDepthMetric",
+    "box_iou",
+    "corloc",
+    "depth_errors",
+    "eigen_mask",
+    "garg_mask",
+]
