@@ -7,9 +7,13 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import nn
 
+from ttr_backbones.engine.head_kinds import advice_on_heads
 from ttr_backbones.errors import InputError
 
 _BACKBONE = "backbone."
+# Released files lack them, and a prediction does not depend on them: BatchNorm's counter (files of
+# very old torch) and SigLoss's (files without our loss).
+_COUNTERS = ("num_batches_tracked", "warm_up_calls")
 
 
 def check_fit(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> list[str]:
@@ -31,9 +35,8 @@ def check_fit(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) 
     """
     needed = {name: tensor.shape for name, tensor in model.state_dict().items()}
     has_frozen_backbone = not any(name.startswith(_BACKBONE) for name in needed)
-    # BatchNorm's counter is absent from files of very old torch, and nothing reads it here.
-    missing = [n for n in needed if n not in state and not n.endswith("num_batches_tracked")]
-    extra = [name for name in state if name not in needed]
+    missing = [name for name in needed if name not in state and not name.endswith(_COUNTERS)]
+    extra = [name for name in state if name not in needed and not name.endswith(_COUNTERS)]
     aside = [name for name in extra if has_frozen_backbone and name.startswith(_BACKBONE)]
     left_over = [name for name in extra if name not in aside]
     other_shape = [n for n in needed if n in state and state[n].shape != needed[n]]
@@ -67,14 +70,15 @@ def _advice(
     if not state or not _shares_part(state, needed):
         return (
             "this is no checkpoint of such a model. A released DINOv2 head file holds "
-            "decode_head.bn.* and decode_head.conv_seg.*; a backbone's own weights go to "
+            "decode_head.bn.* and decode_head.conv_seg.* (segmentation) or "
+            "decode_head.conv_depth.* (depth); a backbone's own weights go to "
             "model.backbone.checkpoint instead."
         )
     if any(name.startswith(_BACKBONE) for name in missing):
         return "the config trains its backbone and the file has none: set model.backbone.frozen."
-    name = "decode_head.conv_seg.weight"
-    if name in other_shape:
-        return _head_advice(state[name].shape, needed[name])
+    head_advice = advice_on_heads({n: t.shape for n, t in state.items()}, needed, other_shape)
+    if head_advice is not None:
+        return head_advice
     if left_over and not missing and not other_shape:
         return "the file comes from a larger model: take the config that it was trained with."
     return "take the config that the file was trained with, or another file."
@@ -83,22 +87,3 @@ def _advice(
 def _shares_part(state: Iterable[str], needed: Iterable[str]) -> bool:
     parts = {name.partition(".")[0] for name in needed}
     return any(name.partition(".")[0] in parts for name in state)
-
-
-def _head_advice(held: torch.Size, needed: torch.Size) -> str:
-    advice = []
-    if held[0] != needed[0]:
-        advice.append(
-            f"the file predicts {held[0]} classes and the config {needed[0]}: take the config of "
-            "the file's data set (ADE20K has 150, VOC2012 has 21)."
-        )
-    if held[1] == 4 * needed[1]:
-        advice.append("the file is a multi-scale (ms) head over four maps: take the _ms config.")
-    elif needed[1] == 4 * held[1]:
-        advice.append("the file is a linear head over one map: take the config without _ms.")
-    elif held[1] != needed[1]:
-        advice.append(
-            f"the file's head reads {held[1]} channels and the config's {needed[1]}: take the "
-            "config of the backbone that the head was trained on."
-        )
-    return " ".join(advice) or "take the config that the file was trained with."

@@ -11,6 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.heads.maps import MapChoice
 
 
 @MODELS.register_module()
@@ -41,17 +42,11 @@ class LinearSegHead(BaseDecodeHead):
         dropout_ratio: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        in_channels = _as_list(in_channels)
-        in_index = list(range(-len(in_channels), 0)) if in_index is None else _as_list(in_index)
-        if len(in_channels) != len(in_index):
-            raise InputError(
-                f"in_channels={in_channels} and in_index={in_index}: expected one number of "
-                "channels per map"
-            )
-        channels = sum(in_channels)
+        maps = MapChoice(type(self).__name__, in_channels, in_index)
+        channels = sum(maps.channels)
         super().__init__(
-            in_channels=in_channels,
-            in_index=in_index,
+            in_channels=maps.channels,
+            in_index=maps.index,
             input_transform="resize_concat",
             channels=kwargs.pop("channels", channels),
             num_classes=num_classes,
@@ -63,31 +58,13 @@ class LinearSegHead(BaseDecodeHead):
                 f"channels={self.channels}, but the maps have {channels} channels together: leave "
                 "`channels` out"
             )
-        self.map_channels = in_channels
+        self.maps = maps
         self.bn = _batch_norm(channels)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Maps [B, C_i, h_i, w_i] -> logits [B, K, h, w] on the grid of the first map taken."""
-        self._check(inputs)
+        self.maps.take(inputs)  # says what is wrong with them
         return self.cls_seg(self.bn(self._transform_inputs(inputs)))
-
-    def _check(self, inputs: Sequence[Tensor]) -> None:
-        reach = max(max(self.in_index) + 1, -min(self.in_index))
-        if reach > len(inputs):
-            raise InputError(
-                f"LinearSegHead takes maps {self.in_index}, the backbone gives {len(inputs)}: make "
-                "in_index fit the backbone's out_indices"
-            )
-        given = [inputs[index].shape[1] for index in self.in_index]
-        if given != self.map_channels:
-            raise InputError(
-                f"LinearSegHead expected maps of {self.map_channels} channels, the backbone gives "
-                f"{given}: set in_channels={given}"
-            )
-
-
-def _as_list(one_or_more: int | Sequence[int]) -> list[int]:
-    return [one_or_more] if isinstance(one_or_more, int) else list(one_or_more)
 
 
 def _batch_norm(channels: int) -> nn.Module:
