@@ -22,6 +22,7 @@ from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
 PosEmbed = Literal["dinov2", "timm"]
 ClsToken = Literal["drop", "concat"]
 Facet = Literal["token", "query", "key", "value"]
+_QKV = ("query", "key", "value")
 _REGISTER_OPTIONS = ("neurons", "num", "peak", "keep_cls", "fill", "scale", "positions")
 
 
@@ -132,14 +133,44 @@ class TimmViT(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [B, 3, H, W] -> one map [B, C, h, w] per entry of `out_indices`."""
+        maps = self._run(x, self.out_indices, (self.facet,))
+        return tuple(maps[index, self.facet] for index in self.out_indices)
+
+    def facets(
+        self, x: Tensor, blocks: Sequence[int], facets: Sequence[Facet]
+    ) -> dict[tuple[int, Facet], Tensor]:
+        """Take maps of several facets of several blocks from one pass.
+
+        Args:
+            x: images [B, 3, H, W].
+            blocks: block indices; negative ones count back.
+            facets: what to take of each of them.
+
+        Returns:
+            {(block counted from 0, facet): map [B, C, h, w]}.
+
+        Raises:
+            InputError: no such block or facet.
+        """
+        for facet in facets:
+            _require("facet", facet, get_args(Facet))
+        return self._run(x, _block_indices(blocks, len(self.vit.blocks), "blocks"), facets)
+
+    def _run(
+        self, x: Tensor, blocks: Sequence[int], facets: Sequence[Facet]
+    ) -> dict[tuple[int, Facet], Tensor]:
         if x.ndim != 4:
             raise InputError(f"TimmViT expected images [B, 3, H, W], got {tuple(x.shape)}")
         around = margins((x.shape[2], x.shape[3]), self.patch_size, self.pad)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            maps = self._maps(pad_image(x, around))
-            return tuple(crop_map(m, around, self.patch_size) if self.crop else m for m in maps)
+            maps = self._maps(pad_image(x, around), blocks, facets)
+            if not self.crop:
+                return maps
+            return {key: crop_map(m, around, self.patch_size) for key, m in maps.items()}
 
-    def _maps(self, x: Tensor) -> list[Tensor]:
+    def _maps(
+        self, x: Tensor, blocks: Sequence[int], facets: Sequence[Facet]
+    ) -> dict[tuple[int, Facet], Tensor]:
         patches = self.vit.patch_embed(x)
         grid = (patches.shape[1], patches.shape[2])
         if self.pos_embed == "dinov2":
@@ -147,20 +178,21 @@ class TimmViT(BaseModule):
         else:
             tokens = self.vit._pos_embed(patches)  # noqa: SLF001 (timm has no public name for it)
         tokens = self.vit.norm_pre(self.vit.patch_drop(tokens))
-        taken: dict[int, Tensor] = {}
-        for index, block in enumerate(self.vit.blocks[: max(self.out_indices) + 1]):
-            if self.facet != "token" and index in self.out_indices:
-                taken[index] = self._qkv(block, tokens)
-                if index == max(self.out_indices):
-                    break
+        maps: dict[tuple[int, Facet], Tensor] = {}
+        of_attention = [facet for facet in facets if facet != "token"]
+        last = max(blocks)
+        for index, block in enumerate(self.vit.blocks[: last + 1]):
+            if of_attention and index in blocks:
+                qkv = block.attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)
+                for facet in of_attention:
+                    maps[index, facet] = self._to_map(qkv[_QKV.index(facet)], grid)
+            if "token" not in facets and index == last:
+                break
             tokens = block(tokens)
-            if self.facet == "token" and index in self.out_indices:
-                taken[index] = self.vit.norm(tokens) if self.final_norm else tokens
-        return [self._to_map(taken[index], grid) for index in self.out_indices]
-
-    def _qkv(self, block: Any, tokens: Tensor) -> Tensor:
-        which = ("query", "key", "value").index(self.facet)
-        return block.attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)[which]
+            if "token" in facets and index in blocks:
+                taken = self.vit.norm(tokens) if self.final_norm else tokens
+                maps[index, "token"] = self._to_map(taken, grid)
+        return maps
 
     def _to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """[B, N, C] -> [B, C, h, w] of the patches, the CLS token appended on request."""
@@ -212,14 +244,15 @@ def _resampled_as_dinov2(model: str) -> bool:
     return "_dinov2." in model and "_reg" not in model
 
 
-def _block_indices(indices: Sequence[int], depth: int) -> tuple[int, ...]:
+def _block_indices(
+    indices: Sequence[int], depth: int, name: str = "out_indices"
+) -> tuple[int, ...]:
     if isinstance(indices, int) or not indices:
-        raise InputError(f"out_indices={indices!r}: expected a list of block indices")
+        raise InputError(f"{name}={indices!r}: expected a list of block indices")
     for index in indices:
         if not -depth <= index < depth:
             raise InputError(
-                f"out_indices names block {index}, the model has blocks 0..{depth - 1} "
-                f"(or -{depth}..-1)"
+                f"{name} names block {index}, the model has blocks 0..{depth - 1} (or -{depth}..-1)"
             )
     return tuple(index % depth for index in indices)
 
