@@ -27,10 +27,14 @@ ARROWS = {
     "compat": {"errors", "safe_load"},
     "registers": ROOT | {"compat"},
     "backbones": ROOT | {"compat", "registers"},
-    "heads": ROOT | {"compat"},
-    "datasets": ROOT | {"compat"},
+    "losses": ROOT | {"compat"},
+    "heads": ROOT | {"compat", "losses"},
+    "segmentors": ROOT | {"compat"},
+    "datasets": ROOT | {"compat", "registers"},
+    "evaluation": ROOT | {"compat"},
+    "object_discovery": ROOT | {"compat", "registers", "backbones", "datasets"},
     "engine": ROOT | {"compat", "registers"},
-    "report": ROOT | {"compat", "registers", "backbones"},
+    "report": ROOT | {"compat", "registers", "backbones", "evaluation"},
 }
 CLIENTS = {"bench", "cli", "demo"}  # they may use everything, and nothing uses them
 

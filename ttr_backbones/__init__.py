@@ -19,6 +19,14 @@ _HOMES = {
     "tune_register_neurons": "ttr_backbones.registers",
     "TimmViT": "ttr_backbones.backbones",
     "LinearSegHead": "ttr_backbones.heads",
+    "LinearDepthHead": "ttr_backbones.heads",
+    "NYUDepthMetric": "ttr_backbones.evaluation",
+    "depth_errors": "ttr_backbones.evaluation",
+    "eigen_mask": "ttr_backbones.evaluation",
+    "CorLocMetric": "ttr_backbones.evaluation",
+    "corloc": "ttr_backbones.evaluation",
+    "lost": "ttr_backbones.object_discovery",
+    "ObjectDiscoverer": "ttr_backbones.object_discovery",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (the keys are strings)

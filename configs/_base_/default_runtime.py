@@ -11,6 +11,12 @@ custom_imports = dict(
         "ttr_backbones.heads",
         "ttr_backbones.datasets",
         "ttr_backbones.engine",
+        "ttr_backbones.evaluation",
+        "ttr_backbones.losses",
+        "ttr_backbones.segmentors",
+        "ttr_backbones.object_discovery",
+        "ttr_backbones.report.depth_visualizer",
+        "ttr_backbones.report.box_visualizer",
     ],
     allow_failed_imports=False,
 )

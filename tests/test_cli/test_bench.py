@@ -1,4 +1,4 @@
-"""`ttrb bench search`: a table, a file of numbers, and errors in words."""
+"""`ttrb bench search` and `discovery`: a table, a file of numbers, and errors in words."""
 
 import json
 
@@ -55,8 +55,22 @@ def test_bench_search__errors(argv, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_bench_discovery__table_and_numbers_in_a_file(tmp_path, capsys):
+    out = tmp_path / "bench.json"
+    model = ["--model", "vit_tiny_patch16_224", "--size", "128", "--json", str(out)]
+    assert main(["bench", "discovery", *model, *SMALL]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("vit_tiny_patch16_224 (random), 2 images of 128 x 128 px (random)")
+    for name in ("backbone", "LOST, batched", "LOST, one image at a time", "not the backbone"):
+        assert any(line.startswith(name) for line in lines)
+    assert lines[-1] == "2 of 2 images have the same box both ways"
+    told = json.loads(out.read_text(encoding="utf-8"))
+    assert told["setting"]["size"] == [128, 128]
+    assert told["speedup"] > 0
+
+
 def test_bench__asks_what_to_measure(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["bench"])
     assert stopped.value.code == 2
-    assert "required: search" in capsys.readouterr().err
+    assert "required: {search,discovery}" in capsys.readouterr().err

@@ -4,7 +4,6 @@ import pytest
 from mmengine.config import Config
 
 from ttr_backbones.cli.config import apply_options, datasets, find_config, load_config
-from ttr_backbones.cli.data_check import check_folders
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.packaged import configs_dir
 
@@ -61,6 +60,8 @@ def test_options__override_and_add(cfg):
         ("=3", r"expects key.sub=value, got '=3'"),
         ("hooks.4.a=1", r"Index 4 exceeds the length of list"),
         ("model.backbone.depth.more=1", r"depth is a dict in the child config"),
+        ("model.head=dict(size=4, depth=3)", r"cannot be read.*write a dict key by key"),
+        ("model.head.size=[1,2", r"cannot be read.*brackets closed"),
     ],
 )
 def test_options__that_fit_nothing(cfg, option, message):
@@ -105,51 +106,3 @@ def test_data_root__without_any_place_for_it(tmp_path):
     (tmp_path / "a.py").touch()
     with pytest.raises(InputError, match="--data-root: no data set of this config has a data_root"):
         load_config(arguments(tmp_path / "a.py", data_root="/elsewhere"))
-
-
-def loader(root, kind="ADE20KDataset", **more):
-    prefix = {"img_path": "images", "seg_map_path": "masks"}
-    dataset = {"type": kind, "data_root": str(root), "data_prefix": prefix, **more}
-    return Config({"train_dataloader": {"dataset": dataset}})
-
-
-@pytest.fixture
-def data(tmp_path):
-    for name in ("images/a.jpg", "masks/a.png"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).touch()
-    (tmp_path / "list.txt").write_text("a\n")
-    return tmp_path
-
-
-def test_folders__complete(data):
-    check_folders(loader(data, ann_file="list.txt"), "train_dataloader", "val_dataloader")
-    check_folders(loader("s3://bucket"), "train_dataloader")
-
-
-@pytest.mark.parametrize(
-    ("kind", "source"),
-    [
-        ("ADE20KDataset", "ADEChallengeData2016.zip"),
-        ("PascalVOCDataset", "VOCtrainval_11-May-2012"),
-    ],
-)
-def test_folders__missing_root_says_where_to_get_it(tmp_path, kind, source):
-    with pytest.raises(MissingFileError) as caught:
-        check_folders(loader(tmp_path / "absent", kind), "train_dataloader")
-    message = str(caught.value)
-    assert f"train_dataloader: {kind} expects a folder at {tmp_path / 'absent'}" in message
-    assert "which does not exist" in message
-    assert source in message
-    assert "--data-root" in message
-
-
-def test_folders__empty_one(data):
-    (data / "masks" / "a.png").unlink()
-    with pytest.raises(MissingFileError, match=r"masks \(data_prefix.seg_map_path .*is empty"):
-        check_folders(loader(data), "train_dataloader")
-
-
-def test_folders__missing_list(data):
-    with pytest.raises(MissingFileError, match=r"expects a list at .*val.txt \(ann_file"):
-        check_folders(loader(data, ann_file="val.txt"), "train_dataloader")

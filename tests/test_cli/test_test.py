@@ -70,7 +70,10 @@ def test_wrong_file__is_refused(config, tmp_path, capsys, content, message):
 
 
 def test_missing_checkpoint(config, tmp_path, capsys):
-    assert main(["test", str(config), str(tmp_path / "no.pth"), "--work-dir", str(tmp_path)]) == 2
+    assert main(["test", str(config), "--work-dir", str(tmp_path)]) == 2
+    assert "the checkpoint is missing: ttrb test CONFIG CHECKPOINT" in capsys.readouterr().err
+    options = ["--work-dir", str(tmp_path)]  # the checkpoint may stand behind them
+    assert main(["test", str(config), *options, str(tmp_path / "no.pth")]) == 2
     assert "no.pth does not exist or is no file" in capsys.readouterr().err
 
 
@@ -92,4 +95,7 @@ def test_show__without_a_screen(config, tmp_path, capsys, monkeypatch):
 def test_out__needs_a_metric_that_saves(config, tmp_path, capsys):
     options = ["--out", str(tmp_path), "--cfg-options", "test_evaluator.type=CityscapesMetric"]
     assert evaluate(config, tmp_path, released_head(), *options) == 2
-    assert "--out works with the metric IoUMetric" in capsys.readouterr().err
+    assert (
+        "--out works with the metrics IoUMetric, NYUDepthMetric, CorLocMetric"
+        in capsys.readouterr().err
+    )

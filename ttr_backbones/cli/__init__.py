@@ -18,6 +18,9 @@ from ttr_backbones.errors import InputError, unknown_name
 COMMANDS = {
     "train": "ttr_backbones.cli.train",
     "test": "ttr_backbones.cli.test",
+    "prepare": "ttr_backbones.cli.prepare",
+    "check-data": "ttr_backbones.cli.check_data",
+    "sweep": "ttr_backbones.cli.sweep",
     "find-neurons": "ttr_backbones.cli.find_neurons",
     "verify": "ttr_backbones.cli.verify",
     "lists": "ttr_backbones.cli.lists",

@@ -8,14 +8,7 @@ import argparse
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the shared options to `parser`."""
     parser.add_argument("--work-dir", help="folder for logs and results")
-    parser.add_argument("--data-root", metavar="DIR", help="data_root of every data set")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action="extend",
-        metavar="KEY=VALUE",
-        help="override config values: a.b=1 c='[1,2]'",
-    )
+    add_overrides(parser)
     parser.add_argument(
         "--launcher",
         choices=["none", "pytorch", "slurm", "mpi"],
@@ -24,3 +17,15 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
     # torch's launchers spell it either way.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add the options that change a config."""
+    parser.add_argument("--data-root", metavar="DIR", help="data_root of every data set")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action="extend",
+        metavar="KEY=VALUE",
+        help="override config values: a.b=1 c='[1,2]'",
+    )

@@ -83,11 +83,18 @@ def apply_options(cfg: Config, options: list[str] | None) -> None:
     if options:
         parser = argparse.ArgumentParser()
         parser.add_argument("--cfg-options", nargs="+", action=DictAction)
-        parsed = parser.parse_args(["--cfg-options", *options]).cfg_options
+        told = f"--cfg-options {' '.join(options)}"
+        try:
+            parsed = parser.parse_args(["--cfg-options", *options]).cfg_options
+        except (AssertionError, RecursionError) as error:  # mmengine's parser has no other answer
+            raise InputError(
+                f"{told}: cannot be read. Expected numbers, words, [lists] and (tuples) with all "
+                "brackets closed; write a dict key by key, as in model.backbone.registers.num=2."
+            ) from error
         try:
             cfg.merge_from_dict(parsed)
         except (KeyError, TypeError) as error:
-            raise InputError(f"--cfg-options {' '.join(options)}: {error.args[0]}") from error
+            raise InputError(f"{told}: {error.args[0]}") from error
 
 
 def _check_key(cfg: Config, key: str) -> None:

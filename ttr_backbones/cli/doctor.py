@@ -28,6 +28,7 @@ PACKAGES = (
     "opencv-python-headless",
     "opencv-contrib-python",
     "albumentations",
+    "scipy",
     "ftfy",
     "regex",
     "safetensors",

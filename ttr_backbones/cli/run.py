@@ -23,7 +23,13 @@ from mmengine.runner import Runner
 import ttr_backbones.backbones
 import ttr_backbones.datasets
 import ttr_backbones.engine
-import ttr_backbones.heads  # noqa: F401
+import ttr_backbones.evaluation
+import ttr_backbones.heads
+import ttr_backbones.losses
+import ttr_backbones.object_discovery
+import ttr_backbones.report.box_visualizer
+import ttr_backbones.report.depth_visualizer
+import ttr_backbones.segmentors  # noqa: F401
 from ttr_backbones.cli.config import type_name
 from ttr_backbones.errors import InputError, unknown_name
 

@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint, one of ours or a released DINOv2 head."""
+"""Evaluate a checkpoint, one of ours or a released DINOv2 head; or a model without training."""
 
 from __future__ import annotations
 
@@ -15,29 +15,38 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
+_WITHOUT_TRAINING = {"ObjectDiscoverer"}
+# Metric -> its argument for the place of the predictions.
+_SAVING = {
+    "IoUMetric": "output_dir",
+    "NYUDepthMetric": "output_dir",
+    "CorLocMetric": "output_file",
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add mmseg's options of tools/test.py and `--data-root`."""
     parser.add_argument("config", help="config file, or the name of a packaged config")
-    parser.add_argument("checkpoint", help="checkpoint file")
-    parser.add_argument("--out", metavar="DIR", help="save the predicted masks as PNG")
+    parser.add_argument("checkpoint", nargs="?", help="checkpoint file; object discovery has none")
+    parser.add_argument(
+        "--out", metavar="PATH", help="save masks or depth maps as PNG in a folder, boxes as JSON"
+    )
     parser.add_argument("--show", action="store_true", help="show the predictions in a window")
     parser.add_argument("--show-dir", metavar="DIR", help="save pictures of the predictions")
     parser.add_argument("--wait-time", type=float, default=2, help="seconds to show a prediction")
     parser.add_argument("--tta", action="store_true", help="average over scales and flips")
     add_common_arguments(parser)
+    # Python before 3.12.7 refuses an optional argument behind an option: CONFIG --tta CHECKPOINT.
+    parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate."""
     from ttr_backbones.cli.config import load_config
-    from ttr_backbones.cli.data_check import check_folders
+    from ttr_backbones.cli.folders import check_folders
 
     cfg = load_config(args)
-    if "://" not in args.checkpoint and not Path(args.checkpoint).expanduser().is_file():
-        raise MissingFileError(
-            f"the checkpoint {args.checkpoint} does not exist or is no file; give an iter_*.pth of "
-            "`ttrb train` or a released head."
-        )
+    _check_checkpoint(cfg, args.checkpoint)
     check_folders(cfg, "test_dataloader")
 
     from ttr_backbones.cli import run as runs
@@ -55,6 +64,29 @@ def run(args: argparse.Namespace) -> int:
     with runs.clear_config_errors():
         runner.test()
     return 0
+
+
+def _check_checkpoint(cfg: Config, checkpoint: str | None) -> None:
+    from ttr_backbones.cli.config import type_name
+
+    kind = type_name(cfg.model)
+    if kind in _WITHOUT_TRAINING:
+        if checkpoint is not None:
+            raise InputError(
+                f"{kind} has nothing to train, so {checkpoint} cannot be loaded into it: leave it "
+                "out. Weights of the backbone go to --cfg-options model.backbone.checkpoint=FILE "
+                "model.backbone.pretrained=False."
+            )
+    elif checkpoint is None:
+        raise InputError(
+            "the checkpoint is missing: ttrb test CONFIG CHECKPOINT, with an iter_*.pth of `ttrb "
+            "train` or a released head."
+        )
+    elif "://" not in checkpoint and not Path(checkpoint).expanduser().is_file():
+        raise MissingFileError(
+            f"the checkpoint {checkpoint} does not exist or is no file; give an iter_*.pth of "
+            "`ttrb train` or a released head."
+        )
 
 
 def use_tta(cfg: Config) -> None:
@@ -86,12 +118,14 @@ def _draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
         cfg.visualizer["save_dir"] = args.show_dir
 
 
-def _save_predictions(cfg: Config, folder: str) -> None:
+def _save_predictions(cfg: Config, path: str) -> None:
     from ttr_backbones.cli.config import type_name
 
     evaluators = cfg.test_evaluator
     for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
-        if type_name(evaluator) == "IoUMetric":
-            evaluator["output_dir"] = folder
+        if type_name(evaluator) in _SAVING:
+            evaluator[_SAVING[type_name(evaluator)]] = path
             return
-    raise InputError("--out works with the metric IoUMetric, which test_evaluator does not have.")
+    raise InputError(
+        f"--out works with the metrics {', '.join(_SAVING)}; test_evaluator has none of them."
+    )

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train."""
     from ttr_backbones.cli.config import load_config
-    from ttr_backbones.cli.data_check import check_folders
+    from ttr_backbones.cli.folders import check_folders
 
     cfg = load_config(args)
     if args.seed is not None:

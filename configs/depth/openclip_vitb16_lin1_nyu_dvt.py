@@ -1,0 +1,28 @@
+"""OpenCLIP ViT-B/16 (LAION-2B), linear depth head over one block, NYUv2.
+
+Protocol: Denoising-ViT's, the one of the TTR paper: the last block after the final norm,
+    learning rate 5e-3, else DINOv2's lin.1.
+    ImageNet's mean and std instead of the model's own, as there.
+Train: ttrb train openclip_vitb16_lin1_nyu_dvt
+Test: ttrb test openclip_vitb16_lin1_nyu_dvt CHECKPOINT
+Published RMSE in metres, none of it measured here:
+    0.6025 +-0.0017 in the TTR paper, Table 13
+    0.6853 in the PH-Reg paper, Table 2 (30,000 iterations)
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.backbones.openclip_vitb16 import backbone, channels
+    from .._base_.datasets.nyu import *
+    from .._base_.default_runtime import *
+    from .._base_.heads.depth_linear import *
+    from .._base_.schedules.adamw_38k import *
+
+model.backbone = backbone
+model.backbone.update(out_indices=(-1,), final_norm=True, cls_token="concat")
+model.decode_head.in_channels = [2 * channels]
+optim_wrapper.optimizer.lr = 5e-3
+train_cfg.val_interval = 800
+default_hooks.checkpoint.update(save_best="abs_rel", rule="less")
+del backbone, channels  # both live in `model` now

@@ -1,0 +1,18 @@
+"""DINO ViT-S/16, LOST, COCO20k.
+
+Protocol: LOST as published, with the keys of the last block.
+Test: ttrb test dino_vits16_lost_coco20k
+Published CorLoc, none of it measured here:
+    50.7 in the LOST paper and its README, by this protocol
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.backbones.dino_vits16 import backbone, channels
+    from .._base_.datasets.coco20k_boxes import *
+    from .._base_.object_discovery.lost import *
+
+model.backbone = backbone
+model.backbone.update(out_indices=(-1,), facet="key", pad="corner")
+del backbone, channels  # both live in `model` now

@@ -1,0 +1,55 @@
+import pytest
+from mmengine.config import Config
+
+from ttr_backbones.cli.folders import check_folders
+from ttr_backbones.errors import MissingFileError
+
+
+def loader(root, kind="ADE20KDataset", **more):
+    prefix = {"img_path": "images", "seg_map_path": "masks"}
+    dataset = {"type": kind, "data_root": str(root), "data_prefix": prefix, **more}
+    return Config({"train_dataloader": {"dataset": dataset}})
+
+
+@pytest.fixture
+def data(tmp_path):
+    for name in ("images/a.jpg", "masks/a.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text("a\n")
+    return tmp_path
+
+
+def test_folders__complete(data):
+    check_folders(loader(data, ann_file="list.txt"), "train_dataloader", "val_dataloader")
+    check_folders(loader("s3://bucket"), "train_dataloader")
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [
+        ("ADE20KDataset", "ADEChallengeData2016.zip"),
+        ("PascalVOCDataset", "VOCtrainval_11-May-2012"),
+        ("NYUDepthV2", "ttrb prepare nyu --mat"),
+        ("KITTIDepth", "kitti_eigen_{train,test}.txt"),
+    ],
+)
+def test_folders__missing_root_says_where_to_get_it(tmp_path, kind, source):
+    with pytest.raises(MissingFileError) as caught:
+        check_folders(loader(tmp_path / "absent", kind), "train_dataloader")
+    message = str(caught.value)
+    assert f"train_dataloader: {kind} expects a folder at {tmp_path / 'absent'}" in message
+    assert "which does not exist" in message
+    assert source in message
+    assert "--data-root" in message
+
+
+def test_folders__empty_one(data):
+    (data / "masks" / "a.png").unlink()
+    with pytest.raises(MissingFileError, match=r"masks \(data_prefix.seg_map_path .*is empty"):
+        check_folders(loader(data), "train_dataloader")
+
+
+def test_folders__missing_list(data):
+    with pytest.raises(MissingFileError, match=r"expects a list at .*val.txt \(ann_file"):
+        check_folders(loader(data, ann_file="val.txt"), "train_dataloader")

@@ -1,0 +1,132 @@
+"""Open and check every file of a config's data sets."""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttr_backbones.cli.arguments import add_overrides
+from ttr_backbones.errors import InputError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config, ConfigDict
+
+_SHOWN = 20
+_THREADS = 8
+_AT_ONCE = 64  # samples between two looks at the progress; their images are gone by then
+_OFFICIAL = {
+    "ADE20KDataset": {"training": 20210, "validation": 2000},
+    "PascalVOCDataset": {"train": 1464, "trainaug": 10582, "val": 1449},
+    "NYUDepthV2": {"train": 24231, "test": 654},
+    "KITTIDepth": {"Eigen train": 23158, "Eigen test": 652},
+    "VOCBoxes": {"VOC2007 trainval": 5011, "VOC2012 trainval": 11540},
+    "COCO20k": {"all": 19817},
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the config, what changes it, and `--out`."""
+    parser.add_argument("config", help="config file, or the name of a packaged config")
+    add_overrides(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE.txt", help="save all problems")
+    parser.set_defaults(work_dir=None, launcher="none")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check all data sets, print what is wrong, and return 1 if anything is."""
+    from ttr_backbones.cli.config import load_config, type_name
+
+    cfg = load_config(args)
+    lines = []
+    for loaders, dataset in distinct_datasets(cfg):
+        samples, problems = check(cfg, loaders, dataset)
+        kind = type_name(dataset)
+        print(
+            f"{loaders}: {kind}: {samples} samples, {len(problems)} problem(s)"
+            + _compared(kind, samples)
+        )
+        for problem in problems[:_SHOWN]:
+            print(f"  {problem}")
+        if len(problems) > _SHOWN:
+            rest = "" if args.out else "; --out FILE.txt saves all of them"
+            print(f"  ... and {len(problems) - _SHOWN} more{rest}")
+        lines += [f"{loaders}: {kind}: {problem}\n" for problem in problems]
+    if args.out:
+        args.out.write_text("".join(lines), encoding="utf-8")
+    return int(bool(lines))
+
+
+def distinct_datasets(cfg: Config) -> list[tuple[str, ConfigDict]]:
+    """Return (names of its data loaders, config that only loads) of each data set of `cfg` once."""
+    from mmengine.config import ConfigDict
+
+    from ttr_backbones.cli.config import datasets, type_name
+
+    found: dict[str, tuple[list[str], ConfigDict]] = {}
+    for loader, dataset in datasets(cfg):
+        steps = [step for step in dataset.get("pipeline") or [] if _loads(type_name(step))]
+        reading = ConfigDict({**dataset, "pipeline": steps})
+        loaders, _ = found.setdefault(repr(reading), ([], reading))
+        loaders.append(loader)
+    if not found:
+        raise InputError("the config has no data set: expected a train, val or test_dataloader.")
+    return [(", ".join(loaders), dataset) for loaders, dataset in found.values()]
+
+
+def _loads(transform: str) -> bool:
+    """Return whether a transform, named as in OpenMMLab, reads files or checks what was read."""
+    return transform.startswith("Load")
+
+
+def check(cfg: Config, loaders: str, dataset: ConfigDict) -> tuple[int, list[str]]:
+    """Return the number of samples of a data set and what is wrong with it and with them."""
+    from mmengine.registry import DATASETS, init_default_scope
+
+    from ttr_backbones.cli import original_message
+    from ttr_backbones.cli.folders import check_dataset_folders
+    from ttr_backbones.cli.progress import ProgressBar
+    from ttr_backbones.cli.run import clear_config_errors
+
+    if not dataset.pipeline:
+        return 0, ["its pipeline has no Load... transform, so that it would open no file."]
+    try:
+        check_dataset_folders(loaders, dataset)
+        init_default_scope(cfg.get("default_scope") or "mmseg")
+        with clear_config_errors():
+            built = DATASETS.build(dataset)
+    except InputError as error:
+        return 0, [original_message(error)]
+    samples, problems, bar = len(built), [], ProgressBar()
+    try:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for start in range(0, samples, _AT_ONCE):
+                indices = range(start, min(start + _AT_ONCE, samples))
+                found = pool.map(lambda index: _problem(built, index), indices)
+                problems += [problem for problem in found if problem]
+                bar(indices.stop, samples)
+    finally:
+        bar.close()
+    return samples, problems
+
+
+def _problem(built: Any, index: int) -> str | None:
+    """Load a sample as training does, and return what is wrong with it."""
+    try:
+        built.prepare_data(index)
+    except InputError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 -- a transform from elsewhere raises what it likes
+        info = built.get_data_info(index)
+        files = ", ".join(str(info[key]) for key in sorted(info) if key.endswith("_path"))
+        return " ".join(f"{files}: {type(error).__name__}: {error}".split())
+    return None
+
+
+def _compared(kind: str, samples: int) -> str:
+    official = _OFFICIAL.get(kind, {})
+    if not (official and samples) or samples in official.values():
+        return ""
+    listed = ", ".join(f"{count} ({split})" for split, count in official.items())
+    return f" -- NOTE: the published sets have {listed}"

@@ -1,0 +1,101 @@
+"""Looking at the data folders before anything slow begins; `check_data` opens the files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+from ttr_backbones.cli.config import datasets, type_name
+from ttr_backbones.errors import MissingFileError
+
+_WHERE_TO_GET = {
+    "ADE20KDataset": (
+        "ADE20K: http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip, unpacked "
+        "to ADEChallengeData2016/{images,annotations}/{training,validation}"
+    ),
+    "PascalVOCDataset": (
+        "PASCAL VOC 2012: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
+        "VOCtrainval_11-May-2012.tar, unpacked to VOCdevkit/VOC2012/{JPEGImages,"
+        "SegmentationClass,ImageSets/Segmentation}"
+    ),
+    "VOCBoxes": (
+        "PASCAL VOC: http://host.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtrainval_06-Nov-2007.tar or "
+        ".../voc2012/VOCtrainval_11-May-2012.tar, unpacked to VOCdevkit/VOC20{07,12}/{JPEGImages,"
+        "Annotations,ImageSets/Main}"
+    ),
+    "COCO20k": (
+        "COCO: http://images.cocodataset.org/zips/train2014.zip and "
+        "http://images.cocodataset.org/annotations/annotations_trainval2014.zip, unpacked to "
+        "coco/{train2014,annotations}, and LOST's list datasets/coco_20k_filenames.txt of "
+        "github.com/valeoai/LOST"
+    ),
+    "NYUDepthV2": (
+        "NYU Depth V2: the test images from nyu_depth_v2_labeled.mat (https://cs.nyu.edu/"
+        "~silberman/datasets/nyu_depth_v2.html) with `ttrb prepare nyu --mat ... --splits ...`, "
+        "the training images from BTS's sync.zip (link and lists in github.com/cleinc/bts) with "
+        "`ttrb prepare nyu --bts sync.zip`"
+    ),
+    "KITTIDepth": (
+        "KITTI: the raw data and the annotated depth maps of "
+        "https://www.cvlibs.net/datasets/kitti/eval_depth.php, as input/<date>/<drive> and "
+        "gt_depth/<drive>, and kitti_eigen_{train,test}.txt of "
+        "github.com/zhyever/Monocular-Depth-Estimation-Toolbox, splits"
+    ),
+}
+
+
+def check_folders(cfg: Config, *loaders: str) -> None:
+    """Check the folders of every data set of `loaders`, see `check_dataset_folders`."""
+    for loader, dataset in datasets(cfg, loaders):
+        check_dataset_folders(loader, dataset)
+
+
+def check_dataset_folders(loader: str, dataset: ConfigDict) -> None:
+    """Check that every folder and list that the config of a data set names exists and holds files.
+
+    Raises:
+        MissingFileError: With what was expected where, and where to get it.
+    """
+    root = str(dataset.get("data_root") or "")
+    if "://" in root:
+        return  # a remote storage of mmengine
+    for key, path, is_folder in _paths(dataset, Path(root)):
+        problem = _problem(path, is_folder=is_folder)
+        if problem:
+            kind = type_name(dataset)
+            raise MissingFileError(
+                f"{loader}: {kind} expects {'a folder' if is_folder else 'a list'} at {path} "
+                f"({key} of the config), which {problem}. {_remedy(kind, root)}"
+            )
+
+
+def _paths(dataset: ConfigDict, root: Path) -> Iterator[tuple[str, Path, bool]]:
+    """Yield (key, path, is a folder), from the outer to the inner."""
+    if dataset.get("data_root"):
+        yield "data_root", root, True
+    prefixes = dataset.get("data_prefix")
+    for key, folder in (prefixes if isinstance(prefixes, dict) else {}).items():
+        if isinstance(folder, str) and folder:
+            yield f"data_prefix.{key}", root / folder, True
+    if isinstance(dataset.get("ann_file"), str) and dataset["ann_file"]:
+        yield "ann_file", root / dataset["ann_file"], False
+
+
+def _problem(path: Path, *, is_folder: bool) -> str | None:
+    if not path.exists():
+        return "does not exist"
+    if is_folder and not path.is_dir():
+        return "is a file"
+    empty = next(path.iterdir(), None) is None if path.is_dir() else path.stat().st_size == 0
+    return "is empty" if empty else None
+
+
+def _remedy(kind: str, root: str) -> str:
+    source = _WHERE_TO_GET.get(kind)
+    get = f"Get {source}. " if source else ""
+    return (
+        f"{get}If the data lies elsewhere, give its folder with --data-root (now: {root or 'none'})"
+        ", relative to the current directory."
+    )

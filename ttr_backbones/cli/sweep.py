@@ -1,0 +1,237 @@
+"""Try LOST with many blocks, facets and biases in one pass over the images."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from ttr_backbones.cli.arguments import add_overrides
+from ttr_backbones.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from ttr_backbones.object_discovery.sweep import Sweep
+
+Row = dict[str, Any]
+REGISTERS = ("none", "test_time")
+WARNING = (
+    "* best CorLoc of its registers. It was chosen on the evaluation set itself, as the published "
+    "sweeps were: it says how good LOST can be made there, not what to expect on other images."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the config, what is swept, and where the table goes."""
+    parser.description = (
+        "CorLoc of LOST for every combination of block, facet, normalisation and bias, without and "
+        "with test-time registers. Every image goes through the backbone once per kind of "
+        "registers. Prints the full table and writes it as sweep.csv and sweep.json."
+    )
+    # argparse would take -1,-2 for an option; it asks this pattern for negative numbers.
+    parser._negative_number_matcher = re.compile(r"-[\d.]")  # noqa: SLF001
+    parser.add_argument("config", help="config of an ObjectDiscoverer with LOST, or its name")
+    parser.add_argument("--blocks", default="-1,-2,-3,-4", help="blocks (-1,-2,-3,-4)")
+    parser.add_argument("--facets", default="key,query,value", help="facets (key,query,value)")
+    parser.add_argument("--bias", default="0", help="numbers added to every similarity (0)")
+    parser.add_argument(
+        "--normalize", action="store_true", help="try features scaled to length 1 beside raw ones"
+    )
+    parser.add_argument(
+        "--registers",
+        help="none,test_time or one of them; test_time takes the config's registers or else the "
+        "list that ships for the model (both, if there is such a list)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder (work_dirs/CONFIG)")
+    add_overrides(parser)
+    parser.set_defaults(work_dir=None, launcher="none")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Sweep, print the table, write the files."""
+    axes = _axes(args)
+    from ttr_backbones.cli.config import load_config
+    from ttr_backbones.cli.folders import check_folders
+
+    cfg = load_config(args)
+    lost = _lost_arguments(cfg)
+    check_folders(cfg, "test_dataloader")
+    registers = _registers(args.registers, cfg.model.backbone)
+    out = args.out or Path(cfg.work_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    for options in registers:
+        rows += _scores(*_swept(cfg, options, axes | {"k": lost.get("k", 100)}))
+    _mark_best(rows)
+    for line in _table(rows):
+        print(line)
+    print(WARNING)
+    _write(rows, cfg, out)
+    return 0
+
+
+def _axes(args: argparse.Namespace) -> dict[str, Any]:
+    from ttr_backbones.backbones.timm_vit import Facet
+
+    facets = _listed(args.facets)
+    for facet in facets:
+        if facet not in get_args(Facet):
+            raise InputError(f"--facets: {unknown_name('facet', facet, get_args(Facet))}")
+    return {
+        "blocks": [int(block) for block in _numbers("--blocks", args.blocks, r"-?\d+")],
+        "facets": facets,
+        "normalize": [False, True] if args.normalize else [False],
+        "biases": [float(b) for b in _numbers("--bias", args.bias, r"-?(\d+\.?\d*|\.\d+)")],
+    }
+
+
+def _listed(text: str) -> list[str]:
+    """Take a list apart; what is named twice counts once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",")))
+
+
+def _numbers(option: str, text: str, pattern: str) -> list[str]:
+    for part in _listed(text):
+        if not re.fullmatch(pattern, part):
+            raise InputError(
+                f"{option} {text}: expected numbers separated by commas, got {part!r} among them"
+            )
+    return _listed(text)
+
+
+def _lost_arguments(cfg: Config) -> dict[str, Any]:
+    from ttr_backbones.cli.config import type_name
+
+    method = dict(cfg.model.get("method") or {"type": "lost"})
+    if type_name(cfg.model) != "ObjectDiscoverer" or method["type"] != "lost":
+        raise InputError(
+            "ttrb sweep needs a config with model.type='ObjectDiscoverer' and "
+            f"model.method.type='lost', this one has {type_name(cfg.model)!r}"
+            + (f" and {method['type']!r}" if "method" in cfg.model else "")
+        )
+    return method
+
+
+def _registers(wanted: str | None, backbone: Any) -> list[Any]:
+    """Values of `backbone.registers` to sweep over."""
+    from ttr_backbones.cli.run import note
+    from ttr_backbones.registers import RegisterNeurons
+
+    options = backbone.get("registers") or {"neurons": "auto"}
+    names = _listed(wanted) if wanted else list(REGISTERS)
+    for name in names:
+        if name not in REGISTERS:
+            raise InputError(f"--registers: {unknown_name('choice', name, REGISTERS)}")
+    if "test_time" in names and options["neurons"] == "auto":
+        try:
+            RegisterNeurons.bundled(backbone.model)
+        except InputError as error:
+            if wanted:
+                raise
+            note(f"the sweep is without test-time registers: {error}")
+            names.remove("test_time")
+    return [None if name == "none" else options for name in names]
+
+
+def _swept(cfg: Config, registers: Any, axes: dict[str, Any]) -> tuple[str, Sweep]:
+    """Run all images through the backbone with these registers; return their name, and the sweep.
+
+    Raises:
+        InputError: an image without true boxes.
+    """
+    from mmengine.device import get_device
+    from mmengine.registry import init_default_scope
+    from mmengine.runner import Runner
+    from mmseg.registry import MODELS
+
+    from ttr_backbones.cli.progress import ProgressBar
+    from ttr_backbones.cli.run import clear_config_errors
+    from ttr_backbones.object_discovery.sweep import Sweep
+
+    init_default_scope("mmseg")
+    with clear_config_errors():
+        loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
+        backbone = {**cfg.model.backbone, "registers": registers}
+        model = MODELS.build({**cfg.model, "backbone": backbone}).to(get_device()).eval()
+    sweep, bar = Sweep(model.backbone, **axes), ProgressBar()
+    try:
+        for batch in loader:
+            batch = model.data_preprocessor(batch)
+            if not all("gt_boxes" in sample for sample in batch["data_samples"]):
+                raise InputError(
+                    "ttrb sweep compares CorLoc, but an image of test_dataloader came without true "
+                    "boxes: take a data set with boxes (VOCBoxes, COCO20k) and put LoadBoxes in "
+                    "its pipeline"
+                )
+            sweep(batch["inputs"], batch["data_samples"])
+            bar(len(sweep.samples), len(loader.dataset))
+    finally:
+        bar.close()
+    return _name(model.backbone.vit), sweep
+
+
+def _name(vit: Any) -> str:
+    from ttr_backbones.registers.apply import num_test_time_registers
+
+    test_time = num_test_time_registers(vit)
+    kinds = {"trained": vit.num_reg_tokens > test_time, "test_time": test_time > 0}
+    return "+".join(kind for kind, has in kinds.items() if has) or "none"
+
+
+def _scores(registers: str, sweep: Sweep) -> list[Row]:
+    from ttr_backbones.evaluation import corloc
+
+    true = [sample.gt_boxes for sample in sweep.samples]
+    return [
+        {
+            "registers": registers,
+            **cell._asdict(),
+            "CorLoc": round(corloc(list(boxes), true), 2),
+            "collapsed": sweep.collapsed[cell],
+            "images": len(true),
+            "best": False,
+        }
+        for cell, boxes in sweep.boxes.items()
+    ]
+
+
+def _mark_best(rows: list[Row]) -> None:
+    """Mark the best of each kind of registers; of equal ones the first."""
+    for registers in {row["registers"] for row in rows}:
+        same = [row for row in rows if row["registers"] == registers]
+        max(same, key=lambda row: row["CorLoc"])["best"] = True
+
+
+def _table(rows: list[Row]) -> Iterable[str]:
+    yield (
+        f"{'registers':18}{'block':>6}  {'facet':8}{'normalize':>10}{'bias':>8}{'CorLoc':>9}"
+        f"{'collapsed':>11}  of {rows[0]['images']} images"
+    )
+    for row in rows:
+        yield (
+            f"{row['registers']:18}{row['block']:6}  {row['facet']:8}"
+            f"{'yes' if row['normalize'] else 'no':>10}{row['bias']:8g}{row['CorLoc']:9.2f}"
+            f"{row['collapsed']:11}{'  *' if row['best'] else ''}"
+        )
+
+
+def _write(rows: list[Row], cfg: Config, out: Path) -> None:
+    with (out / "sweep.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    told = {
+        "config": str(cfg.filename),
+        "model": cfg.model.to_dict(),
+        "dataset": cfg.test_dataloader.dataset.to_dict(),
+        "note": WARNING,
+        "rows": rows,
+    }
+    text = json.dumps(told, indent=1, default=str) + "\n"
+    (out / "sweep.json").write_text(text, encoding="utf-8")
+    print(f"table: {out / 'sweep.csv'}, {out / 'sweep.json'}")
