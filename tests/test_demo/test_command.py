@@ -14,13 +14,21 @@ def run(*words):
     return demo.run(parser.parse_args([str(word) for word in words]))
 
 
-def test_seeds_are_passed_on(tmp_path, monkeypatch):
+def test_seeds_and_task_are_passed_on(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        "ttr_backbones.demo.run.run_demo", lambda out, seeds, tell: calls.append((out, seeds))
+        "ttr_backbones.demo.run.run_demo",
+        lambda out, seeds, task, tell: calls.append((out, seeds, task)),
     )
     assert run("--out", tmp_path, "--seeds", "3,4") == 0
-    assert calls == [(tmp_path, [3, 4])]
+    assert run("--out", tmp_path, "--task", "depth") == 0
+    assert calls == [(tmp_path, [3, 4], "segmentation"), (tmp_path, [0, 1, 2], "depth")]
+
+
+def test_the_tasks_offered_are_those_that_exist():
+    from ttr_backbones.demo.tasks import TASKS
+
+    assert tuple(TASKS) == demo.TASKS
 
 
 def test_a_word_among_the_seeds_is_refused():
@@ -34,9 +42,10 @@ def test_flags_of_a_real_model_need_one(flag):
         run(flag, "3")
 
 
-def test_seeds_with_a_real_model_are_refused(tmp_path):
-    with pytest.raises(InputError, match="--seeds belongs to the planted model"):
-        run("--model", "vit_tiny_patch16_224", "--images", tmp_path, "--seeds", "0")
+def test_seeds_and_task_with_a_real_model_are_refused(tmp_path):
+    for option, value in (("--seeds", "0"), ("--task", "depth")):
+        with pytest.raises(InputError, match=f"{option} belongs to the planted model"):
+            run("--model", "vit_tiny_patch16_224", "--images", tmp_path, option, value)
 
 
 def test_a_real_model_needs_images():

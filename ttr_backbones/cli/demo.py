@@ -7,17 +7,25 @@ from pathlib import Path
 
 from ttr_backbones.errors import InputError, MissingFileError
 
+TASKS = ("segmentation", "depth", "discovery")  # demo.tasks imports too much for --help
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `ttrb demo`."""
     parser.description = (
         "Without --model or --checkpoint: draw synthetic scenes, plant register neurons in a small "
-        "random ViT, train linear heads without and with a test-time register, print one table "
-        "and save a picture (under three minutes on two CPU cores). With one of them: patch norms "
-        "and CLS attention of a real model on your images, before and after."
+        "random ViT, evaluate it without and with a test-time register, print one table and save "
+        "a picture (under three minutes on two CPU cores). With one of them: patch norms and CLS "
+        "attention of a real model on your images, before and after."
     )
     parser.add_argument(
         "--out", type=Path, default=Path("ttrb_demo"), help="folder to write into (ttrb_demo)"
+    )
+    parser.add_argument(
+        "--task",
+        choices=TASKS,
+        help="planted model: train linear heads for segmentation (the default) or depth, or find "
+        "objects without training (LOST)",
     )
     parser.add_argument("--seeds", help="planted model: seeds separated by commas (0,1,2)")
     parser.add_argument("--model", help="real model: tagged timm name")
@@ -48,13 +56,14 @@ def _planted(args: argparse.Namespace) -> int:
     seeds = parse_seeds("0,1,2" if args.seeds is None else args.seeds)
     from ttr_backbones.demo.run import run_demo
 
-    run_demo(args.out, seeds, tell=_tell)
+    run_demo(args.out, seeds, task=args.task or "segmentation", tell=_tell)
     return 0
 
 
 def _real(args: argparse.Namespace) -> int:
-    if args.seeds is not None:
-        raise InputError("--seeds belongs to the planted model: leave it out with a real one")
+    for flag in ("seeds", "task"):
+        if getattr(args, flag) is not None:
+            raise InputError(f"--{flag} belongs to the planted model: leave it out with a real one")
     if args.images is None:
         raise InputError("a real model needs pictures to look at: add --images DIR")
     if not args.images.is_dir():

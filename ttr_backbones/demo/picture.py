@@ -1,4 +1,4 @@
-"""The demo's picture: one scene, its patch norms and its predictions, three models side by side."""
+"""The demo's picture: one scene, its patch norms and the answers, three models side by side."""
 
 from __future__ import annotations
 
@@ -6,30 +6,35 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator
-from numpy.typing import NDArray
 from PIL import Image
 
-from ttr_backbones.datasets.scenes import CLASSES, PALETTE
-from ttr_backbones.demo.train import Trained
+from ttr_backbones.demo.panels import Panel
+from ttr_backbones.demo.train import Result
 
 
-def save_picture(path: Path, scenes: Path, results: Mapping[str, Trained]) -> None:
-    """Show the validation scene that holds most high norms, as a PNG.
+def save_picture(path: Path, scenes: Path, results: Mapping[str, Result], panel: Panel) -> None:
+    """Show the validation scene whose answer planting spoils most, as a PNG.
 
     Args:
         path: the PNG to write.
         scenes: folder that `write_scenes` filled.
-        results: {name of the model: what it gives on all validation scenes}, in columns.
+        results: {name of the model: what it gives on all validation scenes}, in columns; before
+            planting first, planted second.
+        panel: how the task's answers are drawn.
     """
-    index = int(torch.stack([one.norms for one in results.values()]).sum(dim=(0, 2, 3)).argmax())
+    before, planted, *_ = results.values()
+    truths = [panel.truth(scenes, scene) for scene in range(len(before.answers))]
+    spoiled = [
+        panel.quality(clean.numpy(), truth) - panel.quality(hurt.numpy(), truth)
+        for clean, hurt, truth in zip(before.answers, planted.answers, truths, strict=True)
+    ]
+    index = int(np.argmax(spoiled))
+    truth = truths[index]
     image = np.asarray(Image.open(scenes / "images" / "val" / f"{index:04d}.png"))
-    truth = np.asarray(Image.open(scenes / "annotations" / "val" / f"{index:04d}.png"))
     norms = {name: result.norms[index].numpy() for name, result in results.items()}
     scale = LogNorm(
         vmin=min(float(one.min()) for one in norms.values()),
@@ -42,33 +47,21 @@ def save_picture(path: Path, scenes: Path, results: Mapping[str, Trained]) -> No
         axis.set(xticks=[], yticks=[])
     axes[0, 0].imshow(image)
     axes[0, 0].set_title("scene")
-    axes[1, 0].imshow(_coloured(truth))
+    panel.draw(axes[1, 0], image, truth)
     axes[1, 0].set_title("ground truth")
     for column, (name, result) in enumerate(results.items(), start=1):
         shown = axes[0, column].imshow(norms[name], norm=scale, cmap="cividis")
         axes[0, column].set_title(f"{name}\nlargest norm {norms[name].max():.1f}")
-        predicted = result.predictions[index].numpy()
-        axes[1, column].imshow(_coloured(predicted))
-        axes[1, column].set_title(f"prediction: {np.mean(predicted == truth):.1%} of pixels right")
+        answer = result.answers[index].numpy()
+        panel.draw(axes[1, column], image, answer)
+        axes[1, column].set_title(panel.headline(panel.quality(answer, truth)))
     bar = figure.colorbar(shown, ax=axes[0, 1:], label="patch norm, last block (log scale)")
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     bar.ax.yaxis.set_major_formatter("{x:g}")
     bar.minorticks_off()
-    figure.legend(
-        handles=[
-            Patch(facecolor=np.array(colour) / 255, label=name, edgecolor="grey")
-            for name, colour in zip(CLASSES, PALETTE, strict=True)
-        ],
-        loc="outside lower center",
-        ncols=len(CLASSES),
-        frameon=False,
-    )
+    legend = panel.legend()
+    figure.legend(handles=legend, loc="outside lower center", ncols=len(legend), frameon=False)
     figure.suptitle(
-        "A small random ViT with PLANTED register neurons, on the validation scene they hit most"
+        "A small random ViT with PLANTED register neurons, on the validation scene they spoil most"
     )
     figure.savefig(path, dpi=110)
-
-
-def _coloured(mask: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Class ids [H, W] -> RGB [H, W, 3]."""
-    return np.array(PALETTE, dtype=np.uint8)[mask]

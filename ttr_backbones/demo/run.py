@@ -27,8 +27,9 @@ from ttr_backbones.demo.planted import (
     build_vit,
     plant_register_neurons,
 )
-from ttr_backbones.demo.train import Trained, train_head
-from ttr_backbones.errors import InputError
+from ttr_backbones.demo.tasks import TASKS, Task
+from ttr_backbones.demo.train import Result, run_model
+from ttr_backbones.errors import InputError, unknown_name
 
 BEFORE, PLANTED, REGISTER = "before planting", "planted", "planted + test-time register"
 FRACTION = 0.08
@@ -36,37 +37,40 @@ NOTICE = textwrap.fill(
     "The model is PLANTED: a small random ViT, not a pretrained one. Two of its MLP units (block "
     f"{BLOCK}, units {UNITS[0]} and {UNITS[1]}) were made to fire on about {FRACTION:.0%} of the "
     f"patches, those that look most like background, and to write a norm of {NORM:.0f} there, as "
-    "the register neurons of large pretrained ViTs do by themselves. The heads are really trained, "
-    "through mmengine's Runner, on scenes drawn here.",
+    "the register neurons of large pretrained ViTs do by themselves. Training and evaluation are "
+    "real, through mmengine's Runner, on scenes drawn here.",
     width=90,
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; fractions in 0..1, mIoU in percent."""
+    """One line of the table; the fraction in 0..1, the score as the task's metric has it."""
 
     seed: int
     model: str
     outlier_fraction: float
     largest_norm: float
-    miou: float
+    score: float
 
 
 def run_demo(
     out: Path,
     seeds: Sequence[int] = (0, 1, 2),
     *,
+    task: str = "segmentation",
     iterations: int | None = None,
     num_train: int = 160,
     num_val: int = 60,
     tell: Callable[[str], object] = str,
 ) -> list[Row]:
-    """Draw scenes, plant, train three heads per seed, and write everything into `out`.
+    """Draw scenes, plant, evaluate three models per seed, and write everything into `out`.
 
     Args:
-        out: folder for scenes/, weights/, runs/, results.json, table.txt and outliers.png.
-        seeds: one random ViT, and three heads, for each.
+        out: folder for scenes/, weights/, runs/ and, named by the task, the table as .txt and
+            .json and a picture.
+        seeds: one random ViT, and three models, for each.
+        task: one of `TASKS`.
         iterations: training steps per head instead of the config's.
         num_train: number of training scenes.
         num_val: number of validation scenes.
@@ -76,8 +80,11 @@ def run_demo(
         Three rows per seed: before planting, planted, planted with a test-time register.
 
     Raises:
-        InputError: no seed, a repeated or negative one.
+        InputError: no seed, a repeated or negative one; an unknown task.
     """
+    if task not in TASKS:
+        raise InputError(unknown_name("task", task, TASKS))
+    chosen = TASKS[task]
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise InputError(f"seeds: expected different integers from 0 on, got {list(seeds)}")
     start = time.perf_counter()
@@ -87,15 +94,16 @@ def run_demo(
     rows: list[Row] = []
     with _one_thread():
         for seed in seeds:
-            results = _train_three(out, scenes, seed, iterations, tell)
+            results = _run_three(chosen, out, scenes, seed, iterations, tell)
             rows += [_row(seed, name, result) for name, result in results.items()]
             if seed == seeds[0]:
-                save_picture(out / "outliers.png", scenes, results)
-    table = format_table(rows)
-    (out / "table.txt").write_text(f"{NOTICE}\n\n{table}\n", encoding="utf-8")
-    (out / "results.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
+                save_picture(out / f"{task}.png", scenes, results, chosen.panel)
+    table = format_table(rows, chosen)
+    numbers = {"task": task, "metric": chosen.metric, "rows": [asdict(row) for row in rows]}
+    (out / f"{task}.txt").write_text(f"{NOTICE}\n\n{table}\n", encoding="utf-8")
+    (out / f"{task}.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
     tell(f"\n{table}\n")
-    tell(f"picture: {out / 'outliers.png'}   numbers: {out / 'results.json'}")
+    tell(f"picture: {out / f'{task}.png'}   numbers: {out / f'{task}.json'}")
     tell(f"the whole demo took {time.perf_counter() - start:.0f} s")
     return rows
 
@@ -115,11 +123,11 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def format_table(rows: Sequence[Row]) -> str:
+def format_table(rows: Sequence[Row], task: Task) -> str:
     """Lay out all rows, the mean over the seeds first."""
     seeds = list(dict.fromkeys(row.seed for row in rows))
     names = list(dict.fromkeys(row.model for row in rows))
-    lines = [f"{'':30}{'outlier patches':>16}{'largest norm':>14}{'mIoU':>8}"]
+    lines = [f"{'':30}{'outlier patches':>16}{'largest norm':>14}{task.heading:>8}"]
     lines.append(f"{len(seeds)} seeds (means; of the norms the largest)")
     for name in names:
         own = [row for row in rows if row.model == name]
@@ -128,30 +136,36 @@ def format_table(rows: Sequence[Row]) -> str:
                 name,
                 mean(row.outlier_fraction for row in own),
                 max(row.largest_norm for row in own),
-                mean(row.miou for row in own),
+                mean(row.score for row in own),
+                task.decimals,
             )
         )
     for seed in seeds:
         lines.append(f"seed {seed}")
         lines += [
-            _line(row.model, row.outlier_fraction, row.largest_norm, row.miou)
+            _line(row.model, row.outlier_fraction, row.largest_norm, row.score, task.decimals)
             for row in rows
             if row.seed == seed
         ]
     lines.append(
-        f"An outlier patch has a norm above {OUTLIER_NORM:.0f} at the last block. mIoU in percent."
+        f"An outlier patch has a norm above {OUTLIER_NORM:.0f} at the last block. {task.unit}."
     )
     return "\n".join(lines)
 
 
-def _line(name: str, fraction: float, norm: float, miou: float) -> str:
-    return f"  {name:28}{100 * fraction:>14.2f} %{norm:>14.1f}{miou:>8.2f}"
+def _line(name: str, fraction: float, norm: float, score: float, decimals: int) -> str:
+    return f"  {name:28}{100 * fraction:>14.2f} %{norm:>14.1f}{score:>8.{decimals}f}"
 
 
-def _train_three(
-    out: Path, scenes: Path, seed: int, iterations: int | None, tell: Callable[[str], object]
-) -> dict[str, Trained]:
-    """Make the two models of a seed and train a head on each, and on the second with a register."""
+def _run_three(
+    task: Task,
+    out: Path,
+    scenes: Path,
+    seed: int,
+    iterations: int | None,
+    tell: Callable[[str], object],
+) -> dict[str, Result]:
+    """Make the two models of a seed; evaluate both, and the second with a register too."""
     vit = build_vit(seed)
     planted, _ = plant_register_neurons(vit, _calibration_images(scenes), fraction=FRACTION)
     (out / "weights").mkdir(exist_ok=True)
@@ -162,19 +176,21 @@ def _train_three(
     save_file(planted.state_dict(), files["planted"])
     results = {}
     for name, key, config in (
-        (BEFORE, "before", "planted_linear_scenes"),
-        (PLANTED, "planted", "planted_linear_scenes"),
-        (REGISTER, "planted", "planted_ttr_linear_scenes"),
+        (BEFORE, "before", task.config),
+        (PLANTED, "planted", task.config),
+        (REGISTER, "planted", task.ttr_config),
     ):
-        result = train_head(
+        result = run_model(
             config,
+            task,
             scenes=scenes,
             weights=files[key],
-            work_dir=out / "runs" / f"seed{seed}_{name.replace(' ', '_')}",
+            work_dir=out / "runs" / f"{config}_seed{seed}_{key}",
             seed=seed,
             iterations=iterations,
         )
-        tell(f"seed {seed} / {name}: mIoU {result.miou:.2f} ({result.seconds:.1f} s)")
+        score = f"{task.heading} {result.score:.{task.decimals}f}"
+        tell(f"seed {seed} / {name}: {score} ({result.seconds:.1f} s)")
         results[name] = result
     return results
 
@@ -186,6 +202,6 @@ def _calibration_images(scenes: Path, count: int = 64) -> torch.Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _row(seed: int, name: str, result: Trained) -> Row:
+def _row(seed: int, name: str, result: Result) -> Row:
     outliers = (result.norms > OUTLIER_NORM).float().mean()
-    return Row(seed, name, float(outliers), float(result.norms.max()), result.miou)
+    return Row(seed, name, float(outliers), float(result.norms.max()), result.score)

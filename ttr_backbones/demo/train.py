@@ -1,4 +1,4 @@
-"""One run of the demo: train the head through mmengine's Runner, then look at the features."""
+"""One run of the demo: train and test through mmengine's Runner, then look at the features."""
 
 from __future__ import annotations
 
@@ -16,40 +16,43 @@ from torch import Tensor
 
 from ttr_backbones.cli.config import set_data_root
 from ttr_backbones.cli.run import build_runner
+from ttr_backbones.demo.tasks import Task
 from ttr_backbones.packaged import configs_dir
 from ttr_backbones.registers import token_norms
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What one trained head gives on the M validation images.
+class Result:
+    """What one model gives on the M validation images.
 
     Args:
-        miou: in percent, from mmseg's IoUMetric.
+        score: the number of the task's table.
         norms: norm of every patch token of the last block, before the final LayerNorm, [M, h, w].
-        predictions: class of every pixel, int64 [M, H, W].
+        answers: of every image: class of every pixel [M, H, W], metres [M, H, W] or a box [M, 4].
         seconds: wall time of the whole run.
     """
 
-    miou: float
+    score: float
     norms: Tensor
-    predictions: Tensor
+    answers: Tensor
     seconds: float
 
 
-def train_head(
+def run_model(
     config: str,
+    task: Task,
     *,
     scenes: Path,
     weights: Path,
     work_dir: Path,
     seed: int,
     iterations: int | None = None,
-) -> Trained:
-    """Train and evaluate a linear head on the frozen ViT in `weights`.
+) -> Result:
+    """Evaluate the frozen ViT in `weights`, after training a head where the task has one.
 
     Args:
         config: name of a config in configs/demo.
+        task: that the config belongs to.
         scenes: folder that `write_scenes` filled.
         weights: the ViT's weight file.
         work_dir: where logs and the head's checkpoint go; mmengine's log is there, not on screen.
@@ -58,10 +61,13 @@ def train_head(
     """
     start = time.perf_counter()
     runner = _runner(config, scenes, weights, work_dir, seed, iterations)
-    runner.train()
-    miou = float(runner.message_hub.get_scalar("val/mIoU").current())
-    norms, predictions = _look(runner)
-    return Trained(miou, norms, predictions, time.perf_counter() - start)
+    if runner.cfg.get("train_cfg") is None:
+        score = float(runner.test()[task.metric])
+    else:
+        runner.train()
+        score = float(runner.message_hub.get_scalar(f"val/{task.metric}").current())
+    norms, answers = _look(runner, task.answer)
+    return Result(score, norms, answers, time.perf_counter() - start)
 
 
 def _runner(
@@ -72,7 +78,7 @@ def _runner(
     cfg.randomness = {"seed": seed}
     cfg.model.backbone.checkpoint = str(weights)
     set_data_root(cfg, str(scenes))
-    if iterations is not None:
+    if iterations is not None and cfg.get("train_cfg") is not None:
         cfg.train_cfg.update(max_iters=iterations, val_interval=iterations)
     cfg.log_level = "ERROR"  # on screen; the log file below gets everything
     with warnings.catch_warnings():
@@ -86,16 +92,22 @@ def _runner(
 
 
 @torch.no_grad()
-def _look(runner: Runner) -> tuple[Tensor, Tensor]:
-    """Return the patch norms [M, h, w] and the predictions [M, H, W] of all validation images."""
+def _look(runner: Runner, answer: str) -> tuple[Tensor, Tensor]:
+    """Return the patch norms [M, h, w] and the answers [M, ...] of all validation images."""
     model: Any = runner.model.eval()
-    norms, predictions = [], []
-    for batch in runner.val_dataloader:
-        inputs = model.data_preprocessor(batch, training=False)["inputs"]
+    norms, answers = [], []
+    for batch in runner.test_loop.dataloader:
+        # A list where images may differ in size; those of the demo do not.
+        inputs = torch.stack(list(model.data_preprocessor(batch, training=False)["inputs"]))
         (last,) = model.backbone.vit.forward_intermediates(
             inputs, indices=1, norm=False, intermediates_only=True
         )  # [B, C, h, w]
         norms.append(token_norms(last.permute(0, 2, 3, 1)))
-        samples = model.test_step(batch)
-        predictions += [sample.pred_sem_seg.data[0].cpu() for sample in samples]
-    return torch.cat(norms).cpu(), torch.stack(predictions)
+        answers += [_answer(sample, answer) for sample in model.test_step(batch)]
+    return torch.cat(norms).cpu(), torch.stack(answers)
+
+
+def _answer(sample: Any, field: str) -> Tensor:
+    """Return a box [4] as it is, and a map [1, H, W] in PixelData as [H, W]."""
+    found = getattr(sample, field)
+    return (found if isinstance(found, Tensor) else found.data[0]).cpu()
