@@ -88,18 +88,9 @@ def test_a_size_of_nothing_is_refused(tmp_path):
 def test_a_real_model_is_compared_and_summed_up(tmp_path, monkeypatch, capsys):
     given = {}
 
-    class Seen:
-        block, threshold, before, after = 7, 50.0, (0.02, 580.0), (0.0, 32.0)
-
-        def outlier_fraction(self, side):
-            return side[0]
-
-        def largest_norm(self, side):
-            return side[1]
-
     def compare(model, images, neurons, out, **options):
         given.update(model=model, images=images, neurons=neurons, out=out, **options)
-        return Seen(), out / "artifacts.png"
+        return {"verdict": "0 % of the patches."}, out / "artifacts.png"
 
     monkeypatch.setattr("ttr_backbones.report.artifacts.compare_artifacts", compare)
     assert run("--model", "m.tag", "--images", tmp_path, "--out", tmp_path, "--size", "224") == 0
@@ -111,8 +102,5 @@ def test_a_real_model_is_compared_and_summed_up(tmp_path, monkeypatch, capsys):
         "checkpoint": None,
         "size": 224,
     }
-    printed = capsys.readouterr().out
-    assert "block 7; an outlier patch has a norm above 50.0" in printed
-    assert ["test-time", "register", "0.00", "%", "32.0"] in [
-        line.split() for line in printed.splitlines()
-    ]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == ["0 % of the patches.", f"picture: {tmp_path / 'artifacts.png'}"]

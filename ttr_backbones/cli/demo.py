@@ -75,14 +75,10 @@ def _real(args: argparse.Namespace) -> int:
     model = args.model or model_of_file(args.checkpoint)
     from ttr_backbones.report.artifacts import compare_artifacts
 
-    seen, picture = compare_artifacts(
+    summary, picture = compare_artifacts(
         model, args.images, args.neurons, args.out, checkpoint=args.checkpoint, size=args.size
     )
-    print(f"{model}, block {seen.block}; an outlier patch has a norm above {seen.threshold:.1f}")
-    print(f"{'':28}{'outlier patches':>16}{'largest norm':>14}")
-    for name, side in (("without registers", seen.before), ("test-time register", seen.after)):
-        fraction, norm = seen.outlier_fraction(side), seen.largest_norm(side)
-        print(f"{name:28}{100 * fraction:>14.2f} %{norm:>14.1f}")
+    print(summary["verdict"])
     print(f"picture: {picture}")
     return 0
 

@@ -114,6 +114,12 @@ def num_test_time_registers(vit: nn.Module) -> int:
     return vit.num_test_time_registers if isinstance(vit, _RegisterTokens) else 0
 
 
+def hidden_before_edit(norm: nn.Module, x: Tensor) -> Tensor:
+    """What the `mlp.norm` of a block makes of `x`, without the edit that may follow in it."""
+    hidden: Tensor = norm.before_edit(x) if isinstance(norm, _Edit) else norm.forward(x)
+    return hidden
+
+
 class _Mixin(nn.Module):
     """A class that a module takes on for a while; copies and pickles keep it."""
 
@@ -211,9 +217,14 @@ class _Edit(_Mixin):
     def remove_edit(self) -> None:
         del self.units, self.rows, self.gain, self.options
 
+    def before_edit(self, x: Tensor) -> Tensor:
+        hidden: Tensor = super().forward(x)
+        return hidden
+
     def forward(self, x: Tensor) -> Tensor:
-        hidden = super().forward(x)
-        return move_activations(hidden, self.units, self.rows, self.gain, **self.options)
+        return move_activations(
+            self.before_edit(x), self.units, self.rows, self.gain, **self.options
+        )
 
     def extra_repr(self) -> str:
         return f"register neurons: {self.units.tolist()}, {self.options}"

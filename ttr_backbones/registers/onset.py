@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,15 @@ def find_onset(vit: VisionTransformer, images: Iterable[Tensor]) -> Onset:
     Raises:
         NoOutliersError: no block has such a gap.
     """
-    norms = block_norms(vit, images)
+    return onset_of_norms(block_norms(vit, images))
+
+
+def onset_of_norms(norms: Sequence[NormHistogram]) -> Onset:
+    """Apply the gap rule to histograms of the patch norms after every block.
+
+    Raises:
+        NoOutliersError: no block has such a gap.
+    """
     thresholds = [gap_threshold(histogram) for histogram in norms]
     contrast = [
         0.0 if threshold is None else _contrast(histogram, threshold)

@@ -1,0 +1,172 @@
+"""Show what registers do to a model on your images: pictures, numbers and an HTML report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttr_backbones.cli.model_and_images import choose_device, tell_bad, warn
+from ttr_backbones.cli.progress import ProgressBar
+from ttr_backbones.errors import InputError, MissingFileError
+
+if TYPE_CHECKING:
+    from ttr_backbones.cli.vit_source import VitSource
+    from ttr_backbones.registers import RegisterNeurons
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `ttrb show`."""
+    parser.description = (
+        "Runs a model on photographs without and with a test-time register, says in one sentence "
+        "whether it has outliers and whether the register removes them, and writes pictures at "
+        "print quality (norms, CLS attention, PCA, histograms, places, neurons; the same colour "
+        "scale before and after), numbers.json and report.html. All images count in the numbers; "
+        "the pictures show the first 8 and the report 16."
+    )
+    parser.add_argument(
+        "model", metavar="MODEL|CONFIG", help="tagged timm name, or a config (file or name)"
+    )
+    parser.add_argument(
+        "--images", type=Path, nargs="+", required=True, metavar="PATH", help="folders or files"
+    )
+    parser.add_argument(
+        "--neurons", type=Path, metavar="FILE", help="register neurons (default: those that ship)"
+    )
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="local weight file (default: the hub's)"
+    )
+    parser.add_argument(
+        "--registers",
+        metavar="KINDS",
+        help="separated by commas: none or trained (the model as it is), test_time (both)",
+    )
+    parser.add_argument(
+        "--blocks",
+        type=int,
+        nargs="+",
+        default=[-1],
+        metavar="L",
+        help="blocks whose CLS attention is drawn; negative ones count back (-1)",
+    )
+    parser.add_argument(
+        "--foreground", action="store_true", help="PCA of the foreground alone, split by itself"
+    )
+    parser.add_argument(
+        "--size", type=int, help="side of the square input in pixels (default: the model's)"
+    )
+    parser.add_argument(
+        "--num-images", type=int, default=8, help="at most so many, spread evenly over all (8)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("ttrb_show"), help="folder to write into (ttrb_show)"
+    )
+    parser.add_argument("--device", help="torch device (default: the GPU if there is one)")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="go on without images that cannot be used"
+    )
+    parser.add_argument(
+        "--cfg-options", nargs="+", action="extend", metavar="KEY=VALUE", help="change the config"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Inspect, print the verdict, write the report."""
+    from ttr_backbones.cli.vit_source import vit_source
+
+    if args.out.exists() and not args.out.is_dir():
+        raise InputError(f"--out {args.out} is a file: expected a folder; it need not exist yet")
+    files = image_files(args.images)
+    source = vit_source(args)
+    # Before the weights: they may be gigabytes to fetch, and the list may not exist.
+    kinds = None if args.registers is None else [k.strip() for k in args.registers.split(",")]
+    neurons = _neurons(source, args.neurons, kinds)
+    device = choose_device(args.device)
+    vit = source.create().to(device)
+
+    import torch
+
+    from ttr_backbones.registers.images import image_batches
+    from ttr_backbones.registers.provenance import differences
+    from ttr_backbones.report.show import as_shown, inspect_kinds, write_report
+    from ttr_backbones.report.summary import summarize
+
+    batches = image_batches(
+        files,
+        vit,
+        size=args.size,
+        num_images=args.num_images,
+        on_bad="skip" if args.skip_bad else "error",
+    )
+    images = torch.cat(list(batches))
+    tell_bad(batches)
+    size = (images.shape[2], images.shape[3])
+    options = dict(source.options)
+    if neurons is not None:
+        neurons.check(vit)
+        for difference in differences(neurons, vit, max(size)):
+            warn(difference)
+        if args.neurons is not None or source.neurons is None:  # else it is as the config says
+            options.setdefault("num", neurons.provenance.get("num_registers", 1))
+    bar = ProgressBar()
+    try:
+        inspections = inspect_kinds(
+            vit,
+            images,
+            kinds or ("none", "test_time"),
+            neurons=neurons,
+            options=options,
+            attention_blocks=args.blocks,
+            progress=bar,
+        )
+    finally:
+        bar.close()
+    names = [file.name for file in batches.files]
+    summary = summarize(inspections, model=source.model, size=size, images=names, neurons=neurons)
+    print(summary["verdict"], flush=True)
+    shown = as_shown(images, vit.pretrained_cfg)
+    write_report(args.out, inspections, shown, summary, foreground=args.foreground, tell=_tell)
+    return 0
+
+
+def image_files(paths: list[Path]) -> list[Path]:
+    """All images of the folders and files in `paths`, in this order, each once.
+
+    Raises:
+        MissingFileError: no such file or folder.
+        InputError: a folder without images.
+    """
+    from ttr_backbones.registers.photos import photo_files
+
+    found: dict[Path, None] = {}
+    for path in paths:
+        path = path.expanduser()
+        if not path.exists():
+            raise MissingFileError(
+                f"--images {path}: no such file or folder; expected images or folders with some"
+            )
+        found |= dict.fromkeys([path] if path.is_file() else photo_files(path))
+    return list(found)
+
+
+def _neurons(
+    source: VitSource, given: Path | None, kinds: list[str] | None
+) -> RegisterNeurons | None:
+    """The list; None where it is neither asked for nor needed nor there."""
+    try:
+        return source.register_neurons(given)
+    except MissingFileError:
+        raise
+    except InputError as error:
+        if given is not None or source.neurons not in (None, "auto"):
+            raise
+        if kinds is not None and "test_time" not in kinds:
+            return None
+        raise InputError(
+            f"{error}, here with --neurons {source.model}.json. To see the model as it is: "
+            "--registers none"
+        ) from error
+
+
+def _tell(path: Any) -> None:
+    print(path, flush=True)

@@ -1,0 +1,1 @@
+"""One module per figure: inspections of a model in, a matplotlib figure at print quality out."""

@@ -1,0 +1,203 @@
+"""Look into a ViT: norms of every token after every block, CLS attention, features, neurons.
+
+Everything is taken by hooks while one image at a time runs through the model, so what is held is
+one forward pass and the small maps below, at every input size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from timm.models.vision_transformer import Attention, Block, VisionTransformer
+from torch import Tensor
+
+from ttr_backbones.errors import InputError
+from ttr_backbones.registers import token_norms
+from ttr_backbones.registers.apply import (
+    has_test_time_registers,
+    hidden_before_edit,
+    num_test_time_registers,
+)
+from ttr_backbones.registers.neurons import mlp_width
+from ttr_backbones.report.attention import cls_attention
+
+Registers = Literal["none", "trained", "test_time", "trained+test_time"]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One model, with one kind of registers, on B images: h x w patches, L blocks, H heads.
+
+    All tensors are float32 on the CPU; norms are L2 norms of raw block outputs.
+
+    Args:
+        registers: the registers that the model has.
+        num_registers: how many test-time registers are among them.
+        norms: patch norms, [L, B, h, w].
+        cls_norms: norms of the CLS token, [L, B]; None without one.
+        register_norms: norms of the registers, trained ones first, [L, B, R]; None without any.
+        attention: 0-based block -> softmax weights from CLS to the patches, [B, H, h, w]; empty
+            without a CLS token.
+        features: patches of the last block after the final norm, [B, C, h, w].
+        activations: (block, unit) -> input of `mlp.fc2` at the patches, [B, h, w]; of an edited
+            block as it is before the edit.
+    """
+
+    registers: Registers
+    num_registers: int
+    norms: Tensor
+    cls_norms: Tensor | None
+    register_norms: Tensor | None
+    attention: dict[int, Tensor]
+    features: Tensor
+    activations: dict[tuple[int, int], Tensor]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches per column and per row, (h, w)."""
+        return self.norms.shape[2], self.norms.shape[3]
+
+    def first(self, count: int) -> Inspection:
+        """The same of the first `count` images."""
+        cls, registers = self.cls_norms, self.register_norms
+        return replace(
+            self,
+            norms=self.norms[:, :count],
+            cls_norms=None if cls is None else cls[:, :count],
+            register_norms=None if registers is None else registers[:, :count],
+            attention={block: maps[:count] for block, maps in self.attention.items()},
+            features=self.features[:count],
+            activations={pair: maps[:count] for pair, maps in self.activations.items()},
+        )
+
+
+@torch.no_grad()
+def inspect_model(
+    vit: VisionTransformer,
+    images: Tensor,
+    *,
+    attention_blocks: Sequence[int] = (-1,),
+    neurons: Sequence[tuple[int, int]] = (),
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Inspection:
+    """Run `vit`, as it is, on normalised images and note what `Inspection` has.
+
+    Args:
+        vit: a timm ViT in eval mode, with or without registers.
+        images: [B, 3, H, W].
+        attention_blocks: blocks whose CLS attention is recomputed; negative ones count back.
+        neurons: (block, unit) pairs whose activations are noted.
+        progress: told (images done, images in all) after every image.
+
+    Raises:
+        InputError: no images, no such block or unit, or a block without timm's standard attention.
+    """
+    if images.ndim != 4 or not len(images):
+        raise InputError(f"expected images [B, 3, H, W] with B > 0, got {tuple(images.shape)}")
+    blocks = attention_block_indices(vit, attention_blocks)
+    check_neurons(vit, neurons)
+    grid = tuple(vit.patch_embed.dynamic_feat_size(images.shape[2:]))
+    parts: list[dict[Any, Tensor]] = []
+    for image in images.split(1):
+        with _noting(vit, blocks, neurons) as noted:
+            final = vit.forward_features(image)
+        noted["features"] = final[:, vit.num_prefix_tokens :].transpose(1, 2)
+        parts.append({key: value.float().cpu() for key, value in noted.items()})
+        if progress is not None:
+            progress(len(parts), len(images))
+    whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+    norms = torch.stack([whole["norms", block] for block in range(len(vit.blocks))])  # [L, B, N]
+    prefix, patches = norms.split([vit.num_prefix_tokens, grid[0] * grid[1]], dim=2)
+    num_cls = int(vit.has_class_token)
+    return Inspection(
+        registers=registers_of(vit),
+        num_registers=num_test_time_registers(vit),
+        norms=patches.unflatten(2, grid),
+        cls_norms=prefix[:, :, 0] if num_cls else None,
+        register_norms=prefix[:, :, num_cls:] if prefix.shape[2] > num_cls else None,
+        attention={block: whole["attention", block].unflatten(2, grid) for block in blocks},
+        features=whole["features"].unflatten(2, grid),
+        activations={pair: whole["neuron", pair].unflatten(1, grid) for pair in neurons},
+    )
+
+
+def registers_of(vit: VisionTransformer) -> Registers:
+    """Tell which registers a timm ViT has."""
+    trained = vit.num_prefix_tokens - num_test_time_registers(vit) - int(vit.has_class_token) > 0
+    if has_test_time_registers(vit):
+        return "trained+test_time" if trained else "test_time"
+    return "trained" if trained else "none"
+
+
+def attention_block_indices(vit: VisionTransformer, blocks: Sequence[int]) -> list[int]:
+    """0-based indices of `blocks`, in order and each once; none for a model without a CLS token.
+
+    Raises:
+        InputError: no such block, or its attention is none that can be recomputed.
+    """
+    depth = len(vit.blocks)
+    for block in blocks:
+        if not -depth <= block < depth:
+            raise InputError(
+                f"there is no block {block}: the model has blocks 0..{depth - 1} (or -{depth}..-1)"
+            )
+        module = vit.blocks[block]
+        if not (isinstance(module, Block) and isinstance(module.attn, Attention)):
+            kind = f"{type(module).__name__}, attention {type(getattr(module, 'attn', 0)).__name__}"
+            raise InputError(
+                f"block {block % depth} is a {kind}: attention can be recomputed for timm's "
+                "standard `Block` and `Attention` only"
+            )
+    return sorted({block % depth for block in blocks}) if vit.has_class_token else []
+
+
+def check_neurons(vit: VisionTransformer, neurons: Sequence[tuple[int, int]]) -> None:
+    """Raise InputError unless every (block, unit) exists in `vit`."""
+    for block, unit in neurons:
+        if not 0 <= block < len(vit.blocks) or not 0 <= unit < mlp_width(vit, block):
+            width = mlp_width(vit, block) if 0 <= block < len(vit.blocks) else mlp_width(vit, 0)
+            raise InputError(
+                f"there is no neuron {block}:{unit}: the model has blocks 0..{len(vit.blocks) - 1} "
+                f"with units 0..{width - 1}"
+            )
+
+
+@contextmanager
+def _noting(
+    vit: VisionTransformer, blocks: Sequence[int], neurons: Sequence[tuple[int, int]]
+) -> Iterator[dict[Any, Tensor]]:
+    """Note norms ("norms", block), ("attention", block) and ("neuron", (block, unit)) of a pass."""
+    noted: dict[Any, Tensor] = {}
+    first = vit.num_prefix_tokens
+
+    def note_norms(block: int) -> Callable[..., None]:
+        return lambda _, __, tokens: noted.update({("norms", block): token_norms(tokens)})
+
+    def note_attention(block: int) -> Callable[..., None]:
+        return lambda module, args: noted.update(
+            {("attention", block): cls_attention(module, args[0], first_patch=first)}
+        )
+
+    def note_neurons(block: int, units: list[int]) -> Callable[..., None]:
+        def hook(norm: Any, args: Any) -> None:
+            hidden = hidden_before_edit(norm, args[0])[:, first:]
+            noted.update({("neuron", (block, unit)): hidden[:, :, unit].clone() for unit in units})
+
+        return hook
+
+    hooks = []
+    for index, module in enumerate(vit.blocks):
+        hooks.append(module.register_forward_hook(note_norms(index)))
+        if index in blocks:
+            hooks.append(module.register_forward_pre_hook(note_attention(index)))
+        if units := [unit for block, unit in neurons if block == index]:
+            hooks.append(module.mlp.norm.register_forward_pre_hook(note_neurons(index, units)))
+    try:
+        yield noted
+    finally:
+        for hook in hooks:
+            hook.remove()

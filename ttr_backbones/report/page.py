@@ -1,0 +1,166 @@
+"""The HTML report: one file that opens from disk, needs no network and asks for none.
+
+Style and script are inlined and are the only ones that the page's policy lets run (by their
+hashes); nothing can be loaded. Verdict and table are plain HTML, so they are read without scripts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttr_backbones.errors import InputError
+from ttr_backbones.report.inspection import Inspection
+from ttr_backbones.report.page_data import kind_label, page_data
+from ttr_backbones.report.pca import pca_maps
+from ttr_backbones.report.summary import percent
+
+_PARTS = Path(__file__).with_name("page")
+
+
+def write_page(
+    path: str | Path,
+    inspections: Sequence[Inspection],
+    images: NDArray[np.uint8],
+    names: Sequence[str],
+    summary: dict[str, Any],
+) -> None:
+    """Write the report.
+
+    Args:
+        path: the HTML file; its folder is made.
+        inspections: of one model on the same B images, one per kind of registers, at most four,
+            the model as it comes first.
+        images: what the model was shown, RGB uint8 [B, H, W, 3].
+        names: of the images; shown as they are.
+        summary: from `summarize`, of the same inspections.
+
+    Raises:
+        InputError: inspections, images and names do not belong together, or values are not finite.
+    """
+    _check(inspections, images, names)
+    data = page_data(inspections, images, names, summary, pca_maps(inspections).maps)
+    style, script = _part("page.css"), _part("maps.js") + _part("page.js")
+    page = Template(_part("template.html")).substitute(
+        policy=(
+            f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
+            f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
+        ),
+        title=escape(f"Registers: {summary['model']}"),
+        subject=escape(_subject(summary)),
+        verdict=escape(summary["verdict"]),
+        table=_table(inspections, summary),
+        method=escape(_method(summary)),
+        style=style,
+        script=script,
+        # A "</script>" in a file name must not end the element.
+        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+
+
+def _check(
+    inspections: Sequence[Inspection], images: NDArray[np.uint8], names: Sequence[str]
+) -> None:
+    if not 1 <= len(inspections) <= 4:
+        raise InputError(f"expected one to four inspections, got {len(inspections)}")
+    count = inspections[0].norms.shape[1]
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] != 3:
+        raise InputError(
+            f"expected RGB images, uint8 [B, H, W, 3], got {images.dtype} {images.shape}"
+        )
+    if not count == len(images) == len(names):
+        raise InputError(
+            f"expected as many images and names as were inspected, {count}, got {len(images)} "
+            f"images and {len(names)} names"
+        )
+    for one in inspections:
+        for what, maps in [
+            ("norms", one.norms),
+            ("features", one.features),
+            *one.attention.items(),
+        ]:
+            if not maps.isfinite().all():
+                name = what if isinstance(what, str) else f"attention of block {what}"
+                raise InputError(
+                    f"the {name} of the model {kind_label(one)} hold NaN or infinite values: check "
+                    "the weights and the images, or run the model in float32"
+                )
+
+
+def _part(name: str) -> str:
+    return (_PARTS / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """Hash of an inline element, as a Content-Security-Policy names it."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def _subject(summary: dict[str, Any]) -> str:
+    height, width = summary["size"]
+    count = len(summary["images"])
+    return f"{summary['model']}, {width} × {height} px, {count} image{'s' * (count != 1)}"
+
+
+def _table(inspections: Sequence[Inspection], summary: dict[str, Any]) -> str:
+    """One row per number, one column per kind of registers."""
+    columns = [summary["registers"][one.registers] for one in inspections]
+    heads = "".join(
+        f'<th scope="col" class="kind-{kind}">{escape(kind_label(one))}</th>'
+        for kind, one in enumerate(inspections)
+    )
+    names = list(_numbers(columns[0], summary))
+    cells = [list(_numbers(column, summary).values()) for column in columns]
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{v}</td>" for v in values)}</tr>'
+        for name, *values in zip(names, *cells, strict=True)
+    )
+    return (
+        f'<table><thead><tr><th scope="col">All images, after block {summary["block"]}</th>{heads}'
+        f"</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _numbers(column: dict[str, Any], summary: dict[str, Any]) -> dict[str, str]:
+    """The rows of the table for one kind of registers, formatted."""
+    block, told = summary["block"], summary["threshold"] is not None
+    numbers = {}
+    if told:
+        numbers["Outlier patches"] = percent(column["outlier_fraction"])
+    numbers["Largest patch norm"] = f"{column['largest_norm'][block]:.0f}"
+    numbers["Median patch norm"] = f"{column['median_norm'][block]:.0f}"
+    if column["attention_entropy"]:
+        last = max(column["attention_entropy"], key=int)
+        if told:
+            numbers["CLS attention on outliers"] = percent(column["attention_on_outliers"][last])
+        numbers["Entropy of CLS attention"] = percent(column["attention_entropy"][last])
+    return numbers
+
+
+def _method(summary: dict[str, Any]) -> str:
+    rule = f"No threshold for outliers: {summary['threshold_source']}."
+    if summary["threshold"] is not None:
+        rule = (
+            f"An outlier is a patch whose norm after block {summary['block']} is above "
+            f"{summary['threshold']:.3g} (from {summary['threshold_source']})."
+        )
+    entropies = next(iter(summary["registers"].values()))["attention_entropy"]
+    if entropies:
+        rule += (
+            f" CLS attention is that of block {max(entropies, key=int)}: what the first column's "
+            "outlier patches get of it, and its entropy over the patches, as a share of uniform "
+            "attention's."
+        )
+    return f"{rule} Norms are L2 norms of raw block outputs; blocks and heads count from 0."

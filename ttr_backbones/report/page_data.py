@@ -1,0 +1,124 @@
+"""What the HTML report draws, as small JSON: maps as bytes on a logarithmic scale, and JPEGs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ttr_backbones.report.inspection import Inspection
+
+STEPS = 255
+RANGE = 1e4  # values below the largest / RANGE are stored as that: no colour tells them apart
+_PHOTO_SIDE = 480  # pixels: about 40 kB each
+
+
+def page_data(
+    inspections: Sequence[Inspection],
+    images: NDArray[np.uint8],
+    names: Sequence[str],
+    summary: dict[str, Any],
+    pca: Sequence[NDArray[np.uint8]],
+) -> dict[str, Any]:
+    """Gather what `page.js` reads.
+
+    Args:
+        inspections: of one model on the same B images, one per kind of registers.
+        images: RGB [B, H, W, 3].
+        names: of the images.
+        summary: from `summarize`.
+        pca: RGB maps [B, h, w, 3], one per kind of registers.
+
+    Returns:
+        Plain data. `norms` and each of `attention` hold `low`, `high` and `maps`, one string per
+        kind of registers: uint8 q of the value low * (high / low) ** (q / 255), in the order
+        [L, B, h, w] of the norms and [B, 1 + H, h, w] of the attention, the heads' mean first.
+        Arrays are deflated (zlib) and in base64.
+    """
+    norms = [one.norms for one in inspections]
+    numbers = [summary["registers"][one.registers] for one in inspections]
+    return {
+        "kinds": [{"key": one.registers, "label": kind_label(one)} for one in inspections],
+        "names": list(names),
+        "photos": [_jpeg(image) for image in images],
+        "aspect": images.shape[2] / images.shape[1],
+        "grid": list(inspections[0].grid),
+        "block": summary["block"],
+        "threshold": summary["threshold"],
+        "outliers": [one["outliers_per_image"] for one in numbers],
+        "largest": [values.amax(dim=(2, 3)).tolist() for values in norms],
+        "median": [values.flatten(2).median(dim=2).values.tolist() for values in norms],
+        "norms": quantize(norms),
+        "attention": [
+            {
+                "block": block,
+                "heads": inspections[0].attention[block].shape[1],
+                **quantize([_with_mean(one.attention[block]) for one in inspections]),
+            }
+            for block in sorted(inspections[0].attention)
+        ],
+        "pca": [_packed(maps) for maps in pca],
+        "colours": {"norm": _colour_table("viridis"), "attention": _colour_table("magma")},
+    }
+
+
+def kind_label(inspection: Inspection) -> str:
+    """Name the model's registers in a few words."""
+    added = "a test-time register"
+    if inspection.num_registers > 1:
+        added = f"{inspection.num_registers} test-time registers"
+    return {
+        "none": "without registers",
+        "trained": "with trained registers",
+        "test_time": f"with {added}",
+        "trained+test_time": "with trained and test-time registers",
+    }[inspection.registers]
+
+
+def quantize(maps: Sequence[Tensor]) -> dict[str, Any]:
+    """Store finite maps of any shape as bytes on their one common logarithmic scale."""
+    high = max(*(float(one.max()) for one in maps), 1e-9)
+    low = max(min(float(one.min()) for one in maps), high / RANGE)
+    high = max(high, 1.01 * low)  # a constant map has a scale too
+    span = math.log(high / low)
+    steps = [(one.double().clamp(low, high) / low).log() * (STEPS / span) for one in maps]
+    return {
+        "low": low,
+        "high": high,
+        "maps": [_packed(one.round().byte().numpy()) for one in steps],
+    }
+
+
+def _with_mean(weights: Tensor) -> Tensor:
+    return torch.cat([weights.mean(dim=1, keepdim=True), weights], dim=1)
+
+
+def _packed(array: NDArray[np.uint8]) -> str:
+    return _base64(zlib.compress(array.tobytes(), 9))
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _colour_table(name: str) -> str:
+    """256 RGB colours of a perceptual colour map."""
+    return _packed(mpl.colormaps[name](np.arange(STEPS + 1), bytes=True)[:, :3])
+
+
+def _jpeg(image: NDArray[np.uint8]) -> str:
+    picture = Image.fromarray(image)
+    picture.thumbnail((_PHOTO_SIDE, _PHOTO_SIDE))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{_base64(file.getvalue())}"

@@ -1,0 +1,183 @@
+"""Everything that there is to see of a model without and with registers, written to a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.registers import (
+    RegisterNeurons,
+    add_test_time_registers,
+    remove_test_time_registers,
+)
+from ttr_backbones.report.figures.attention import draw_heads, draw_mean_attention
+from ttr_backbones.report.figures.curves import DRAWN_FROM_NUMBERS
+from ttr_backbones.report.figures.neuron import draw_neurons
+from ttr_backbones.report.figures.norms import draw_norms_per_block
+from ttr_backbones.report.figures.overview import draw_overview, draw_pca
+from ttr_backbones.report.inspection import Inspection, inspect_model, registers_of
+from ttr_backbones.report.page import write_page
+from ttr_backbones.report.pca import PcaMaps, pca_maps
+
+KINDS = ("none", "trained", "test_time")
+MOST_DRAWN, MOST_ON_PAGE, MOST_NEURONS = 8, 16, 3
+
+
+def inspect_kinds(
+    vit: VisionTransformer,
+    images: Tensor,
+    kinds: Sequence[str] = ("none", "test_time"),
+    *,
+    neurons: RegisterNeurons | None = None,
+    options: Mapping[str, Any] | None = None,
+    attention_blocks: Sequence[int] = (-1,),
+    progress: Callable[[int, int | None], None] | None = None,
+) -> list[Inspection]:
+    """Inspect `vit` as it is, with test-time registers, or both; it is left as it was.
+
+    Args:
+        vit: a timm ViT without test-time registers, in eval mode.
+        images: normalised, [B, 3, H, W].
+        kinds: of `KINDS`: "none" is the model as it is, "trained" the same where it was trained
+            with registers, and "test_time" adds some.
+        neurons: what test-time registers need; their activations are noted for every kind.
+        options: further arguments of `add_test_time_registers`, for example `num`.
+        attention_blocks: blocks whose CLS attention is recomputed.
+        progress: told (images done, images in all) after every image.
+
+    Returns:
+        One inspection per kind, the model as it is first.
+
+    Raises:
+        InputError: an unknown kind or none, "trained" for a model without trained registers, or
+            "test_time" without neurons; see also `inspect_model` and `add_test_time_registers`.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(unknown_name("kind of registers", kind, KINDS))
+    if not kinds:
+        raise InputError(f"expected at least one kind of registers, of {', '.join(KINDS)}")
+    if "trained" in kinds and registers_of(vit) != "trained":
+        raise InputError("this model was not trained with registers: leave 'trained' out")
+    if "test_time" in kinds and neurons is None:
+        raise InputError("test-time registers need a list of register neurons")
+    units = [] if neurons is None else [(b, u) for b, us in neurons.layers.items() for u in us]
+    given: dict[str, Any] = {"attention_blocks": attention_blocks, "neurons": units}
+    found = []
+    if set(kinds) != {"test_time"}:
+        found.append(inspect_model(vit, images, **given, progress=progress))
+    if "test_time" in kinds and neurons is not None:
+        add_test_time_registers(vit, neurons, **(options or {}))
+        try:
+            found.append(inspect_model(vit, images, **given, progress=progress))
+        finally:
+            remove_test_time_registers(vit)
+    return found
+
+
+def write_report(
+    out: str | Path,
+    inspections: Sequence[Inspection],
+    images: NDArray[np.uint8],
+    summary: dict[str, Any],
+    *,
+    foreground: bool = False,
+    tell: Callable[[Path], None] = lambda _: None,
+) -> None:
+    """Write the pictures, `numbers.json` and `report.html`.
+
+    The numbers are those of all images; pictures show the first 8 of them and the page 16.
+
+    Args:
+        out: the folder; it is made.
+        inspections: of one model, one per kind of registers, the model as it comes first.
+        images: what it was shown, RGB uint8 [B, H, W, 3].
+        summary: what `summarize` says of them; the PCA's explained variance is added.
+        foreground: draw the PCA maps of the foreground alone.
+        tell: called with the path of every file that has been written.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    pca = pca_maps(inspections, foreground=foreground)
+    summary = {**summary, "pca": {"explained": pca.explained, "foreground": foreground}}
+    numbers = out / "numbers.json"
+    numbers.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    tell(numbers)
+    drawn = [one.first(MOST_DRAWN) for one in inspections]
+    colours = replace(pca, maps=[maps[:MOST_DRAWN] for maps in pca.maps])
+    for name, figure in _figures(drawn, images[:MOST_DRAWN], colours, summary):
+        figure.savefig(out / f"{name}.png")
+        tell(out / f"{name}.png")
+    write_page(
+        out / "report.html",
+        [one.first(MOST_ON_PAGE) for one in inspections],
+        images[:MOST_ON_PAGE],
+        summary["images"][:MOST_ON_PAGE],
+        summary,
+    )
+    tell(out / "report.html")
+
+
+def _figures(
+    inspections: Sequence[Inspection],
+    images: NDArray[np.uint8],
+    pca: PcaMaps,
+    summary: dict[str, Any],
+) -> Iterator[tuple[str, Figure]]:
+    """Draw one figure after the other, each with the name of its file."""
+    block, title = summary["block"], heading(summary)
+    told = f"{title}\n{summary['verdict']}"
+    yield "overview", draw_overview(inspections, images, pca, block=block, title=told)
+    for where in inspections[0].attention:
+        mean = draw_mean_attention(inspections, images, where, title=title)
+        yield f"attention_block{where}", mean
+        yield f"heads_block{where}", draw_heads(inspections, images, where, title=title)
+    yield "norms", draw_norms_per_block(inspections, images, block, title=title)
+    for name, draw in DRAWN_FROM_NUMBERS.items():
+        yield name, draw(summary, title=title)
+    yield "pca", draw_pca(inspections, images, pca, title=title)
+    if strongest := strongest_neurons(summary):
+        yield (
+            "neurons",
+            draw_neurons(inspections, images, strongest, block=block, title=title),
+        )
+
+
+def strongest_neurons(summary: dict[str, Any]) -> list[tuple[int, int]]:
+    """The (block, unit) that fire most at outliers (without any, anywhere), at most three."""
+    means = next(iter(summary["registers"].values()))["activations"]
+
+    def strength(name: str) -> float:
+        mean = means[name]
+        return float(mean["elsewhere"] if mean["at_outliers"] is None else mean["at_outliers"])
+
+    named = sorted(means, key=strength, reverse=True)[:MOST_NEURONS]
+    return [(int(block), int(unit)) for block, unit in (name.split(":") for name in named)]
+
+
+def heading(summary: dict[str, Any]) -> str:
+    """Model, input size and number of images."""
+    height, width = summary["size"]
+    count = len(summary["images"])
+    return f"{summary['model']}, {width} x {height} px, {count} image{'s' * (count != 1)}"
+
+
+def as_shown(images: Tensor, cfg: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Normalised images [B, 3, H, W] -> RGB uint8 [B, H, W, 3]."""
+    half = (0.5, 0.5, 0.5)
+    mean, std = (
+        images.new_tensor(cfg.get(key, half)).view(3, 1, 1).float() for key in ("mean", "std")
+    )
+    pixels = ((images.float() * std + mean) * 255).round().clamp(0, 255)
+    shown: NDArray[np.uint8] = pixels.permute(0, 2, 3, 1).byte().cpu().numpy()
+    return shown
