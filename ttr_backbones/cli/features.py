@@ -1,0 +1,142 @@
+"""Write dense features of a folder of images as sharded safetensors with an index."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+
+from ttr_backbones.errors import InputError
+
+DTYPES = ("fp16", "bf16", "fp32")  # inference.write_features imports too much for --help
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `ttrb features`."""
+    parser.description = (
+        "Writes one map [C, h, w] per image ([blocks, C, h, w] for several blocks), to be read by "
+        "ttr_backbones.Features(PATH)[name]. A killed run goes on with the same command. On "
+        "several GPUs: torchrun --nproc-per-node N --no-python ttrb features ..., or any processes "
+        "with RANK and WORLD_SIZE in the environment; they share nothing but the folder."
+    )
+    # argparse would take -1,-2 for an option; it asks this pattern for negative numbers.
+    parser._negative_number_matcher = re.compile(r"-[\d.]")  # noqa: SLF001
+    parser.add_argument("model", help="tagged timm name, or a config (its backbone is taken)")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the images")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="folder for index.json and the shards, or a .json file for the index",
+    )
+    parser.add_argument(
+        "--registers",
+        metavar="F|auto|none",
+        help="register-neuron list, auto: the one that ships, none (default: the config's; none)",
+    )
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="weights of the backbone (the hub's)"
+    )
+    parser.add_argument("--size", type=int, help="short side of the input, px (the model's own)")
+    parser.add_argument(
+        "--fit",
+        choices=["whole", "square"],
+        default="whole",
+        help="whole images in their proportions, or central squares (whole)",
+    )
+    parser.add_argument(
+        "--blocks", metavar="B,...", help="blocks, as 8,11 or -1 (the config's; -1)"
+    )
+    parser.add_argument("--dtype", choices=DTYPES, default="fp16", help="of what is saved (fp16)")
+    parser.add_argument("--batch-size", type=int, default=8, help="images per batch (8)")
+    parser.add_argument("--shard-size", type=int, default=128, help="images per shard (128)")
+    parser.add_argument("--device", help="torch device (default: the GPU if there is one)")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="go on without images that cannot be used"
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action="extend",
+        metavar="KEY=VALUE",
+        help="override config values: a.b=1 c='[1,2]'",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the features."""
+    rank, world_size, local_rank = _process()
+    blocks = None if args.blocks is None else _blocks(args.blocks)
+    from ttr_backbones.registers.photos import photo_files
+
+    photo_files(args.images)  # before gigabytes of weights are fetched
+
+    import torch
+
+    from ttr_backbones.cli.model_and_images import choose_device
+    from ttr_backbones.cli.progress import ProgressBar
+    from ttr_backbones.inference import Features, write_features
+    from ttr_backbones.inference.backbone import make_backbone
+
+    device = args.device
+    if device is None and torch.cuda.is_available():
+        device = f"cuda:{local_rank}"
+    device = choose_device(device)
+    backbone, mean, std = make_backbone(
+        args.model,
+        registers=args.registers,
+        checkpoint=args.checkpoint,
+        blocks=blocks,
+        cfg_options=args.cfg_options,
+    )
+    bar = ProgressBar()
+    try:
+        complete = write_features(
+            backbone.to(device),
+            args.images,
+            args.out,
+            mean=mean,
+            std=std,
+            size=args.size,
+            fit=args.fit,
+            dtype=args.dtype,
+            batch_size=args.batch_size,
+            shard_size=args.shard_size,
+            skip_bad=args.skip_bad,
+            rank=rank,
+            world_size=world_size,
+            progress=bar,
+        )
+    finally:
+        bar.close()
+    if not complete:
+        print(f"process {rank} of {world_size} is done; the last one to finish writes the index")
+        return 0
+    features = Features(args.out)
+    left_out = f", {len(features.bad)} left out (named there)" if features.bad else ""
+    print(f"features of {len(features)} images{left_out}: {features.index}")
+    return 0
+
+
+def _process() -> tuple[int, int, int]:
+    """RANK, WORLD_SIZE and LOCAL_RANK of the environment, as torchrun sets them."""
+    names = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
+    try:
+        rank, world_size, local = (int(os.environ.get(n, d)) for n, d in names.items())
+    except ValueError:
+        rank, world_size, local = -1, 0, 0
+    if not 0 <= rank < world_size:
+        told = ", ".join(f"{name}={os.environ.get(name)!r}" for name in names)
+        raise InputError(f"the environment has {told}: expected 0 <= RANK < WORLD_SIZE, or neither")
+    return rank, world_size, local
+
+
+def _blocks(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--blocks {text}: expected block numbers separated by commas, as in 8,11 or -1"
+        ) from None

@@ -1,0 +1,179 @@
+"""Predict masks, depth or boxes for your own images; save pictures and data."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttr_backbones.errors import InputError
+
+if TYPE_CHECKING:
+    from ttr_backbones.inference import Inferencer, Prediction
+
+_WEIGHTS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
+_LARGEST = 65535  # of a 16-bit PNG
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `ttrb predict`."""
+    parser.description = (
+        "Predicts what CONFIG is for, exactly as `ttrb test` does, and writes into DIR: pictures/, "
+        "and the data: masks/ (PNG of class numbers, their names in predictions.json), depth/ "
+        "(16-bit PNG, by default millimetres) or boxes.json. predictions.json tells what came "
+        "from which image."
+    )
+    parser.add_argument("config", help="config file, or the name of a packaged config")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="[CHECKPOINT] IMAGES",
+        help=f"checkpoint ({', '.join(_WEIGHTS)}; object discovery has none), then images and "
+        "folders of images",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--batch-size", type=int, default=1, help="images per batch (1)")
+    parser.add_argument("--device", help="torch device (default: the GPU if there is one)")
+    parser.add_argument("--data-only", action="store_true", help="draw no pictures")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action="extend",
+        metavar="KEY=VALUE",
+        help="override config values: a.b=1 c='[1,2]'",
+    )
+    # Python before 3.12.7 refuses positional arguments behind an option.
+    parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict, draw, save."""
+    if args.out.exists() and not args.out.is_dir():
+        raise InputError(f"--out {args.out} is a file: expected a folder; it need not exist yet")
+    if args.batch_size < 1:
+        raise InputError(f"--batch-size {args.batch_size}: expected a number above 0")
+    checkpoint, images = _split(args.inputs)
+
+    from ttr_backbones.cli.progress import ProgressBar
+    from ttr_backbones.inference import Inferencer
+    from ttr_backbones.inference.sources import image_sources, raise_bad
+
+    sources = image_sources(images)  # looked at before the model is made
+    files = list(dict.fromkeys(s for s in sources if isinstance(s, Path)))
+    predict = Inferencer(
+        args.config, checkpoint, device=args.device, cfg_options=args.cfg_options or []
+    )
+    outputs = _Outputs(args.out, files, _depth_scale(predict), draw=not args.data_only)
+    bad: list[tuple[Path, str]] = []
+    bar = ProgressBar()
+    try:
+        for prediction in predict.stream(files, batch_size=args.batch_size, bad=bad):
+            outputs.add(prediction)
+            bar(len(outputs.saved) + len(bad), len(files))
+    finally:
+        bar.close()
+        outputs.close(predict, checkpoint)
+    names = {"masks": "masks", "depth": "depth", "box": "boxes.json", "pictures": "pictures"}
+    kinds = [name for key, name in names.items() if any(key in s for s in outputs.saved.values())]
+    print(f"{len(outputs.saved)} of {len(files)} images: {', '.join(kinds)} in {args.out}")
+    raise_bad(bad, "The others are done. Repair or remove these.")
+    return 0
+
+
+def _split(inputs: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Tell the checkpoint from the images."""
+    first, *rest = inputs
+    is_checkpoint = Path(first).suffix.lower() in _WEIGHTS
+    images = rest if is_checkpoint else list(inputs)
+    if not images:
+        raise InputError(f"no images given: ttrb predict CONFIG {first} IMAGES... --out DIR")
+    return (first if is_checkpoint else None), images
+
+
+def _depth_scale(predict: Inferencer) -> float:
+    """Units of a saved depth map per metre, as `ttrb test --out` has it: KITTI's is 256."""
+    evaluator = predict.cfg.get("test_evaluator") or {}
+    evaluators = evaluator if isinstance(evaluator, list | tuple) else [evaluator]
+    return float(next((e["output_scale"] for e in evaluators if "output_scale" in e), 1000.0))
+
+
+class _Outputs:
+    """The files of a run, each under a name of its own.
+
+    Args:
+        folder: for all of them.
+        files: the images; paths below the folder that holds them all become the names.
+        depth_scale: units per metre.
+        draw: save pictures too.
+    """
+
+    def __init__(
+        self, folder: Path, files: Sequence[Path], depth_scale: float, *, draw: bool
+    ) -> None:
+        self.folder, self.depth_scale, self.draw = folder, depth_scale, draw
+        self.saved: dict[str, dict[str, Any]] = {}
+        self._root = os.path.commonpath([file.absolute().parent for file in files])
+        self._keys = {file: file.absolute().relative_to(self._root) for file in files}
+        # a.jpg and a.png would both become a.png: then all of them keep their suffix.
+        self._keep_suffix = len({key.with_suffix("") for key in self._keys.values()}) < len(files)
+
+    def add(self, prediction: Prediction) -> None:
+        """Save what was predicted for an image."""
+        assert prediction.path is not None
+        key = self._keys[prediction.path]
+        name = key.with_name(f"{key.name if self._keep_suffix else key.stem}.png")
+        saved: dict[str, Any] = {}
+        if hasattr(prediction, "mask"):
+            saved["masks"] = self._png("masks", name, prediction.mask)
+        elif hasattr(prediction, "depth"):
+            saved["depth"] = self._png("depth", name, self._encoded(prediction))
+        else:
+            row, column = prediction.seed
+            saved["box"] = prediction.box.tolist()
+            saved |= {"seed": [row, column], "collapsed": prediction.collapsed}
+        if self.draw:
+            saved["pictures"] = self._png("pictures", name, prediction.draw())
+        self.saved[key.as_posix()] = saved
+
+    def close(self, predict: Inferencer, checkpoint: str | None) -> None:
+        """Write the JSON files about what is there."""
+        told: dict[str, Any] = {"config": str(predict.cfg.filename), "checkpoint": checkpoint}
+        told["images_in"] = str(self._root)
+        if any("masks" in saved for saved in self.saved.values()):
+            told["classes"] = dict(enumerate(predict.classes))
+        if any("depth" in saved for saved in self.saved.values()):
+            told["depth_units_per_metre"] = self.depth_scale
+        boxes = {name: s["box"] for name, s in self.saved.items() if "box" in s}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if boxes:
+            _write_json(self.folder / "boxes.json", boxes)
+        _write_json(self.folder / "predictions.json", {**told, "images": self.saved})
+
+    def _png(self, kind: str, name: Path, pixels: Any) -> str:
+        from PIL import Image
+
+        path = self.folder / kind / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        return path.relative_to(self.folder).as_posix()
+
+    def _encoded(self, prediction: Any) -> Any:
+        """Metres -> uint16; what is not finite or not positive becomes 0, missing."""
+        import numpy as np
+
+        depth = np.nan_to_num(prediction.depth, nan=0.0, posinf=0.0, neginf=0.0)
+        units = np.round(depth * self.depth_scale)
+        if units.max() > _LARGEST:
+            raise InputError(
+                f"{prediction.path}: {depth.max():g} m do not fit into a 16-bit PNG of "
+                f"{self.depth_scale:g} units per metre: set --cfg-options "
+                "test_evaluator.output_scale=256"
+            )
+        return units.clip(0).astype(np.uint16)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,24 @@
+"""Models and backbones on your own images: `Inferencer` for predictions, `Features` to read maps.
+
+A client of everything else, imported by nothing but the command line.
+"""
+
+# ruff: noqa: E402 -- mmseg has to be made importable before anything imports it
+from ttr_backbones.compat import prepare_mmseg
+
+prepare_mmseg()
+
+from ttr_backbones.inference.inferencer import Inferencer
+from ttr_backbones.inference.predictions import ClassMap, DepthMap, FoundObject, Prediction
+from ttr_backbones.inference.shards import Features
+from ttr_backbones.inference.write_features import write_features
+
+__all__ = [
+    "ClassMap",
+    "DepthMap",
+    "Features",
+    "FoundObject",
+    "Inferencer",
+    "Prediction",
+    "write_features",
+]

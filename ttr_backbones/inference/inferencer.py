@@ -1,0 +1,151 @@
+"""`Inferencer`: masks, depth or boxes for any images, from a config and a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from ttr_backbones.cli.model_and_images import choose_device
+from ttr_backbones.cli.run import clear_config_errors
+from ttr_backbones.errors import InputError
+from ttr_backbones.inference.model import (
+    build_model,
+    classes_and_palette,
+    read_config,
+    test_dataset,
+)
+from ttr_backbones.inference.pipeline import ImagePipeline, Loaded
+from ttr_backbones.inference.predictions import ClassMap, DepthMap, FoundObject, Prediction
+from ttr_backbones.inference.read_ahead import batched, read_ahead
+from ttr_backbones.inference.sources import Source, image_sources
+from ttr_backbones.object_discovery.preprocessor import by_size
+
+
+class Inferencer:
+    """A trained model, or an object discoverer, for any images.
+
+    It does to an image what `ttrb test` does with the same config: the test pipeline (without its
+    ground truth), the data_preprocessor, windows or whole images, flips.
+
+        predict = Inferencer("augreg_vitt16_ttr_linear_ade20k", "iter_40000.pth")
+        masks = [prediction.mask for prediction in predict("photos/", batch_size=8)]
+
+    Args:
+        config: a config file, the name of a packaged config, or a Config.
+        checkpoint: a file of `ttrb train`, a released head, or its URL; object discovery has none.
+        device: a torch device; by default the GPU if there is one.
+        cfg_options: changes to the config: {"a.b": value} or ["a.b=value"].
+
+    Raises:
+        MissingFileError: no such config or checkpoint.
+        InputError: whatever else is wrong with them.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path | None = None,
+        *,
+        device: str | None = None,
+        cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
+    ) -> None:
+        self.cfg = read_config(config, cfg_options)
+        dataset = test_dataset(self.cfg)
+        self.device = choose_device(device)
+        with clear_config_errors():
+            self._pipeline = ImagePipeline(dataset["pipeline"])
+        self.model: Any = build_model(self.cfg, checkpoint).to(self.device)
+        head = getattr(self.model, "decode_head", None)
+        self.classes, self._palette = classes_and_palette(
+            dataset, getattr(head, "num_classes", None) or 0
+        )
+
+    def __call__(self, images: Any, *, batch_size: int = 1) -> list[Prediction]:
+        """Predict.
+
+        Args:
+            images: path of an image or of a folder, RGB uint8 array [H, W, 3] or [B, H, W, 3], or
+                a list of these.
+            batch_size: images read and predicted together; those of one size in one pass.
+
+        Returns:
+            One prediction per image, in order: `ClassMap`, `DepthMap` or `FoundObject`.
+
+        Raises:
+            MissingFileError: a file does not exist.
+            InputError: files that are no images (all are named), or that cannot be decoded.
+        """
+        return list(self.stream(images, batch_size=batch_size))
+
+    def stream(
+        self,
+        images: Any,
+        *,
+        batch_size: int = 1,
+        bad: list[tuple[Path, str]] | None = None,
+    ) -> Iterator[Prediction]:
+        """Predict as `__call__` does, holding two batches of images at a time.
+
+        Args:
+            images: as there; the headers of all files are looked at before the first prediction.
+            batch_size: as there.
+            bad: gets (file, reason) of files whose pixels cannot be decoded, and the others go on;
+                without it the first one is an error.
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size={batch_size}: expected a number above 0")
+        sources = image_sources(images)
+
+        def read(source: Source) -> Loaded | None:
+            try:
+                return self._pipeline(source)
+            except InputError as error:
+                if bad is None or not isinstance(source, Path):
+                    raise
+                bad.append((source, str(error)))
+                return None
+
+        for batch in batched(read_ahead(read, sources), batch_size):
+            yield from self._predict([loaded for loaded in batch if loaded is not None])
+
+    @torch.no_grad()
+    def _predict(self, batch: list[Loaded]) -> list[Prediction]:
+        """One pass per size of inputs; the order stays."""
+        samples: dict[int, Any] = {}
+        for indices in by_size([loaded.inputs for loaded in batch]):
+            data = {
+                "inputs": [batch[index].inputs for index in indices],
+                "data_samples": [batch[index].sample for index in indices],
+            }
+            samples |= dict(zip(indices, self.model.test_step(data), strict=True))
+        return [self._prediction(loaded, samples[i]) for i, loaded in enumerate(batch)]
+
+    def _prediction(self, loaded: Loaded, sample: Any) -> Prediction:
+        path, image = loaded.path, loaded.image
+        if "pred_depth_map" in sample:
+            depth = sample.pred_depth_map.data.squeeze(0).float()
+            return DepthMap(path, image, depth.cpu().numpy())
+        if "pred_box" in sample:
+            row, column = divmod(int(sample.seed), sample.degrees.shape[1])
+            return FoundObject(
+                path,
+                image,
+                sample.pred_box,
+                (row, column),
+                sample.degrees,
+                bool(sample.collapsed),
+                sample,
+            )
+        if "pred_sem_seg" not in sample:
+            raise InputError(
+                f"{type(self.model).__name__} gave {sorted(sample.keys())}: expected pred_sem_seg, "
+                "pred_depth_map or pred_box"
+            )
+        small = np.uint8 if len(self.classes) <= 256 else np.uint16
+        mask = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(small)
+        return ClassMap(path, image, mask, self.classes, self._palette)

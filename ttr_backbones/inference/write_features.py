@@ -1,0 +1,207 @@
+"""Dense features of a folder of images, at constant memory, by one process or by several."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ttr_backbones.backbones import TimmViT
+from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.inference.feature_images import Fit, input_side, read_input
+from ttr_backbones.inference.read_ahead import read_ahead
+from ttr_backbones.inference.shards import Shards
+from ttr_backbones.inference.sources import raise_bad
+from ttr_backbones.registers import has_test_time_registers
+from ttr_backbones.registers.images import Progress
+from ttr_backbones.registers.neurons import model_name
+from ttr_backbones.registers.photos import Photos, UnusablePhotoError, photo_files
+from ttr_backbones.registers.provenance import weights_hash
+
+Item = TypeVar("Item")
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+def write_features(
+    backbone: TimmViT,
+    images: str | Path,
+    out: str | Path,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    size: int | None = None,
+    fit: Fit = "whole",
+    dtype: str = "fp16",
+    batch_size: int = 8,
+    shard_size: int = 128,
+    skip_bad: bool = False,
+    rank: int = 0,
+    world_size: int = 1,
+    progress: Progress | None = None,
+) -> bool:
+    """Write the maps of every image below a folder as shards with an index; read by `Features`.
+
+    What a killed run has written is kept, and the rest is done.
+
+    Args:
+        backbone: on its device; its `out_indices` say which blocks.
+        images: the folder.
+        out: folder for `index.json` and the shards, or the path of the index, a .json file.
+        mean: per RGB channel on the scale 0..255; by default the backbone's.
+        std: likewise.
+        size: short side of the input; by default the model's own.
+        fit: "whole" photographs with their proportions, or the central "square".
+        dtype: "fp16", "bf16" or "fp32" of what is saved; the model computes in its own.
+        batch_size: images of one size per pass.
+        shard_size: images per shard; as many maps are held in memory.
+        skip_bad: leave out files that cannot be used and note them in the index.
+        rank: this process takes every `world_size`-th shard; the processes need nothing but the
+            same folder, and the last one to finish fills the index.
+        world_size: number of processes.
+        progress: told the images done by this process and how many it has to do.
+
+    Returns:
+        Whether all shards are there and the index is complete.
+
+    Raises:
+        MissingFileError: no such folder.
+        InputError: images that cannot be used (all are named; the shards without them are kept),
+            a setting that differs from those of `out`, or values that the dtype cannot hold.
+    """
+    if dtype not in DTYPES:
+        raise InputError(unknown_name("dtype", dtype, DTYPES))
+    for name, count in (("batch_size", batch_size), ("shard_size", shard_size)):
+        if count < 1:
+            raise InputError(f"{name}={count}: expected a number above 0")
+    mean, std = list(mean or backbone.mean), list(std or backbone.std)
+    side, patch = input_side(backbone.vit, size), backbone.patch_size
+    folder, files = Path(images).expanduser(), photo_files(images)
+    # All headers are looked at first: this raises, or notes the bad ones.
+    photos = Photos(files, side, mean, std, smallest=max(patch), skip=skip_bad)
+    unusable = {file.relative_to(folder).as_posix(): why for file, why in photos.bad}
+    names = [file.relative_to(folder).as_posix() for file in files]
+    settings = {
+        **description(backbone),
+        "mean": mean,
+        "std": std,
+        "size": side,
+        "fit": fit,
+        "dtype": dtype,
+        "shard_size": shard_size,
+        "num_images": len(names),
+        "names_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),
+    }
+    shards = Shards(out, names, shard_size, settings)
+
+    def read(name: str) -> tuple[str, Tensor | str]:
+        if name in unusable:
+            return name, unusable[name]
+        try:
+            return name, read_input(folder / name, side, patch, fit)
+        except UnusablePhotoError as error:
+            return name, str(error)
+
+    extract = _Extractor(backbone, mean, std, DTYPES[dtype], batch_size)
+    missing = shards.missing(rank, world_size)
+    own = [name for number in missing for name in shards.images(number)]
+    stream = _told(read_ahead(read, own), len(own), progress)
+    bad: dict[str, str] = {}
+    for number in missing:
+        maps, wrong = extract(islice(stream, len(shards.images(number))))
+        if skip_bad or not wrong:
+            shards.write(number, maps, wrong)
+        bad |= {} if skip_bad else wrong
+    raise_bad(
+        [(folder / name, why) for name, why in bad.items()],
+        "The other shards are kept: repair these and run again, or go on without: --skip-bad.",
+    )
+    return shards.finish()
+
+
+def _told(items: Iterator[Item], total: int, progress: Progress | None) -> Iterator[Item]:
+    for done, item in enumerate(items, start=1):
+        yield item
+        if progress is not None:
+            progress(done, total)
+
+
+class _Extractor:
+    """Images of one shard -> their maps, those of one size in one pass."""
+
+    def __init__(
+        self,
+        backbone: TimmViT,
+        mean: Sequence[float],
+        std: Sequence[float],
+        dtype: torch.dtype,
+        batch_size: int,
+    ) -> None:
+        self.backbone, self.dtype, self.batch_size = backbone, dtype, batch_size
+        self._like = next(backbone.parameters())
+        self._mean, self._std = (self._like.new_tensor(v).view(3, 1, 1) for v in (mean, std))
+
+    def __call__(
+        self, images: Iterator[tuple[str, Tensor | str]]
+    ) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Maps by name, and the reasons why others have none."""
+        maps: dict[str, Tensor] = {}
+        bad: dict[str, str] = {}
+        waiting: dict[torch.Size, dict[str, Tensor]] = {}
+        for name, image in images:
+            if isinstance(image, str):
+                bad[name] = image
+                continue
+            batch = waiting.setdefault(image.shape, {})
+            batch[name] = image
+            if len(batch) == self.batch_size:
+                maps |= self._run(waiting.pop(image.shape))
+        for batch in waiting.values():
+            maps |= self._run(batch)
+        return maps, bad
+
+    @torch.no_grad()
+    def _run(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        images = torch.stack(list(batch.values())).to(self._like)
+        maps = torch.stack(self.backbone((images - self._mean) / self._std), dim=1)
+        saved = maps.to(self.dtype)
+        for name, kept, full in zip(batch, saved, maps, strict=True):
+            if not kept.isfinite().all():
+                raise InputError(
+                    f"{name}: features up to {full.abs().max().item():g} do not fit into "
+                    f"{str(self.dtype).removeprefix('torch.')}: use another --dtype (bf16, fp32)"
+                )
+        saved = saved.squeeze(1) if saved.shape[1] == 1 else saved
+        # safetensors takes contiguous tensors with memory of their own.
+        own = [kept.clone(memory_format=torch.contiguous_format) for kept in saved.cpu()]
+        return dict(zip(batch, own, strict=True))
+
+
+def description(backbone: TimmViT) -> dict[str, Any]:
+    """What determines the features besides the images, as plain data."""
+    vit = backbone.vit
+    registers = None
+    if has_test_time_registers(vit):
+        layers = vit.register_neurons.layers
+        edit = vit.blocks[next(iter(layers))].mlp.norm
+        registers = {
+            "layers": {str(block): units for block, units in layers.items()},
+            "num": vit.num_test_time_registers,
+            "gain": edit.gain.flatten().tolist(),
+            **{key: edit.options[key] for key in ("peak", "keep_cls", "fill")},
+        }
+    return {
+        "model": model_name(vit) or type(vit).__name__,
+        "weights_sha256": weights_hash(vit),
+        "registers": registers,
+        "patch_size": list(backbone.patch_size),
+        "blocks": list(backbone.out_indices),
+        "facet": backbone.facet,
+        "final_norm": backbone.final_norm,
+        "cls_token": backbone.cls_token,
+        "pos_embed": backbone.pos_embed,
+    }
