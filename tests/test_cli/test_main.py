@@ -88,3 +88,11 @@ def test_error_in_a_nested_build__loses_the_prefixes():
         "class `EncoderDecoder` in mmseg/models/a.py: class `TimmViT` in ttr_backbones/b.py: "
     )
     assert cli.original_message(InputError(f"{prefixes}no such model")) == "no such model"
+
+
+def test_a_closed_pipe__is_no_traceback():
+    code = "import sys; from ttr_backbones.cli import main; sys.exit(main(['lists']))"
+    command = f'"{sys.executable}" -c "{code}" | true; echo ${{PIPESTATUS[0]}}'
+    result = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True)
+    assert result.stdout.strip() == str(cli.EXIT_PIPE_CLOSED)
+    assert result.stderr == ""

@@ -1,0 +1,180 @@
+"""Train and test configs with every kind of registers and seed, and make one table."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ttr_backbones.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from ttr_backbones.compare.cells import Outcome
+    from ttr_backbones.compare.plan import Cell, Plan
+
+_KINDS = ("none", "test_time", "trained")
+_DETAILS = "error.txt"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the configs, the axes of the table, and what changes the configs."""
+    parser.description = (
+        "Trains and tests every config with every kind of registers and every seed, and prints "
+        "mean ± standard deviation beside the paper's number. Segmentation, depth and object "
+        "discovery go into one table. Whatever is finished in DIR is reused, and a run that was "
+        "interrupted goes on from its last checkpoint: repeat the command."
+    )
+    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="config file, or a name")
+    parser.add_argument(
+        "--registers",
+        default=",".join(_KINDS),
+        help="any of none, test_time (the config's, or else the list that ships for the model) and "
+        "trained (the _reg4 config beside it); default: all",
+    )
+    parser.add_argument("--seeds", default="0,1,2", help="random seeds of the training (0,1,2)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("work_dirs/compare"), metavar="DIR",
+        help="folder of table.{txt,md,csv,png}, cells.csv and all runs (work_dirs/compare)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data-root", nargs="+", action="extend", default=[], metavar="[FOR=]DIR",
+        help="data_root of every data set; with FOR, a data set's type (NYUDepthV2) or a config's "
+        "name ('*_voc07'), only there",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cfg-options", nargs="+", action="extend", default=[], metavar="[FOR:]KEY=VALUE",
+        help="override values of every config; with FOR as above, only there",
+    )  # fmt: skip
+    # Options that take a list would swallow configs behind them.
+    parser.usage = "ttrb compare CONFIG [CONFIG ...] [options]"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run or reuse every cell, print the table, and return 1 if a cell failed."""
+    registers, seeds = _kinds(args.registers), _seeds(args.seeds)
+    from ttr_backbones.cli import EXIT_INTERRUPTED
+    from ttr_backbones.compare.options import Options
+    from ttr_backbones.compare.plan import make_plan
+
+    options = Options(args.data_root, args.cfg_options)
+    plan = make_plan(args.configs, registers, seeds, args.out, options)
+    outcomes: dict[str, Outcome] = {}
+    failed: dict[str, str] = {}
+    line = _Line(len(plan.cells))
+    try:
+        for cell in plan.cells:
+            _run(cell, line, outcomes, failed)
+    except KeyboardInterrupt:
+        line.end("interrupted")
+        _write(plan, outcomes, failed, args.out)
+        print(
+            f"ttrb: interrupted; {len(outcomes)} of {len(plan.cells)} cells are done. The same "
+            "command goes on from here: what is finished is reused, and training resumes from its "
+            "last checkpoint.",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
+    print(_write(plan, outcomes, failed, args.out), end="")
+    names = ("table.md", "table.csv", "cells.csv", *(["table.png"] if outcomes else []))
+    print("\n" + ", ".join(str(args.out / name) for name in names))
+    return int(bool(failed))
+
+
+def _kinds(text: str) -> list[str]:
+    kinds = _listed(text)
+    for kind in kinds:
+        if kind not in _KINDS:
+            raise InputError(f"--registers: {unknown_name('choice', kind, _KINDS)}")
+    return [kind for kind in _KINDS if kind in kinds]
+
+
+def _seeds(text: str) -> list[int]:
+    for part in _listed(text):
+        if not re.fullmatch(r"\d+", part):
+            raise InputError(f"--seeds {text}: expected whole numbers as in 0,1,2, got {part!r}")
+    return [int(part) for part in _listed(text)]
+
+
+def _listed(text: str) -> list[str]:
+    """Take a list apart; what is named twice counts once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",")))
+
+
+def _run(cell: Cell, line: _Line, outcomes: dict[str, Outcome], failed: dict[str, str]) -> None:
+    """Run or reuse a cell; if it fails, keep the reason and let the others run."""
+    from ttr_backbones.cli import original_message
+    from ttr_backbones.compare.cells import finished, run_cell
+
+    line.start(cell.name)
+    try:
+        outcome = finished(cell) or run_cell(cell, line.update)
+    except InputError as error:
+        failed[cell.name] = original_message(error)
+    except Exception as error:  # noqa: BLE001 -- one cell out of memory must not cost the others
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        (cell.folder / _DETAILS).write_text(traceback.format_exc(), encoding="utf-8")
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        failed[cell.name] = f"{told} ({cell.folder / _DETAILS})"
+    else:
+        outcomes[cell.name] = outcome
+        (cell.folder / _DETAILS).unlink(missing_ok=True)
+        how = ", ".join(part for part in (f"{outcome.seconds:.0f} s", outcome.how) if part)
+        metric = cell.row.metric
+        line.end(f"{metric.name} {metric.shown(outcome.value)} {metric.unit} ({how})")
+        return
+    line.end(f"FAILED: {failed[cell.name]}")
+
+
+def _write(plan: Plan, outcomes: dict[str, Outcome], failed: dict[str, str], out: Path) -> str:
+    """Write all files of the table and return it as text."""
+    from ttr_backbones.compare.plot import draw_table
+    from ttr_backbones.compare.summary import summarize
+    from ttr_backbones.compare.table import csv_cells, csv_table, markdown_table, text_table
+
+    lines = summarize(plan.cells, outcomes)
+    reasons: dict[str, list[str]] = {}
+    for name, reason in failed.items():
+        reasons.setdefault(reason, []).append(name)
+    notes = plan.notes + [f"{'; '.join(names)}: FAILED: {why}" for why, names in reasons.items()]
+    text = text_table(lines, notes)
+    files = {
+        "table.txt": text,
+        "table.md": markdown_table(lines, notes),
+        "table.csv": csv_table(lines),
+        "cells.csv": csv_cells(plan.cells, outcomes, failed),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (out / name).write_text(content, encoding="utf-8")
+    if outcomes:
+        draw_table(lines, out / "table.png")
+    return text
+
+
+class _Line:
+    """One line of progress per cell on stderr; on a terminal it moves while the cell runs."""
+
+    def __init__(self, cells: int) -> None:
+        self._cells, self._number = cells, 0
+        self._moves, self._last = sys.stderr.isatty(), 0.0
+        self._head = ""
+
+    def start(self, name: str) -> None:
+        """Begin the next cell."""
+        self._number += 1
+        self._head = f"[{self._number:{len(str(self._cells))}}/{self._cells}] {name}: "
+        print(self._head, end="", file=sys.stderr, flush=True)
+
+    def update(self, told: str) -> None:
+        """Show how far the cell is, a few times per second."""
+        if self._moves and time.monotonic() - self._last > 0.2:
+            self._last = time.monotonic()
+            print(f"\r{self._head}{told}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def end(self, told: str) -> None:
+        """End the line."""
+        print(f"\r{self._head}{told}\x1b[K" if self._moves else told, file=sys.stderr, flush=True)

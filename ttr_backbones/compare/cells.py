@@ -1,0 +1,184 @@
+"""Running one cell, or taking what an earlier run of it left."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import gc
+import io
+import json
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ttr_backbones import __version__
+from ttr_backbones.cli.folders import check_folders
+from ttr_backbones.cli.run import build_runner, clear_config_errors
+from ttr_backbones.cli.test import use_tta
+from ttr_backbones.compare.plan import Cell
+from ttr_backbones.engine import latest_checkpoint
+from ttr_backbones.engine.atomic import write_atomically
+from ttr_backbones.errors import InputError
+
+RESULT = "result.json"
+Tell = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell.
+
+    Args:
+        value: the metric's number.
+        seconds: wall time of the run that measured it.
+        how: "", or how this was no plain run: "reused", "resumed from iter_2.pth", anew because of
+            a changed config.
+    """
+
+    value: float
+    seconds: float
+    how: str = ""
+
+
+def finished(cell: Cell) -> Outcome | None:
+    """Return what an earlier run of this very config measured, or None.
+
+    Raises:
+        InputError: the file of the result cannot be read.
+    """
+    path = cell.folder / RESULT
+    if not path.is_file():
+        return None
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["fingerprint"] == cell.fingerprint:
+            return Outcome(float(stored["value"]), float(stored["seconds"]), "reused")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no result of ttrb compare ({error!r}): delete it to run the cell anew"
+        ) from error
+    return None
+
+
+def run_cell(cell: Cell, tell: Tell) -> Outcome:
+    """Train, from the newest checkpoint in the cell's folder if there is one, and test.
+
+    The checkpoint of the last iteration is tested, by a Runner of its own as in `ttrb test`.
+
+    Args:
+        cell: what to run.
+        tell: gets "training 20/200" and the like, often.
+
+    Returns:
+        What was measured; it is in the cell's result file too.
+
+    Raises:
+        InputError: data or config cannot be used.
+    """
+    start = time.perf_counter()
+    trains = cell.cfg.get("train_cfg") is not None
+    check_folders(cell.cfg, *(["train_dataloader"] if trains else []), "test_dataloader")
+    earlier = latest_checkpoint(cell.folder) if trains else None
+    if trains:
+        _train(cell.cfg, earlier, tell)
+    checkpoint = latest_checkpoint(cell.folder) if trains else None
+    metrics = _test(cell, checkpoint, tell)
+    value = cell.row.metric.value(metrics)
+    how = f"resumed from {earlier.name}" if earlier else _changed(cell)
+    outcome = Outcome(value, time.perf_counter() - start, how)
+    _write(cell, outcome, metrics, checkpoint)
+    return outcome
+
+
+def _changed(cell: Cell) -> str:
+    """Return where earlier results lie that this cell had with another config."""
+    prefix = cell.folder.name.partition("-")[0]
+    others = sorted(path.parent.name for path in cell.folder.parent.glob(f"{prefix}-*/{RESULT}"))
+    return f"the config has changed; earlier results stay in {', '.join(others)}" if others else ""
+
+
+def _train(cfg: Config, earlier: Path | None, tell: Tell) -> None:
+    cfg = copy.deepcopy(cfg)
+    if earlier is not None:
+        cfg.load_from = str(earlier)
+    cfg.resume = earlier is not None
+    _run(cfg, tell, Runner.train)
+
+
+def _test(cell: Cell, checkpoint: Path | None, tell: Tell) -> dict[str, Any]:
+    cfg = copy.deepcopy(cell.cfg)
+    cfg.resume = False
+    if checkpoint is not None:
+        cfg.load_from = str(checkpoint)
+    if cell.tta:
+        use_tta(cfg)
+    return _run(cfg, tell, Runner.test)
+
+
+def _run(cfg: Config, tell: Tell, step: Callable[[Runner], Any]) -> Any:
+    """Take a step of a new Runner; what it logs is in the work dir, not on the screen."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(_Nowhere()):
+        # mmseg tells of deprecations inside itself and of defaults that are meant here.
+        warnings.simplefilter("ignore", UserWarning)
+        runner = build_runner(cfg)
+        runner.register_hook(_Progress(tell), priority="VERY_LOW")
+        try:
+            with clear_config_errors():
+                return step(runner)
+        finally:
+            for handler in runner.logger.handlers:
+                handler.close()
+            # Else the models and the loaders' processes of all cells would be alive at once.
+            del runner
+            gc.collect()
+            torch.cuda.empty_cache()
+
+
+class _Nowhere(io.TextIOBase):
+    """Takes what mmengine prints; a logger may hold on to it, so that it must stay open."""
+
+    def write(self, text: str) -> int:
+        """Forget `text`."""
+        return len(text)
+
+
+class _Progress(Hook):
+    """Tells how far a Runner is."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+
+    def after_train_iter(self, runner: Any, batch_idx: int, *_: Any, **__: Any) -> None:  # noqa: ARG002
+        self._tell(f"training {runner.iter + 1}/{runner.max_iters}")
+
+    def after_val_iter(self, runner: Any, batch_idx: int, *_: Any, **__: Any) -> None:
+        self._tell(f"validating {batch_idx + 1}/{len(runner.val_dataloader)}")
+
+    def after_test_iter(self, runner: Any, batch_idx: int, *_: Any, **__: Any) -> None:
+        self._tell(f"testing {batch_idx + 1}/{len(runner.test_dataloader)}")
+
+
+def _write(cell: Cell, outcome: Outcome, metrics: dict[str, Any], checkpoint: Path | None) -> None:
+    told = {
+        "config": str(cell.cfg.filename),
+        "registers": cell.row.registers,
+        "seed": cell.seed,
+        "metric": cell.row.metric.key,
+        "value": outcome.value,
+        "metrics": metrics,
+        "tta": cell.tta,
+        "checkpoint": checkpoint.name if checkpoint else None,
+        "seconds": round(outcome.seconds, 1),
+        "versions": {"ttr_backbones": __version__, "torch": torch.__version__},
+        "fingerprint": cell.fingerprint,
+    }
+    text = json.dumps(told, indent=1, default=float) + "\n"
+    write_atomically(cell.folder / RESULT, text.encode())

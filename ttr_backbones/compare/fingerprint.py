@@ -1,0 +1,61 @@
+"""Telling whether a stored result belongs to a config."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from ttr_backbones.registers import RegisterNeurons
+
+# These change where a result goes and how fast it comes, not what it is.
+_OUTSIDE = {
+    "": {"work_dir", "launcher", "experiment_name", "log_level", "log_processor", "visualizer"},
+    "default_hooks": {"timer", "logger", "checkpoint", "visualization"},
+}
+_LOADING = {"num_workers", "persistent_workers", "prefetch_factor", "pin_memory"}
+_OUTSIDE |= {f"{split}_dataloader": _LOADING for split in ("train", "val", "test")}
+
+
+def fingerprint(cfg: Config, *, tta: bool = False) -> str:
+    """Return 64 hex digits that change with everything in `cfg` that a result depends on.
+
+    Lists of register neurons count by their units, wherever they lie; the weights of a model and
+    the images count by the name of their file or folder.
+
+    Args:
+        cfg: the complete config, seed included.
+        tta: whether the test averages over scales and flips.
+    """
+    content = cfg.to_dict()
+    for part, keys in _OUTSIDE.items():
+        within = content.get(part) if part else content
+        for key in keys & set(within or ()):
+            del within[key]
+    backbone = content["model"]["backbone"]
+    if backbone.get("registers"):
+        backbone["registers"] = _with_units(backbone["model"], backbone["registers"])
+    text = json.dumps(_plain({**content, "tta": tta}), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _with_units(model: str, registers: Mapping[str, Any]) -> dict[str, Any]:
+    neurons = registers["neurons"]
+    if neurons == "auto":
+        neurons = RegisterNeurons.bundled(model)
+    elif isinstance(neurons, str):
+        neurons = RegisterNeurons.load(neurons)
+    layers = neurons.layers if isinstance(neurons, RegisterNeurons) else neurons
+    return {**registers, "neurons": layers}
+
+
+def _plain(value: Any) -> Any:
+    """Make keys strings, so that they can be sorted, and tuples lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,131 @@
+"""All cells of a table, before any of them runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ttr_backbones.compare.experiments import LeftOutError, find_experiments
+from ttr_backbones.compare.fingerprint import fingerprint
+from ttr_backbones.compare.metrics import Metric, metric_of
+from ttr_backbones.compare.options import Options
+from ttr_backbones.compare.published import Published
+from ttr_backbones.errors import InputError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a backbone on a task with one kind of registers.
+
+    Args:
+        experiment: name of the experiment.
+        backbone: it in words.
+        task: head and data in words.
+        registers: one of `KINDS`.
+        metric: the number that is compared.
+        published: the paper's number, or None.
+    """
+
+    experiment: str
+    backbone: str
+    task: str
+    registers: str
+    metric: Metric
+    published: Published | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run.
+
+    Args:
+        row: the line that it belongs to.
+        seed: of the run; None if it trains nothing, so that every seed would give the same.
+        cfg: the complete config; its `work_dir` is the cell's own folder.
+        tta: test as `ttrb test --tta` does.
+        fingerprint: of `cfg` and `tta`.
+    """
+
+    row: Row
+    seed: int | None
+    cfg: Config
+    tta: bool
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """Config, registers and seed."""
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        return f"{self.row.experiment}, {self.row.registers}{seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this cell lies."""
+        return Path(self.cfg.work_dir)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a table, line by line, and what is not in it."""
+
+    cells: list[Cell]
+    notes: list[str]
+
+
+def make_plan(
+    configs: Sequence[str],
+    registers: Sequence[str],
+    seeds: Sequence[int],
+    out: Path,
+    options: Options,
+) -> Plan:
+    """Load every config with every kind of registers and every seed.
+
+    A cell's folder is named by its fingerprint too: results of another config stay where they are,
+    and no run goes on from their checkpoints.
+
+    Raises:
+        InputError: a config or an option that cannot be used, or no cell at all.
+    """
+    cells, notes = [], []
+    for experiment in find_experiments(configs):
+        for kind in registers:
+            try:
+                cfg = experiment.config(kind, options)
+            except LeftOutError as error:
+                notes.append(f"{experiment.name}, {kind} is left out: {error}")
+                continue
+            backbone, task = experiment.label(cfg)
+            metric, published = metric_of(cfg), experiment.published(kind)
+            row = Row(experiment.name, backbone, task, kind, metric, published)
+            folder = out / "runs" / experiment.name / kind
+            tta = experiment.needs_tta()
+            trains = cfg.get("train_cfg") is not None
+            if not trains and "decode_head" in cfg.model and not cfg.get("load_from"):
+                raise InputError(
+                    f"{cfg.filename} has neither train_cfg nor load_from: the test would be of a "
+                    "head that never learned anything. Give it one of them."
+                )
+            cells += [
+                _cell(row, seed, cfg, tta=tta, folder=folder)
+                for seed in (seeds if trains else [None])
+            ]
+    options.check_all_used()
+    notes += options.notes
+    if not cells:
+        raise InputError(f"nothing to compare: {'; '.join(notes)}")
+    return Plan(cells, notes)
+
+
+def _cell(row: Row, seed: int | None, cfg: Config, *, tta: bool, folder: Path) -> Cell:
+    cfg = copy.deepcopy(cfg)
+    if seed is not None:
+        cfg.setdefault("randomness", {})["seed"] = seed
+    mark = fingerprint(cfg, tta=tta)
+    prefix = "run" if seed is None else f"seed{seed}"
+    cfg.work_dir = str(folder / f"{prefix}-{mark[:8]}")
+    return Cell(row, seed, cfg, tta, mark)

@@ -1,0 +1,72 @@
+"""From the numbers of single runs to mean and standard deviation."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ttr_backbones.compare.cells import Outcome
+from ttr_backbones.compare.plan import Cell, Row
+
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table with what was measured.
+
+    Args:
+        row: what it is about.
+        values: of the runs that ended well.
+        planned: number of runs that there should be.
+        seeded: False if nothing is trained, so that one run says it all.
+    """
+
+    row: Row
+    values: tuple[float, ...]
+    planned: int
+    seeded: bool
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over the seeds."""
+        return statistics.fmean(self.values) if self.values else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation over the seeds (divided by n - 1); None for a single run."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def measured(self) -> str:
+        """Mean ± standard deviation."""
+        return NOTHING if self.mean is None else self.row.metric.shown(self.mean, self.std)
+
+    @property
+    def runs(self) -> str:
+        """Number of seeds, and of how many if some are missing."""
+        if len(self.values) < self.planned:
+            return f"{len(self.values)} of {self.planned}"
+        return str(self.planned) if self.seeded else "no seed"
+
+    @property
+    def published(self) -> str:
+        """The paper's number."""
+        return self.row.published.shown if self.row.published else NOTHING
+
+
+def summarize(cells: Sequence[Cell], outcomes: Mapping[str, Outcome]) -> list[Line]:
+    """Gather the cells of each line, lines of one task together, in the order of the plan.
+
+    Args:
+        cells: all of the plan.
+        outcomes: name of a cell -> what was measured; cells that failed or did not run are absent.
+    """
+    tasks = list(dict.fromkeys(cell.row.task for cell in cells))
+    lines = []
+    for row in sorted(dict.fromkeys(c.row for c in cells), key=lambda row: tasks.index(row.task)):
+        own = [cell for cell in cells if cell.row == row]
+        values = tuple(outcomes[cell.name].value for cell in own if cell.name in outcomes)
+        lines.append(Line(row, values, len(own), own[0].seed is not None))
+    return lines

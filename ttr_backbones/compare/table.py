@@ -1,0 +1,118 @@
+"""The table as text, Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ttr_backbones.compare.cells import Outcome
+from ttr_backbones.compare.plan import Cell
+from ttr_backbones.compare.summary import Line
+
+_HEADINGS = ("backbone", "registers", "measured", "seeds", "published")
+_LEGEND = (
+    "measured: mean ± sample standard deviation over the seeds, of the last checkpoint.",
+    "published: the papers' own numbers, by their own protocols; none was measured here.",
+)
+
+
+def text_table(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
+    """Return the table for a terminal: tasks one after another, columns aligned."""
+    sources = _sources(lines)
+    cells = [_cells(line, sources) for line in lines]
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *cells, strict=True)]
+    text, task = [], ""
+    for line, row in zip(lines, cells, strict=True):
+        if line.row.task != task:
+            task = line.row.task
+            text += ["", f"{task} ({line.row.metric.heading})", _aligned(_HEADINGS, widths)]
+            text.append("-" * len(_aligned(widths, widths)))
+        text.append(_aligned(row, widths))
+    return "\n".join([*text[1:], "", *_below(sources, notes)]) + "\n"
+
+
+def markdown_table(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
+    """Return one Markdown table of all tasks."""
+    sources = _sources(lines)
+    text = ["| " + " | ".join(("task", "metric", *_HEADINGS)) + " |"]
+    text.append("|---|---|---|---|---:|---:|---:|")
+    for line in lines:
+        row = (line.row.task, line.row.metric.heading, *_cells(line, sources))
+        text.append("| " + " | ".join(part.replace("|", "\\|") for part in row) + " |")
+    below = [f"- {remark}" for remark in _below(sources, notes)]
+    return "\n".join([*text, "", *below]) + "\n"
+
+
+def csv_table(lines: Sequence[Line]) -> str:
+    """Return the summary, one row per line of the table, with all digits."""
+    return _csv(
+        {
+            "experiment": line.row.experiment,
+            "backbone": line.row.backbone,
+            "task": line.row.task,
+            "registers": line.row.registers,
+            "metric": line.row.metric.key,
+            "unit": line.row.metric.unit,
+            "mean": line.mean,
+            "std": line.std,
+            "runs": len(line.values),
+            "runs_planned": line.planned,
+            "published": line.row.published and line.row.published.value,
+            "published_std": line.row.published and line.row.published.std,
+            "published_source": line.row.published and line.row.published.source,
+        }
+        for line in lines
+    )
+
+
+def csv_cells(
+    cells: Sequence[Cell], outcomes: Mapping[str, Outcome], failed: Mapping[str, str]
+) -> str:
+    """Return one row per cell, with the reason if it failed."""
+    return _csv(
+        {
+            "experiment": cell.row.experiment,
+            "registers": cell.row.registers,
+            "seed": cell.seed,
+            "metric": cell.row.metric.key,
+            "value": outcomes[cell.name].value if cell.name in outcomes else None,
+            "seconds": round(outcomes[cell.name].seconds, 1) if cell.name in outcomes else None,
+            "folder": str(cell.folder),
+            "failed": failed.get(cell.name),
+        }
+        for cell in cells
+    )
+
+
+def _csv(rows: Any) -> str:
+    rows, text = list(rows), io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _cells(line: Line, sources: Sequence[str]) -> tuple[str, ...]:
+    number = line.row.published
+    mark = f" [{sources.index(number.source) + 1}]" if number else ""
+    registers = line.row.registers.replace("_", "-")
+    return line.row.backbone, registers, line.measured, line.runs, line.published + mark
+
+
+def _aligned(row: Sequence[Any], widths: Sequence[int]) -> str:
+    """Words to the left, numbers to the right."""
+    words = [f"{part:{width}}" for part, width in zip(row[:2], widths[:2], strict=True)]
+    numbers = [f"{part:>{width}}" for part, width in zip(row[2:], widths[2:], strict=True)]
+    return "  ".join([*words, *numbers])
+
+
+def _sources(lines: Sequence[Line]) -> list[str]:
+    return list(dict.fromkeys(line.row.published.source for line in lines if line.row.published))
+
+
+def _below(sources: Sequence[str], notes: Sequence[str]) -> list[str]:
+    numbered = [f"[{index}] {source}" for index, source in enumerate(sources, 1)]
+    legend = _LEGEND if sources else _LEGEND[:1]
+    return [*legend, *numbered, *notes]
