@@ -36,7 +36,8 @@ ARROWS = {
     "engine": ROOT | {"compat", "registers"},
     "report": ROOT | {"compat", "registers", "backbones", "evaluation"},
 }
-CLIENTS = {"bench", "cli", "demo"}  # they may use everything, and nothing uses them
+# They may use everything, and nothing uses them.
+CLIENTS = {"bench", "cli", "compare", "demo", "inference"}
 
 
 def imported_modules(path):

@@ -1,5 +1,7 @@
 """What every run shares: modules to import, hooks, logging, seeds.
 
+To see in TensorBoard or W&B how clean the features are (see LogArtifacts), put into a config
+    custom_hooks += [dict(type="LogArtifacts", interval=50)]
 TensorBoard: --cfg-options visualizer.vis_backends.0.type=TensorboardVisBackend
 W&B:         --cfg-options visualizer.vis_backends.0.type=WandbVisBackend
 """
@@ -17,6 +19,7 @@ custom_imports = dict(
         "ttr_backbones.object_discovery",
         "ttr_backbones.report.depth_visualizer",
         "ttr_backbones.report.box_visualizer",
+        "ttr_backbones.report.artifact_hook",
     ],
     allow_failed_imports=False,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -18,9 +19,13 @@ from ttr_backbones.errors import InputError, unknown_name
 COMMANDS = {
     "train": "ttr_backbones.cli.train",
     "test": "ttr_backbones.cli.test",
+    "predict": "ttr_backbones.cli.predict",
+    "features": "ttr_backbones.cli.features",
     "prepare": "ttr_backbones.cli.prepare",
     "check-data": "ttr_backbones.cli.check_data",
     "sweep": "ttr_backbones.cli.sweep",
+    "show": "ttr_backbones.cli.show",
+    "compare": "ttr_backbones.cli.compare",
     "find-neurons": "ttr_backbones.cli.find_neurons",
     "verify": "ttr_backbones.cli.verify",
     "lists": "ttr_backbones.cli.lists",
@@ -31,19 +36,25 @@ COMMANDS = {
 
 EXIT_INPUT_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_PIPE_CLOSED = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `ttrb` with `argv` (default: the process's own arguments); return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments)
+        code = _dispatch(arguments)
+        sys.stdout.flush()  # here, where a closed pipe is caught
+        return code
     except InputError as error:
         print(f"ttrb: error: {original_message(error)}", file=sys.stderr)
         return EXIT_INPUT_ERROR
     except KeyboardInterrupt:
         print("ttrb: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `ttrb ... | head`: who reads has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return EXIT_PIPE_CLOSED
 
 
 def _dispatch(arguments: list[str]) -> int:

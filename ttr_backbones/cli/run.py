@@ -27,6 +27,7 @@ import ttr_backbones.evaluation
 import ttr_backbones.heads
 import ttr_backbones.losses
 import ttr_backbones.object_discovery
+import ttr_backbones.report.artifact_hook
 import ttr_backbones.report.box_visualizer
 import ttr_backbones.report.depth_visualizer
 import ttr_backbones.segmentors  # noqa: F401
