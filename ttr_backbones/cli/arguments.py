@@ -22,6 +22,11 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Add the options that change a config."""
     parser.add_argument("--data-root", metavar="DIR", help="data_root of every data set")
+    add_cfg_options(parser)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--cfg-options`."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",

@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.errors import InputError
 
 DTYPES = ("fp16", "bf16", "fp32")  # inference.write_features imports too much for --help
@@ -56,13 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-bad", action="store_true", help="go on without images that cannot be used"
     )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action="extend",
-        metavar="KEY=VALUE",
-        help="override config values: a.b=1 c='[1,2]'",
-    )
+    add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,13 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=1, help="images per batch (1)")
     parser.add_argument("--device", help="torch device (default: the GPU if there is one)")
     parser.add_argument("--data-only", action="store_true", help="draw no pictures")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action="extend",
-        metavar="KEY=VALUE",
-        help="override config values: a.b=1 c='[1,2]'",
-    )
+    add_cfg_options(parser)
     # Python before 3.12.7 refuses positional arguments behind an option.
     parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.cli.model_and_images import choose_device, tell_bad, warn
 from ttr_backbones.cli.progress import ProgressBar
 from ttr_backbones.errors import InputError, MissingFileError
@@ -65,9 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-bad", action="store_true", help="go on without images that cannot be used"
     )
-    parser.add_argument(
-        "--cfg-options", nargs="+", action="extend", metavar="KEY=VALUE", help="change the config"
-    )
+    add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
