@@ -54,6 +54,7 @@ class DepthHead(BaseModule):
                 "0 < min_depth < max_depth (1e-3 and 10 for NYUv2, 1e-3 and 80 for KITTI)"
             )
         self.maps = MapChoice(type(self).__name__, in_channels, in_index)
+        self.in_index = self.maps.index  # under mmseg's name, for hooks that look at heads
         self.min_depth, self.max_depth = min_depth, max_depth
         configs = [loss_decode] if isinstance(loss_decode, Mapping) else loss_decode
         losses = [SigLoss()] if configs is None else [MODELS.build(config) for config in configs]
