@@ -74,9 +74,14 @@ def test_ctrl_c__stops_with_130_and_the_same_command_goes_on(run, monkeypatch, c
         if line._number == 2 and told == "training 5/6":
             signal.raise_signal(signal.SIGINT)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(compare._Line, "update", interrupt)
-        assert run(seeds="0,1") == 130
+    # A shell that starts the tests in the background has SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(compare._Line, "update", interrupt)
+            assert run(seeds="0,1") == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     stopped = capsys.readouterr().err
     assert "[2/2] tiny, none, seed 1: interrupted\n" in stopped
     assert "ttrb: interrupted; 1 of 2 cells are done. The same command goes on" in stopped
