@@ -31,10 +31,10 @@ ARROWS = {
     "heads": ROOT | {"compat", "losses"},
     "segmentors": ROOT | {"compat"},
     "datasets": ROOT | {"compat", "registers"},
-    "evaluation": ROOT | {"compat"},
+    "evaluation": ROOT | {"compat", "engine"},
     "object_discovery": ROOT | {"compat", "registers", "backbones", "datasets"},
     "engine": ROOT | {"compat", "registers"},
-    "report": ROOT | {"compat", "registers", "backbones", "evaluation"},
+    "report": ROOT | {"compat", "registers", "backbones", "engine", "evaluation"},
 }
 # They may use everything, and nothing uses them.
 CLIENTS = {"bench", "cli", "compare", "demo", "inference"}

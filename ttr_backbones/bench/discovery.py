@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ttr_backbones.backbones import TimmViT
+from ttr_backbones.bench.timing import seconds_of
 from ttr_backbones.errors import InputError
 from ttr_backbones.object_discovery import lost_batch
 
@@ -79,7 +80,8 @@ def bench_discovery(
     for index in range(rounds):
         names = list(contestants)
         for name in names[index % len(names) :] + names[: index % len(names)]:
-            seconds[name].append(_seconds(contestants[name], images.device))
+            time.sleep(REST)
+            seconds[name].append(seconds_of(contestants[name], images.device))
     paired = list(zip(seconds[BACKBONE], seconds[BATCHED], seconds[USUAL], strict=True))
     kind = images.device.type
     return DiscoveryBench(
@@ -121,14 +123,3 @@ def usual_lost(
     bottom = min((rows.max() + 1) * patch[0], image_size[0])
     box = [columns.min() * patch[1], rows.min() * patch[0], right, bottom]
     return [int(edge) for edge in box], int(seed), degrees
-
-
-def _seconds(run: Callable[[], object], device: torch.device) -> float:
-    time.sleep(REST)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start

@@ -6,7 +6,6 @@ after round; a ratio compares two runs of the same round, and medians are over t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
@@ -15,6 +14,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from ttr_backbones.bench.timing import seconds_of
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers.outliers import token_norms
 from ttr_backbones.registers.scan import SPARSE_BELOW, SPARSE_SHARE, reading
@@ -89,7 +89,7 @@ def bench_search(
     for index in range(rounds):
         names = list(contestants)
         for name in names[index % len(names) :] + names[: index % len(names)]:
-            seconds[name].append(_seconds(contestants[name], images.device))
+            seconds[name].append(seconds_of(contestants[name], images.device))
     return SearchBench(
         timings={
             name: Timing(
@@ -161,16 +161,6 @@ def _threshold(vit: VisionTransformer, images: Tensor, batch_size: int) -> float
         hook.remove()
     flat = torch.cat(norms).flatten()
     return flat.kthvalue(int((1 - OUTLIER_SHARE) * len(flat))).values.item()
-
-
-def _seconds(run: Callable[[], object], device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
 
 
 def _paired(one: list[float], other: list[float]) -> float:

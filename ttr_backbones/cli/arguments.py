@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,3 +35,8 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override config values: a.b=1 c='[1,2]'",
     )
+
+
+def allow_negative_lists(parser: argparse.ArgumentParser) -> None:
+    """Let an option take -1,-2: argparse asks this pattern whether it is a number."""
+    parser._negative_number_matcher = re.compile(r"-[\d.]")  # noqa: SLF001

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from pathlib import Path
 
-from ttr_backbones.cli.arguments import add_cfg_options
+from ttr_backbones.cli.arguments import add_cfg_options, allow_negative_lists
 from ttr_backbones.errors import InputError
 
 DTYPES = ("fp16", "bf16", "fp32")  # inference.write_features imports too much for --help
@@ -21,8 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "several GPUs: torchrun --nproc-per-node N --no-python ttrb features ..., or any processes "
         "with RANK and WORLD_SIZE in the environment; they share nothing but the folder."
     )
-    # argparse would take -1,-2 for an option; it asks this pattern for negative numbers.
-    parser._negative_number_matcher = re.compile(r"-[\d.]")  # noqa: SLF001
+    allow_negative_lists(parser)
     parser.add_argument("model", help="tagged timm name, or a config (its backbone is taken)")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the images")
     parser.add_argument(

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from ttr_backbones.cli.arguments import add_overrides
+from ttr_backbones.cli.arguments import add_overrides, allow_negative_lists
 from ttr_backbones.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "with test-time registers. Every image goes through the backbone once per kind of "
         "registers. Prints the full table and writes it as sweep.csv and sweep.json."
     )
-    # argparse would take -1,-2 for an option; it asks this pattern for negative numbers.
-    parser._negative_number_matcher = re.compile(r"-[\d.]")  # noqa: SLF001
+    allow_negative_lists(parser)
     parser.add_argument("config", help="config of an ObjectDiscoverer with LOST, or its name")
     parser.add_argument("--blocks", default="-1,-2,-3,-4", help="blocks (-1,-2,-3,-4)")
     parser.add_argument("--facets", default="key,query,value", help="facets (key,query,value)")

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 
+from ttr_backbones.engine.atomic import write_atomically
 from ttr_backbones.evaluation.corloc import corloc
 
 
@@ -71,8 +72,4 @@ def _save(results: list[dict[str, Any]], path: Path) -> None:
         file.relative_to(folder).as_posix(): result["pred_box"]
         for file, result in zip(files, results, strict=True)
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed when complete: a killed process leaves the old file or the new one.
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(boxes), encoding="utf-8")
-    partial.replace(path)
+    write_atomically(path, json.dumps(boxes).encode())

@@ -15,12 +15,12 @@ prepare_mmseg()
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ttr_backbones.backbones import TimmViT
+from ttr_backbones.engine.unwrap import unwrapped
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import (
     RegisterNeurons,
@@ -74,7 +74,7 @@ class LogArtifacts(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Find the backbone and the threshold."""
-        self._model = _unwrapped(runner.model)
+        self._model: Any = unwrapped(runner.model)
         self._backbone = _backbone(self._model)
         self._blocks = _fed_blocks(self._model, self._backbone)
         threshold, source = self._threshold()
@@ -166,12 +166,6 @@ class LogArtifacts(Hook):
             return {"as it is": own}
         add_test_time_registers(other.vit, bundled)
         return {"as it is, without registers": own, "with a test-time register": other}
-
-
-def _unwrapped(model: Any) -> Any:
-    while is_model_wrapper(model):
-        model = model.module
-    return model
 
 
 def _backbone(model: Any) -> TimmViT:
