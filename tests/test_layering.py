@@ -17,12 +17,13 @@ def part_of(path):
 
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if part_of(path) != "configs")
-ROOT = {"errors", "packaged", "safe_load"}
+ROOT = {"errors", "packaged", "safe_load", "atomic"}
 
 # What each part may import of the package; every part may import itself.
 ARROWS = {
     "errors": set(),
     "packaged": {"errors"},
+    "atomic": {"errors"},
     "safe_load": {"errors"},
     "compat": {"errors", "safe_load"},
     "registers": ROOT | {"compat"},

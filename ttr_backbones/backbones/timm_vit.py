@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -16,14 +14,14 @@ from torch import Tensor, nn
 from ttr_backbones.backbones.create import create_vit
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
 from ttr_backbones.backbones.pos_embed import embed_dinov2
+from ttr_backbones.backbones.register_options import register_options
 from ttr_backbones.errors import InputError, unknown_name
-from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
+from ttr_backbones.registers import add_test_time_registers
 
 PosEmbed = Literal["dinov2", "timm"]
 ClsToken = Literal["drop", "concat"]
 Facet = Literal["token", "query", "key", "value"]
 _QKV = ("query", "key", "value")
-_REGISTER_OPTIONS = ("neurons", "num", "peak", "keep_cls", "fill", "scale", "positions")
 
 
 @MODELS.register_module()
@@ -78,7 +76,7 @@ class TimmViT(BaseModule):
         _require("pos_embed", pos_embed, (None, *get_args(PosEmbed)))
         _require("pad", pad, (None, *get_args(Pad)))
         # First, because the weights may be gigabytes to fetch and the list may not exist.
-        options = _register_options(model, registers)
+        options = register_options(model, registers)
         self.vit = create_vit(
             model, pretrained=pretrained, checkpoint=checkpoint, model_kwargs=model_kwargs
         )
@@ -216,27 +214,6 @@ class TimmViT(BaseModule):
                 f"final_norm=True, but {model} has no norm that applies to every token (it pools "
                 "first): use final_norm=False"
             )
-
-
-def _register_options(model: str, registers: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Arguments for `add_test_time_registers`, the list of neurons looked up."""
-    if registers is None:
-        return None
-    for option in registers:
-        _require("option of registers", option, _REGISTER_OPTIONS)
-    neurons = registers.get("neurons")
-    if neurons is None:
-        raise InputError(
-            "registers needs `neurons`: 'auto', a JSON path, {block: [unit, ...]}, RegisterNeurons"
-        )
-    if neurons == "auto":
-        neurons = RegisterNeurons.bundled(model)
-    elif isinstance(neurons, str | Path):
-        neurons = RegisterNeurons.load(neurons)
-    if isinstance(neurons, RegisterNeurons) and "doubt" in neurons.provenance:
-        told = f"The register neurons of {neurons.model}: {neurons.provenance['doubt']}"
-        print_log(told, logger="current", level=logging.WARNING)
-    return {**registers, "neurons": neurons}
 
 
 def _resampled_as_dinov2(model: str) -> bool:

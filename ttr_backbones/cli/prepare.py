@@ -114,7 +114,7 @@ def _write(
 
 
 def _put(path: Path, content: bytes, *, force: bool) -> None:
-    from ttr_backbones.engine.atomic import write_atomically
+    from ttr_backbones.atomic import write_atomically
 
     if _differs(path, content, force=force):
         write_atomically(path, content)

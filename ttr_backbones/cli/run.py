@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import inspect
 import itertools
@@ -88,25 +87,6 @@ def use_amp(cfg: Config) -> None:
         )
     cfg.optim_wrapper.type = "AmpOptimWrapper"
     cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
-
-
-def prepare_launcher(args: argparse.Namespace) -> None:
-    """Check that the launcher's environment is there, and pass on the local rank."""
-    if args.launcher == "none":
-        return
-    if get_device() == "cpu":
-        raise InputError(
-            f"--launcher {args.launcher} needs a GPU for each process, and torch sees none. Leave "
-            "--launcher out to run one process on the CPU."
-        )
-    needed = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RANK"}
-    variable = needed[args.launcher]
-    if variable not in os.environ:
-        raise InputError(
-            f"--launcher {args.launcher} expects the environment variable {variable}, which the "
-            "launcher sets. Start with tools/dist_train.sh CONFIG GPUS (torchrun), srun or mpirun."
-        )
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
 
 
 @contextlib.contextmanager

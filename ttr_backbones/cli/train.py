@@ -40,8 +40,9 @@ def run(args: argparse.Namespace) -> int:
     check_folders(cfg, "train_dataloader", "val_dataloader")
 
     from ttr_backbones.cli import run as runs
+    from ttr_backbones.cli.launcher import prepare_launcher
 
-    runs.prepare_launcher(args)
+    prepare_launcher(args)
     if args.amp:
         runs.use_amp(cfg)
     set_resume(cfg, args.resume)

@@ -20,12 +20,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ttr_backbones import __version__
+from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.folders import check_folders
 from ttr_backbones.cli.run import build_runner, clear_config_errors
 from ttr_backbones.cli.test import use_tta
 from ttr_backbones.compare.plan import Cell
 from ttr_backbones.engine import latest_checkpoint
-from ttr_backbones.engine.atomic import write_atomically
 from ttr_backbones.errors import InputError
 
 RESULT = "result.json"

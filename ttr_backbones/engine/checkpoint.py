@@ -11,7 +11,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmseg.registry import HOOKS
 
-from ttr_backbones.engine.atomic import AtomicBackend, remove_partial_files, write_atomically
+from ttr_backbones.atomic import remove_partial_files, write_atomically
+from ttr_backbones.engine.atomic import AtomicBackend
 
 _POINTER = "last_checkpoint"
 

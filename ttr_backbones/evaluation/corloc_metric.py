@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 
-from ttr_backbones.engine.atomic import write_atomically
+from ttr_backbones.atomic import write_atomically
 from ttr_backbones.evaluation.corloc import corloc
 
 

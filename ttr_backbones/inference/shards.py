@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ttr_backbones.engine.atomic import write_atomically
+from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 
 _FORMAT = "ttr_backbones features 1"

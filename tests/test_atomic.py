@@ -3,7 +3,7 @@ import os
 import pytest
 from mmengine.fileio import get_file_backend
 
-from ttr_backbones.engine.atomic import remove_partial_files, write_atomically
+from ttr_backbones.atomic import remove_partial_files, write_atomically
 
 
 class KilledError(Exception):
