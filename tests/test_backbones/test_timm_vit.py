@@ -192,7 +192,7 @@ def test_the_doubts_about_a_list_are_told(monkeypatch):
     assert "doubt" in RegisterNeurons.bundled("vit_base_patch14_dinov2.lvd142m").provenance
     told = []
     monkeypatch.setattr(
-        "ttr_backbones.backbones.timm_vit.print_log", lambda text, **_: told.append(text)
+        "ttr_backbones.backbones.register_options.print_log", lambda text, **_: told.append(text)
     )
     make(registers={"neurons": RegisterNeurons("", {1: [3]}, {"doubt": "found on a Sunday"})})
     assert "found on a Sunday" in told[0]
