@@ -8,23 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
+from timm.models.vision_transformer import VisionTransformer
 
 from ttr_backbones.errors import InputError, unknown_name
-from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
 
 _OPTIONS = ("neurons", "num", "peak", "keep_cls", "fill", "scale", "positions")
 
 
-def register_options(model: str, registers: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def add_registers(vit: VisionTransformer, options: Mapping[str, Any]) -> None:
+    """Give `vit` the registers that `register_options` looked up."""
+    add_test_time_registers(vit, **options)
+
+
+def register_options(
+    model: str, registers: Mapping[str, Any] | None, *, frozen: bool = True
+) -> dict[str, Any] | None:
     """Return the arguments for `add_test_time_registers`, the list of neurons looked up.
 
     Args:
         model: the tagged timm name that the list has to belong to.
         registers: the config's dict; None means no registers.
+        frozen: whether the model's parameters stay as they are.
 
     Raises:
         InputError: an option that does not exist, no `neurons`, or a list that cannot be had.
     """
+    del frozen  # the token form changes no parameter
     if registers is None:
         return None
     for option in registers:

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from ttr_backbones.backbones.create import create_vit
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
 from ttr_backbones.backbones.pos_embed import embed_dinov2
-from ttr_backbones.backbones.register_options import register_options
+from ttr_backbones.backbones.register_options import add_registers, register_options
 from ttr_backbones.errors import InputError, unknown_name
-from ttr_backbones.registers import add_test_time_registers
 
 PosEmbed = Literal["dinov2", "timm"]
 ClsToken = Literal["drop", "concat"]
@@ -33,8 +32,8 @@ class TimmViT(BaseModule):
         pretrained: load the weights that the tag names from the hub.
         checkpoint: load a local file instead: timm, DINOv2, OpenAI CLIP, open_clip, safetensors.
         model_kwargs: more arguments of `timm.create_model`.
-        registers: None, or the arguments of `add_test_time_registers` with `neurons` one of "auto"
-            (the list that ships for `model`), a JSON path, {block: [unit, ...]}, RegisterNeurons.
+        registers: None, or what `register_options` takes: dict(neurons="auto", ...) adds test-time
+            register tokens, dict(form="bias", baked="auto") their constant keys and values.
         out_indices: blocks whose output is returned, in this order; negative ones count back.
         final_norm: apply the model's final LayerNorm to every returned block output.
         cls_token: "concat" appends the CLS token of the same block to every patch (2C channels).
@@ -49,7 +48,7 @@ class TimmViT(BaseModule):
         frozen: no gradient, always in eval mode, and not in the state dict.
 
     Raises:
-        InputError: see `create_vit` and `add_test_time_registers`; an option that does not exist
+        InputError: see `create_vit` and `register_options`; an option that does not exist
             or that this model cannot have.
     """
 
@@ -76,7 +75,7 @@ class TimmViT(BaseModule):
         _require("pos_embed", pos_embed, (None, *get_args(PosEmbed)))
         _require("pad", pad, (None, *get_args(Pad)))
         # First, because the weights may be gigabytes to fetch and the list may not exist.
-        options = register_options(model, registers)
+        options = register_options(model, registers, frozen=frozen)
         self.vit = create_vit(
             model, pretrained=pretrained, checkpoint=checkpoint, model_kwargs=model_kwargs
         )
@@ -87,7 +86,7 @@ class TimmViT(BaseModule):
         self.pos_embed = pos_embed or ("dinov2" if _resampled_as_dinov2(model) else "timm")
         self._check_options(model)
         if options is not None:
-            add_test_time_registers(self.vit, **options)
+            add_registers(self.vit, options)
         if frozen:
             self.vit.requires_grad_(requires_grad=False)
             self.register_load_state_dict_post_hook(_forgive_weights)
