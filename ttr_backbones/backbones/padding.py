@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -47,12 +48,18 @@ def crop_map(x: Tensor, around: Margins, patch: tuple[int, int]) -> Tensor:
         return x
     left, right, top, bottom = around
     h, w = x.shape[2:]
-    padded_h, padded_w = h * patch[0], w * patch[1]
-    theta = x.new_tensor(
-        [
-            [1 - (left + right) / padded_w, 0, (left - right) / padded_w],
-            [0, 1 - (top + bottom) / padded_h, (top - bottom) / padded_h],
-        ]
-    )
-    grid = F.affine_grid(theta.expand(len(x), 2, 3), [len(x), 1, h, w], align_corners=False)
+    xs = _centres(w, left, right, patch[1], x)
+    ys = _centres(h, top, bottom, patch[0], x)
+    grid = torch.stack([xs.expand(h, w), ys[:, None].expand(h, w)], dim=2)
+    grid = grid.expand(len(x), h, w, 2)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def _centres(num: int, before: int, after: int, patch: int, like: Tensor) -> Tensor:
+    """Centres of `num` equal cells of the image's side, in a padded side that is [-1, 1]; [num].
+
+    Computed on the device: a matrix made of Python numbers would have to be copied there.
+    """
+    padded = num * patch
+    centres = (2 * torch.arange(num, device=like.device, dtype=like.dtype) + 1) / num - 1
+    return centres * (1 - (before + after) / padded) + (before - after) / padded

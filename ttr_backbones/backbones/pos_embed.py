@@ -1,38 +1,100 @@
-"""Position embeddings as the DINOv2 repository resamples them."""
+"""Position embeddings at any grid, resampled as the model's authors do and once per size."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from typing import Any, Literal
+
 import torch
+from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional as F
 
+PosEmbed = Literal["dinov2", "timm"]
+Grid = tuple[int, int]
 _OFFSET = 0.1
+_KEPT = 16  # tables in memory; one of ViT-L at 518 px takes 5.6 MB
 
 
-def embed_dinov2(vit: VisionTransformer, patches: Tensor) -> Tensor:
-    """Add prefix and position embeddings as DINOv2 does for its models without registers.
-
-    Bicubic without antialiasing, by a scale factor whose numerator has an offset of 0.1; at the
-    model's own grid nothing is resampled. At 224 px the features differ from timm's by 0.15.
+def position_table(vit: VisionTransformer, grid: Grid, how: PosEmbed) -> Tensor | None:
+    """Resample the position embedding to a grid.
 
     Args:
-        vit: a model whose prefix has position embeddings (`no_embed_class` False).
+        vit: the model.
+        grid: (h, w) in patches.
+        how: "timm": bicubic with antialias. "dinov2", as its repository does for models without
+            registers: without antialias, by a scale factor whose numerator has an offset of 0.1;
+            at 224 px the features differ from timm's by 0.15. At the model's own grid nothing is
+            resampled.
+
+    Returns:
+        [1, h * w, C], with rows for the prefix before them where it has positions; None for a
+        model without position embedding.
+    """
+    own = vit.pos_embed
+    if own is None:
+        return None
+    old: Any = vit.patch_embed.grid_size
+    num = 0 if vit.no_embed_class else vit.num_prefix_tokens
+    if how == "timm":
+        return resample_abs_pos_embed(own, list(grid), old, num_prefix_tokens=num)
+    if grid == tuple(old):
+        return own
+    h, w = grid
+    square = own[:, num:].float().unflatten(1, old).permute(0, 3, 1, 2)
+    scale = ((h + _OFFSET) / old[0], (w + _OFFSET) / old[1])
+    resampled = F.interpolate(square, scale_factor=scale, mode="bicubic", antialias=False)
+    rows = resampled.permute(0, 2, 3, 1).reshape(1, h * w, -1).to(own.dtype)
+    return torch.cat([own[:, :num], rows], dim=1)
+
+
+def embed(vit: VisionTransformer, patches: Tensor, table: Tensor | None) -> Tensor:
+    """Put the sequence together as timm does: prefix, patches and their positions.
+
+    Args:
+        vit: the model.
         patches: output of the patch embedding, [B, h, w, C].
+        table: of `position_table` for this grid.
 
     Returns:
         Tokens [B, prefix + h * w, C].
     """
-    B, h, w, C = patches.shape
-    prefix = [t.expand(B, -1, -1) for t in (vit.cls_token, vit.reg_token) if t is not None]
-    tokens = torch.cat([*prefix, patches.reshape(B, h * w, C)], dim=1)
-    grid = vit.patch_embed.grid_size
-    own = vit.pos_embed
-    if (h, w) == tuple(grid):
-        return vit.pos_drop(tokens + own)
-    num = vit.num_prefix_tokens
-    square = own[:, num:].float().reshape(1, *grid, C).permute(0, 3, 1, 2)
-    scale = ((h + _OFFSET) / grid[0], (w + _OFFSET) / grid[1])
-    resampled = F.interpolate(square, scale_factor=scale, mode="bicubic", antialias=False)
-    resampled = resampled.permute(0, 2, 3, 1).reshape(1, h * w, C).to(own.dtype)
-    return vit.pos_drop(tokens + torch.cat([own[:, :num], resampled], dim=1))
+    tokens = patches.flatten(1, 2)
+    prefix = [
+        t.expand(len(patches), -1, -1) for t in (vit.cls_token, vit.reg_token) if t is not None
+    ]
+    if table is not None and vit.no_embed_class:
+        tokens = tokens + table
+    if prefix:
+        tokens = torch.cat([*prefix, tokens], dim=1)
+    if table is not None and not vit.no_embed_class:
+        tokens = tokens + table
+    return tokens if table is None else vit.pos_drop(tokens)
+
+
+class PositionTables:
+    """Tables of a frozen model by grid; the sixteen used last are kept.
+
+    A table is made anew when the embedding is another tensor, or was changed in place.
+    """
+
+    def __init__(self, how: PosEmbed) -> None:
+        self.how = how
+        self._tables: OrderedDict[Any, tuple[Tensor | None, Tensor | None]] = OrderedDict()
+
+    def __call__(self, vit: VisionTransformer, grid: Grid) -> Tensor | None:
+        """Return the table for `grid`, see `position_table`."""
+        own = dict(vit.named_parameters(recurse=False)).get("pos_embed")
+        # A compiler keeps nothing between calls, and a trained embedding changes at every step.
+        if own is None or own.requires_grad or torch.compiler.is_compiling():
+            return position_table(vit, grid, self.how)
+        version = own._version  # noqa: SLF001 (torch has no public name for it)
+        key = (grid, vit.num_prefix_tokens, own.data_ptr(), version, own.device, own.dtype)
+        if key not in self._tables:
+            # The tensor itself is kept too: else another one could come to lie at its address.
+            self._tables[key] = position_table(vit, grid, self.how), own.detach()
+            if len(self._tables) > _KEPT:
+                self._tables.popitem(last=False)
+        self._tables.move_to_end(key)
+        return self._tables[key][0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,14 +15,13 @@ from torch import Tensor, nn
 
 from ttr_backbones.backbones.create import create_vit
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
-from ttr_backbones.backbones.pos_embed import embed_dinov2
+from ttr_backbones.backbones.pos_embed import PosEmbed, PositionTables
+from ttr_backbones.backbones.precision import Precision, cast_frozen_weights, wants_bf16
 from ttr_backbones.backbones.register_options import add_registers, register_options
+from ttr_backbones.backbones.taps import Facet, Tap, tapped_maps
 from ttr_backbones.errors import InputError, unknown_name
 
-PosEmbed = Literal["dinov2", "timm"]
 ClsToken = Literal["drop", "concat"]
-Facet = Literal["token", "query", "key", "value"]
-_QKV = ("query", "key", "value")
 
 
 @MODELS.register_module()
@@ -46,6 +47,10 @@ class TimmViT(BaseModule):
         crop: resample the map of a padded input onto the image's own window. Off in the published
             protocols, which stretch the padded map over the image.
         frozen: no gradient, always in eval mode, and not in the state dict.
+        precision: "fp32"; "bf16": autocast inside the backbone, frozen weights stored in bfloat16
+            from the first pass on, maps given in float32 all the same; "auto": a frozen backbone
+            on a GPU that has bfloat16 uses it, elsewhere nothing is changed.
+        compiled: compile the blocks at the first pass (`torch.compile`).
 
     Raises:
         InputError: see `create_vit` and `register_options`; an option that does not exist
@@ -67,6 +72,8 @@ class TimmViT(BaseModule):
         pad: Pad | None = "center",
         crop: bool = False,
         frozen: bool = True,
+        precision: Precision = "auto",
+        compiled: bool = False,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -74,6 +81,7 @@ class TimmViT(BaseModule):
         _require("facet", facet, get_args(Facet))
         _require("pos_embed", pos_embed, (None, *get_args(PosEmbed)))
         _require("pad", pad, (None, *get_args(Pad)))
+        _require("precision", precision, get_args(Precision))
         # First, because the weights may be gigabytes to fetch and the list may not exist.
         options = register_options(model, registers, frozen=frozen)
         self.vit = create_vit(
@@ -82,8 +90,10 @@ class TimmViT(BaseModule):
         self.out_indices = _block_indices(out_indices, len(self.vit.blocks))
         self.final_norm, self.cls_token, self.facet = final_norm, cls_token, facet
         self.pad, self.crop, self.frozen = pad, crop, frozen
+        self.precision, self.compiled = precision, compiled
         self.patch_size: tuple[int, int] = self.vit.patch_embed.patch_size
         self.pos_embed = pos_embed or ("dinov2" if _resampled_as_dinov2(model) else "timm")
+        self._tables = PositionTables(self.pos_embed)
         self._check_options(model)
         if options is not None:
             add_registers(self.vit, options)
@@ -130,8 +140,10 @@ class TimmViT(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [B, 3, H, W] -> one map [B, C, h, w] per entry of `out_indices`."""
-        maps = self._run(x, self.out_indices, (self.facet,))
-        return tuple(maps[index, self.facet] for index in self.out_indices)
+        norm = self.final_norm and self.facet == "token"
+        taps = [Tap(index, self.facet, norm) for index in self.out_indices]
+        maps = self.tapped(x, taps)
+        return tuple(maps[tap] for tap in taps)
 
     def facets(
         self, x: Tensor, blocks: Sequence[int], facets: Sequence[Facet]
@@ -151,52 +163,72 @@ class TimmViT(BaseModule):
         """
         for facet in facets:
             _require("facet", facet, get_args(Facet))
-        return self._run(x, _block_indices(blocks, len(self.vit.blocks), "blocks"), facets)
+        taps = [
+            Tap(block, facet, self.final_norm and facet == "token")
+            for block in self.block_indices(blocks)
+            for facet in facets
+        ]
+        return {(tap.block, tap.facet): one for tap, one in self.tapped(x, taps).items()}
 
-    def _run(
-        self, x: Tensor, blocks: Sequence[int], facets: Sequence[Facet]
-    ) -> dict[tuple[int, Facet], Tensor]:
+    def block_indices(self, blocks: Sequence[int], name: str = "blocks") -> tuple[int, ...]:
+        """Count blocks from 0.
+
+        Args:
+            blocks: indices; negative ones count back.
+            name: how to name them in a message.
+
+        Raises:
+            InputError: no list, or no such block.
+        """
+        return _block_indices(blocks, len(self.vit.blocks), name)
+
+    def tapped(self, x: Tensor, taps: Sequence[Tap]) -> dict[Tap, Tensor]:
+        """Take any maps from one pass; blocks behind the last one needed do not run.
+
+        Args:
+            x: images [B, 3, H, W].
+            taps: what to take.
+
+        Returns:
+            {tap: map [B, C, h, w]}, float32 whatever the precision.
+
+        Raises:
+            InputError: no images, or a size that cannot be padded.
+        """
         if x.ndim != 4:
             raise InputError(f"TimmViT expected images [B, 3, H, W], got {tuple(x.shape)}")
+        wanted = list(dict.fromkeys(taps))
+        return dict(zip(wanted, self._maps(x, wanted), strict=True))
+
+    def _maps(self, x: Tensor, taps: Sequence[Tap]) -> list[Tensor]:
         around = margins((x.shape[2], x.shape[3]), self.patch_size, self.pad)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            maps = self._maps(pad_image(x, around), blocks, facets)
-            if not self.crop:
-                return maps
-            return {key: crop_map(m, around, self.patch_size) for key, m in maps.items()}
+        bf16 = self.frozen and wants_bf16(self.precision, x.device)
+        if bf16 and self.vit.patch_embed.proj.weight.dtype == torch.float32:
+            cast_frozen_weights(self.vit)
+        run = _compiled() if self.compiled else tapped_maps
+        # Inference mode keeps no books for autograd at all, but no compiler follows it.
+        inference = self.frozen and not torch.compiler.is_compiling()
+        with self._without_gradient(inference), self._autocast(x.device, bf16):
+            images = pad_image(x, around)
+            grid = (images.shape[2] // self.patch_size[0], images.shape[3] // self.patch_size[1])
+            table = self._tables(self.vit, grid)
+            maps = run(self.vit, images, table, taps, with_cls=self.cls_token == "concat")
+            if self.crop:
+                maps = [crop_map(one, around, self.patch_size) for one in maps]
+            if bf16:
+                maps = [one.float() for one in maps]
+        # What leaves must be ordinary tensors: a head's gradient needs them.
+        return [one.clone() for one in maps] if inference else maps
 
-    def _maps(
-        self, x: Tensor, blocks: Sequence[int], facets: Sequence[Facet]
-    ) -> dict[tuple[int, Facet], Tensor]:
-        patches = self.vit.patch_embed(x)
-        grid = (patches.shape[1], patches.shape[2])
-        if self.pos_embed == "dinov2":
-            tokens = embed_dinov2(self.vit, patches)
-        else:
-            tokens = self.vit._pos_embed(patches)  # noqa: SLF001 (timm has no public name for it)
-        tokens = self.vit.norm_pre(self.vit.patch_drop(tokens))
-        maps: dict[tuple[int, Facet], Tensor] = {}
-        of_attention = [facet for facet in facets if facet != "token"]
-        last = max(blocks)
-        for index, block in enumerate(self.vit.blocks[: last + 1]):
-            if of_attention and index in blocks:
-                qkv = block.attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)
-                for facet in of_attention:
-                    maps[index, facet] = self._to_map(qkv[_QKV.index(facet)], grid)
-            if "token" not in facets and index == last:
-                break
-            tokens = block(tokens)
-            if "token" in facets and index in blocks:
-                taken = self.vit.norm(tokens) if self.final_norm else tokens
-                maps[index, "token"] = self._to_map(taken, grid)
-        return maps
+    def _without_gradient(self, inference: bool) -> contextlib.AbstractContextManager[Any]:
+        if inference:
+            return torch.inference_mode()
+        return torch.no_grad() if self.frozen else contextlib.nullcontext()
 
-    def _to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        """[B, N, C] -> [B, C, h, w] of the patches, the CLS token appended on request."""
-        patches = tokens[:, self.vit.num_prefix_tokens :]
-        if self.cls_token == "concat":
-            patches = torch.cat([patches, tokens[:, :1].expand_as(patches)], dim=2)
-        return patches.transpose(1, 2).unflatten(2, grid)
+    def _autocast(self, device: torch.device, bf16: bool) -> contextlib.AbstractContextManager[Any]:
+        if self.precision == "auto" and not bf16:
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
 
     def _check_options(self, model: str) -> None:
         if self.cls_token == "concat" and not self.vit.has_class_token:
@@ -243,3 +275,9 @@ def _forgive_weights(module: Any, incompatible: Any) -> None:
     own = {f"vit.{key}" for key in module.vit.state_dict()}
     missing = incompatible.missing_keys
     missing[:] = [key for key in missing if not any(key.endswith(name) for name in own)]
+
+
+@functools.cache
+def _compiled() -> Any:
+    """One function for all backbones: the compiler keeps them apart by the module it is given."""
+    return torch.compile(tapped_maps)

@@ -15,7 +15,8 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ttr_backbones.backbones.timm_vit import Facet, TimmViT
+from ttr_backbones.backbones import TimmViT
+from ttr_backbones.backbones.taps import Facet
 from ttr_backbones.object_discovery.found import Geometry
 from ttr_backbones.object_discovery.lost import lost_over_biases
 from ttr_backbones.object_discovery.model import on_disk

@@ -1,0 +1,37 @@
+"""In which numbers a backbone computes."""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal
+
+import torch
+from torch import nn
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def wants_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: if asked to, or by default on a GPU that has it."""
+    if precision == "auto":
+        return device.type == "cuda" and _has_bf16(device)
+    return precision == "bf16"
+
+
+@functools.cache
+def _has_bf16(device: torch.device) -> bool:
+    # torch.cuda.is_bf16_supported counts slow emulation on older GPUs.
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def cast_frozen_weights(module: nn.Module) -> None:
+    """Store the frozen weights of linear layers and convolutions in bfloat16.
+
+    Autocast would convert them in every pass, to the same values; here it is once, and they take
+    half the memory. Norms, LayerScale, positions and the residual stream stay in float32.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            for parameter in layer.parameters(recurse=False):
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.bfloat16()
