@@ -62,6 +62,104 @@ def test_loss_is_cross_entropy_over_all_pixels_and_ignores_255(maps):
     assert not maps[0].grad[:, :, 0].any(), "ignored pixels change nothing"
 
 
+def labelled(labels):
+    return [SegDataSample(gt_sem_seg=PixelData(data=one[None])) for one in labels]
+
+
+def both_ways(head, logits, samples):
+    """Losses and gradients of the logits, ours and mmseg's."""
+    for loss_by_feat in (head.loss_by_feat, super(LinearSegHead, head).loss_by_feat):
+        losses = loss_by_feat(logits, samples)
+        (gradient,) = torch.autograd.grad(losses["loss_ce"], logits)
+        yield {name: value.detach() for name, value in losses.items()}, gradient
+
+
+@pytest.mark.parametrize("size", [(64, 48), (37, 51), (5, 6), (3, 4)])
+@pytest.mark.parametrize("avg_non_ignore", [False, True])
+@pytest.mark.parametrize("ignored", ["some", "all", "none"])
+def test_loss_accuracy_and_gradient_are_those_of_mmseg(size, avg_non_ignore, ignored):
+    config = {"type": "CrossEntropyLoss", "avg_non_ignore": avg_non_ignore, "loss_weight": 0.7}
+    align = size == (37, 51)
+    head = LinearSegHead([3], num_classes=9, loss_decode=config, align_corners=align)
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(2, 9, 5, 6, generator=generator, dtype=torch.float64)
+    labels = torch.randint(9, (2, *size), generator=generator)
+    labels[:, : {"some": 2, "all": None, "none": 0}[ignored]] = 255
+    ours, mmsegs = both_ways(head, logits.requires_grad_(), labelled(labels))
+    assert ours[0].keys() == mmsegs[0].keys() == {"loss_ce", "acc_seg"}
+    torch.testing.assert_close(ours[0]["loss_ce"], mmsegs[0]["loss_ce"], rtol=1e-6, atol=1e-12)
+    torch.testing.assert_close(ours[0]["acc_seg"], mmsegs[0]["acc_seg"], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours[1], mmsegs[1], rtol=1e-6, atol=1e-12)
+
+
+def test_losses_of_one_name_add_up_and_others_stand_beside():
+    config = [
+        {"type": "CrossEntropyLoss", "loss_weight": 0.5},
+        {"type": "CrossEntropyLoss", "avg_non_ignore": True},
+        {"type": "CrossEntropyLoss", "loss_name": "loss_other", "loss_weight": 2.0},
+    ]
+    head = LinearSegHead([3], num_classes=4, loss_decode=config)
+    logits = torch.randn(1, 4, 5, 6, requires_grad=True)
+    labels = torch.randint(4, (1, 20, 24))
+    labels[:, :7] = 255
+    ours, mmsegs = both_ways(head, logits, labelled(labels))
+    assert ours[0].keys() == {"loss_ce", "loss_other", "acc_seg"}
+    for name, value in ours[0].items():
+        torch.testing.assert_close(value, mmsegs[0][name])
+    torch.testing.assert_close(ours[1], mmsegs[1], rtol=1e-4, atol=1e-7)
+
+
+def test_under_autocast_it_is_mmsegs_to_half_precision(maps):
+    head = LinearSegHead([3, 4, 3], num_classes=6)
+    samples = labelled(torch.randint(6, (2, 40, 48), generator=torch.Generator().manual_seed(1)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = head(maps).detach().requires_grad_()
+        assert logits.dtype == torch.bfloat16
+        ours, mmsegs = both_ways(head, logits, samples)
+    torch.testing.assert_close(ours[0]["loss_ce"], mmsegs[0]["loss_ce"], rtol=1e-2, atol=0)
+    torch.testing.assert_close(ours[1], mmsegs[1], rtol=5e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"loss_decode": {"type": "CrossEntropyLoss", "class_weight": [1.0, 2.0, 0.5, 1.0]}},
+        {"loss_decode": {"type": "CrossEntropyLoss", "use_sigmoid": True}},
+        {"loss_decode": {"type": "DiceLoss", "loss_name": "loss_ce"}},
+        {"loss_decode": [{"type": "CrossEntropyLoss"}, {"type": "LovaszLoss", "per_image": True}]},
+        {"sampler": {"type": "OHEMPixelSampler", "thresh": 0.7, "min_kept": 10}},
+    ],
+)
+def test_any_other_loss_is_left_to_mmseg(options):
+    head = LinearSegHead([3], num_classes=4, **options)
+    logits = torch.randn(1, 4, 5, 6, requires_grad=True)
+    ours, mmsegs = both_ways(head, logits, labelled(torch.randint(4, (1, 20, 24))))
+    assert ours[0].keys() == mmsegs[0].keys()
+    for name, value in ours[0].items():
+        assert torch.equal(value, mmsegs[0][name])
+    assert torch.equal(ours[1], mmsegs[1])
+
+
+def test_training_ends_with_the_weights_of_mmsegs_loss(maps, monkeypatch):
+    def trained():
+        torch.manual_seed(0)
+        head = LinearSegHead([3, 4, 3], num_classes=5).train()
+        head.init_weights()
+        samples = labelled(torch.randint(5, (2, 35, 42)))
+        optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2)
+        for _ in range(20):
+            optimizer.zero_grad()
+            head.loss(maps, samples, train_cfg={})["loss_ce"].backward()
+            optimizer.step()
+        return head.state_dict()
+
+    ours = trained()
+    monkeypatch.delattr(LinearSegHead, "loss_by_feat")
+    mmsegs = trained()
+    for name, value in ours.items():
+        torch.testing.assert_close(value, mmsegs[name], rtol=1e-4, atol=1e-5, msg=name)
+
+
 def test_maps_of_another_size_are_resized_to_the_first(maps):
     head = LinearSegHead([3, 4], [0, 1], num_classes=2).eval()
     maps[1] = F.interpolate(maps[1], (10, 12))

@@ -7,11 +7,15 @@ from typing import Any
 
 import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.heads.maps import MapChoice
+from ttr_backbones.losses.upsampled_cross_entropy import upsampled_cross_entropy
+
+_EPS = torch.finfo(torch.float32).eps  # what mmseg adds to every count
 
 
 @MODELS.register_module()
@@ -65,6 +69,41 @@ class LinearSegHead(BaseDecodeHead):
         """Maps [B, C_i, h_i, w_i] -> logits [B, K, h, w] on the grid of the first map taken."""
         self.maps.take(inputs)  # says what is wrong with them
         return self.cls_seg(self.bn(self._transform_inputs(inputs)))
+
+    def loss_by_feat(
+        self, seg_logits: Tensor, batch_data_samples: Sequence[Any]
+    ) -> dict[str, Tensor]:
+        """Logits [B, K, h, w] and samples with `gt_sem_seg` [1, H, W] -> losses and `acc_seg`.
+
+        Plain cross-entropy is computed without the logits at full size; it equals mmseg's. Any
+        other loss goes mmseg's way.
+        """
+        several = isinstance(self.loss_decode, nn.ModuleList)
+        losses_decode = list(self.loss_decode) if several else [self.loss_decode]
+        by_mmseg = self.sampler is not None or self.ignore_index is None
+        if by_mmseg or not all(map(_is_plain_cross_entropy, losses_decode)):
+            return super().loss_by_feat(seg_logits, batch_data_samples)
+        labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
+        total, correct, valid = upsampled_cross_entropy(
+            seg_logits, labels, ignore_index=self.ignore_index, align_corners=self.align_corners
+        )
+        losses: dict[str, Tensor] = {}
+        for loss in losses_decode:
+            count = valid if loss.avg_non_ignore else labels.numel()
+            value = loss.loss_weight * total / (count + _EPS)
+            name = str(loss.loss_name)
+            losses[name] = losses[name] + value if name in losses else value
+        losses["acc_seg"] = 100 * (correct + _EPS) / (valid[None] + _EPS)
+        return losses
+
+
+def _is_plain_cross_entropy(loss: Any) -> bool:
+    return (
+        type(loss) is CrossEntropyLoss
+        and not (loss.use_sigmoid or loss.use_mask)
+        and loss.class_weight is None
+        and loss.reduction == "mean"
+    )
 
 
 def _batch_norm(channels: int) -> nn.Module:
