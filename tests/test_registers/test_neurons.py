@@ -34,7 +34,7 @@ def test_published_lists_load(shared):
 def test_bundled_lists_fit_their_models_and_name_their_source():
     import torch
 
-    files = sorted(module._LISTS.glob("*.json"))
+    files = sorted(module.LISTS.glob("*.json"))
     assert {file.stem for file in files} >= {TINY, "vit_large_patch14_dinov2.lvd142m"}
     for file in files:
         listed = RegisterNeurons.bundled(file.stem)

@@ -17,8 +17,8 @@ from ttr_backbones.inference.feature_images import Fit, input_side, read_input
 from ttr_backbones.inference.read_ahead import read_ahead
 from ttr_backbones.inference.shards import Shards
 from ttr_backbones.inference.sources import raise_bad
-from ttr_backbones.registers import has_test_time_registers
 from ttr_backbones.registers.images import Progress
+from ttr_backbones.registers.mixin import describe_registers
 from ttr_backbones.registers.neurons import model_name
 from ttr_backbones.registers.photos import Photos, UnusablePhotoError, photo_files
 from ttr_backbones.registers.provenance import weights_hash
@@ -184,20 +184,10 @@ class _Extractor:
 def description(backbone: TimmViT) -> dict[str, Any]:
     """What determines the features besides the images, as plain data."""
     vit = backbone.vit
-    registers = None
-    if has_test_time_registers(vit):
-        layers = vit.register_neurons.layers
-        edit = vit.blocks[next(iter(layers))].mlp.norm
-        registers = {
-            "layers": {str(block): units for block, units in layers.items()},
-            "num": vit.num_test_time_registers,
-            "gain": edit.gain.flatten().tolist(),
-            **{key: edit.options[key] for key in ("peak", "keep_cls", "fill")},
-        }
     return {
         "model": model_name(vit) or type(vit).__name__,
         "weights_sha256": weights_hash(vit),
-        "registers": registers,
+        "registers": describe_registers(vit),
         "patch_size": list(backbone.patch_size),
         "blocks": list(backbone.out_indices),
         "facet": backbone.facet,

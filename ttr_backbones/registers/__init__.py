@@ -6,11 +6,13 @@ prepare_torchvision()  # timm imports torchvision, which may not fit a CPU-only 
 
 from ttr_backbones.registers.apply import (  # noqa: E402
     add_test_time_registers,
-    has_test_time_registers,
     num_test_time_registers,
-    remove_test_time_registers,
 )
 from ttr_backbones.registers.controls import random_neurons  # noqa: E402
+from ttr_backbones.registers.mixin import (  # noqa: E402
+    has_test_time_registers,
+    remove_test_time_registers,
+)
 from ttr_backbones.registers.neurons import RegisterNeurons  # noqa: E402
 from ttr_backbones.registers.outliers import mean_plus_std, outlier_mask, token_norms  # noqa: E402
 from ttr_backbones.registers.search import (  # noqa: E402

@@ -1,14 +1,12 @@
-"""Add test-time registers to a timm ViT, and take them away again.
+"""Add test-time registers to a timm ViT, as tokens.
 
 The model keeps its parameters and its state dict. Two kinds of module change their class while
-registers are on: the ViT, which then shows timm a longer prefix whose extra tokens are zeros, and
-`mlp.norm` of the edited blocks, the last module before the MLP's second linear layer. There are no
-hooks, so `torch.compile`, `torch.export`, `deepcopy` and `.to()` see ordinary modules.
+registers are on (`mixin`): the ViT, which then shows timm a longer prefix whose extra tokens are
+zeros, and `mlp.norm` of the edited blocks, the last module before the MLP's second linear layer.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.registers.edit import FILLS, PEAKS, Fill, Peak, move_activations
+from ttr_backbones.registers.mixin import Mixin, has_test_time_registers, mix
 from ttr_backbones.registers.neurons import RegisterNeurons
 
 
@@ -73,44 +72,24 @@ def add_test_time_registers(
     for block, units in neurons.layers.items():
         site = vit.blocks[block].mlp.norm
         device = vit.blocks[block].mlp.fc2.weight.device
-        _mix(site, _Edit)
+        mix(site, _Edit)
         site.add_edit(
             units=torch.tensor(units, device=device),
             rows=torch.tensor(rows, dtype=torch.int64, device=device),
             gain=(gain * _assignment(len(rows), len(units), share)).to(device),
             options={"first_patch": first_patch, "peak": peak, "keep_cls": keep_cls, "fill": fill},
         )
-    _mix(vit, _RegisterTokens)
+    mix(vit, _RegisterTokens)
     vit.set_num_registers(num if positions is None else 0)
     vit.register_neurons = neurons
     return vit
 
 
-def remove_test_time_registers(vit: VisionTransformer) -> VisionTransformer:
-    """Undo `add_test_time_registers`: `vit` is again, bit for bit, what timm made.
-
-    Raises:
-        InputError: `vit` has no test-time registers.
-    """
-    if not has_test_time_registers(vit):
-        raise InputError("this model has no test-time registers to remove")
-    for block in vit.register_neurons.layers:
-        site = vit.blocks[block].mlp.norm
-        site.remove_edit()
-        _unmix(site)
-    vit.set_num_registers(0)
-    del vit.register_neurons, vit.num_test_time_registers
-    _unmix(vit)
-    return vit
-
-
-def has_test_time_registers(vit: nn.Module) -> bool:
-    """Whether `add_test_time_registers` is in force on `vit`."""
-    return isinstance(vit, _RegisterTokens)
-
-
 def num_test_time_registers(vit: nn.Module) -> int:
-    """Number of test-time register tokens in the sequence; the last ones of the prefix."""
+    """Number of test-time register tokens in the sequence; the last ones of the prefix.
+
+    Registers in the form of constant keys and values (`bias`) are no tokens: 0.
+    """
     return vit.num_test_time_registers if isinstance(vit, _RegisterTokens) else 0
 
 
@@ -120,34 +99,7 @@ def hidden_before_edit(norm: nn.Module, x: Tensor) -> Tensor:
     return hidden
 
 
-class _Mixin(nn.Module):
-    """A class that a module takes on for a while; copies and pickles keep it."""
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        del protocol
-        return _rebuild, type(self).__bases__, self.__dict__
-
-
-@functools.cache
-def _mixed(mixin: Any, base: Any) -> Any:
-    return type(f"{base.__name__}{mixin.__name__}", (mixin, base), {"__module__": __name__})
-
-
-def _rebuild(mixin: Any, base: Any) -> Any:
-    cls = _mixed(mixin, base)
-    return cls.__new__(cls)
-
-
-def _mix(module: nn.Module, mixin: Any) -> None:
-    base: Any = type(module)
-    module.__class__ = _mixed(mixin, base)
-
-
-def _unmix(module: nn.Module) -> None:
-    module.__class__ = type(module).__bases__[1]
-
-
-class _RegisterTokens(_Mixin, VisionTransformer):
+class _RegisterTokens(Mixin, VisionTransformer):
     """Shows timm a ViT with R more register tokens than it has parameters for.
 
     timm reads the prefix from `reg_token`, from `num_prefix_tokens` and, where the prefix has
@@ -159,6 +111,8 @@ class _RegisterTokens(_Mixin, VisionTransformer):
     num_reg_tokens: int
     num_prefix_tokens: int
     no_embed_class: bool
+    register_neurons: RegisterNeurons
+    blocks: Any
     patch_embed: Any
     embed_dim: int
 
@@ -187,6 +141,20 @@ class _RegisterTokens(_Mixin, VisionTransformer):
         super().set_input_size(*args, **kwargs)
         self.set_num_registers(num)
 
+    def restore(self) -> None:
+        self.set_num_registers(0)
+        del self.register_neurons, self.num_test_time_registers
+
+    def describe(self) -> dict[str, Any]:
+        layers = self.register_neurons.layers
+        edit = self.blocks[next(iter(layers))].mlp.norm
+        return {
+            "layers": {str(block): units for block, units in layers.items()},
+            "num": self.num_test_time_registers,
+            "gain": edit.gain.flatten().tolist(),
+            **{key: edit.options[key] for key in ("peak", "keep_cls", "fill")},
+        }
+
     def set_num_registers(self, num: int) -> None:
         change = num - self.num_test_time_registers
         self.num_test_time_registers = num
@@ -198,7 +166,7 @@ class _RegisterTokens(_Mixin, VisionTransformer):
                 module.num_prefix_tokens = count + change  # type: ignore[assignment]
 
 
-class _Edit(_Mixin):
+class _Edit(Mixin):
     """`mlp.norm` (in most ViTs an identity) followed by the edit of its output."""
 
     units: Tensor
@@ -214,7 +182,7 @@ class _Edit(_Mixin):
         self.register_buffer("gain", gain, persistent=False)
         self.options = options
 
-    def remove_edit(self) -> None:
+    def restore(self) -> None:
         del self.units, self.rows, self.gain, self.options
 
     def before_edit(self, x: Tensor) -> Tensor:

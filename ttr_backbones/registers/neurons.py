@@ -14,7 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from ttr_backbones.errors import InputError, MissingFileError
 
-_LISTS = Path(__file__).parent / "lists"
+LISTS = Path(__file__).parent / "lists"
 _FORMAT = 'expected JSON {"model": "<tagged timm name>", "layers": {"<block>": [<unit>, ...]}, ...}'
 
 
@@ -103,11 +103,10 @@ class RegisterNeurons:
         Raises:
             InputError: none ships for it; the message has the command that computes one.
         """
-        cfg = None if "." in model else get_pretrained_cfg(model)
-        tagged = f"{model}.{cfg.tag}" if cfg is not None else model
-        path = _LISTS / f"{tagged}.json"
+        tagged = tagged_name(model)
+        path = LISTS / f"{tagged}.json"
         if not path.is_file():
-            shipped = ", ".join(sorted(found.stem for found in _LISTS.glob("*.json")))
+            shipped = ", ".join(sorted(found.stem for found in LISTS.glob("*.json")))
             raise InputError(
                 f"no register-neuron list ships for {tagged!r}. Lists ship for {shipped}. Compute "
                 f"one with `ttrb find-neurons {model} --images DIR --out {model}.json` and pass "
@@ -118,7 +117,7 @@ class RegisterNeurons:
     def check(self, vit: VisionTransformer) -> None:
         """Raise InputError unless `vit` is the list's model and has every block and unit of it."""
         name = model_name(vit)
-        if name and not _may_belong(self.model, name):
+        if name and not may_belong(self.model, name):
             raise InputError(
                 f"the register neurons belong to {self.model!r}, the model is {name!r}: expected a "
                 "list of the same checkpoint. Load the right list, or, if the weights really are "
@@ -178,7 +177,14 @@ def model_name(vit: VisionTransformer) -> str:
     return ".".join(filter(None, [cfg.get("architecture"), cfg.get("tag")]))
 
 
-def _may_belong(listed: str, model: str) -> bool:
+def tagged_name(model: str) -> str:
+    """The name with its tag; one without stands for timm's default tag."""
+    cfg = None if "." in model else get_pretrained_cfg(model)
+    return f"{model}.{cfg.tag}" if cfg is not None else model
+
+
+def may_belong(listed: str, model: str) -> bool:
+    """Whether what is made for `listed` fits the checkpoint `model`; both are timm names."""
     (arch, _, tag), (other_arch, _, other_tag) = listed.partition("."), model.partition(".")
     if not timm.is_model(arch):
         return True

@@ -24,16 +24,7 @@ def provenance(found: FoundNeurons, vit: VisionTransformer, images: ImageBatches
     """Say how `found` was found; everything is plain data, to be saved beside the list."""
     own: dict[str, Any] = {
         "source": "computed by ttr_backbones, Algorithm 1 of arXiv 2506.08010",
-        "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
-        "versions": {
-            "ttr_backbones": ttr_backbones.__version__,
-            "torch": str(torch.__version__),
-            "timm": timm.__version__,
-        },
-        "weights_sha256": weights_hash(vit),
-        "num_images": images.num_images,
-        "images_sha256": files_hash(images),
-        "input_size": max(images.size) if images.size else None,
+        **made_with(vit, images),
         "detect_block": found.detect_block,
         "threshold": found.threshold,
         "num_outliers": found.num_outliers,
@@ -52,6 +43,22 @@ def provenance(found: FoundNeurons, vit: VisionTransformer, images: ImageBatches
             "curve": found.curve,
         }
     return {**found.provenance, **own}
+
+
+def made_with(vit: VisionTransformer, images: ImageBatches) -> dict[str, Any]:
+    """When, by which versions, from which weights and which images something was computed."""
+    return {
+        "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
+        "versions": {
+            "ttr_backbones": ttr_backbones.__version__,
+            "torch": str(torch.__version__),
+            "timm": timm.__version__,
+        },
+        "weights_sha256": weights_hash(vit),
+        "num_images": images.num_images,
+        "images_sha256": files_hash(images),
+        "input_size": max(images.size) if images.size else None,
+    }
 
 
 def weights_hash(vit: VisionTransformer) -> str:

@@ -7,18 +7,19 @@ any. The neurons with the largest scores, over all blocks together, are the regi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, distributed
+from torch import Tensor
 
 from ttr_backbones.errors import InputError, unknown_name
-from ttr_backbones.registers.apply import has_test_time_registers
 from ttr_backbones.registers.images import ImageBatches, Progress, image_batches
+from ttr_backbones.registers.mixin import has_test_time_registers
 from ttr_backbones.registers.neurons import RegisterNeurons, mlp_width, model_name
+from ttr_backbones.registers.processes import add_up, own_batches
 from ttr_backbones.registers.scan import Scan
 from ttr_backbones.registers.thresholds import RULES, NormHistogram, Rule
 
@@ -63,7 +64,8 @@ def find_register_neurons(
 ) -> FoundNeurons:
     """Rank all MLP units by their activation at outlier tokens.
 
-    In a distributed job every process takes every world-size-th batch and the scores are added up.
+    In a distributed job every process takes every world-size-th batch, the scores are added up, and
+    all find the same.
 
     Args:
         vit: a timm ViT without test-time registers, in eval mode; left as it is.
@@ -99,14 +101,14 @@ def find_register_neurons(
     value = _threshold(scan, batches, threshold)
     scores = {b: torch.zeros(mlp_width(vit, b), dtype=torch.float64) for b in blocks}
     counts = torch.zeros(3, dtype=torch.float64)  # images, images with outliers, outliers
-    for batch in _shared(batches):
+    for batch in own_batches(batches):
         small = _hidden_bytes(vit, batch, blocks) <= memory_budget
         search = scan.in_one_pass if small else scan.in_two_passes
         mask, parts = search(batch, value, blocks, sparsity=sparsity)
         for block, part in parts.items():
             scores[block] += part.cpu()
         counts += torch.tensor([len(batch), mask.any(dim=1).sum(), mask.sum()])
-    _add_up([counts, *scores.values()], vit)
+    add_up([counts, *scores.values()], next(vit.parameters()).device)
     num_images, with_outliers, num_outliers = (int(count) for count in counts)
     if not with_outliers:
         raise NoOutliersError(
@@ -140,9 +142,9 @@ def _threshold(scan: Scan, batches: ImageBatches, threshold: float | str | None)
             "can be read only once: give a folder, a tensor or a list of batches, or a threshold"
         )
     norms = NormHistogram()
-    for batch in _shared(batches):
+    for batch in own_batches(batches):
         norms.add(scan.candidate_norms(batch).cpu())
-    _add_up([norms.counts, norms.moments], scan.vit)
+    add_up([norms.counts, norms.moments], next(scan.vit.parameters()).device)
     value = RULES[rule](norms)
     if value is None:
         raise NoOutliersError(
@@ -151,25 +153,6 @@ def _threshold(scan: Scan, batches: ImageBatches, threshold: float | str | None)
             "and no register neurons to find. Try another detect_block, or give a threshold"
         )
     return value
-
-
-def _shared(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-    """This process's batches: all of them, or every world-size-th."""
-    rank, world = (distributed.get_rank(), distributed.get_world_size()) if _is_shared() else (0, 1)
-    yield from (batch for index, batch in enumerate(batches) if index % world == rank)
-
-
-def _is_shared() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
-
-
-def _add_up(tensors: list[Tensor], vit: VisionTransformer) -> None:
-    """Add the tensors of all processes, in place."""
-    if _is_shared():
-        for tensor in tensors:
-            total = tensor.to(vit.patch_embed.proj.weight.device)
-            distributed.all_reduce(total)
-            tensor.copy_(total)
 
 
 def _ranking(scores: dict[int, Tensor], num_images: int) -> list[tuple[int, int, float]]:

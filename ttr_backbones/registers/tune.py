@@ -10,8 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -21,9 +20,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers.apply import has_test_time_registers, remove_test_time_registers
 from ttr_backbones.registers.held_out import MOST_HELD_OUT, HeldOut, layers_of
 from ttr_backbones.registers.images import ImageBatches, Progress, image_batches
+from ttr_backbones.registers.mixin import as_it_came, has_test_time_registers
 from ttr_backbones.registers.onset import find_onset
 from ttr_backbones.registers.search import FoundNeurons, find_register_neurons
 from ttr_backbones.registers.selection import (
@@ -99,7 +98,7 @@ def tune_register_neurons(
     if batches.num_images:
         holdout = min(holdout, MOST_HELD_OUT / batches.num_images)
     ranked, held_out = batches.split(holdout)
-    with _as_it_came(vit):
+    with as_it_came(vit):
         return _tune(vit, ranked, held_out, max_neurons)
 
 
@@ -161,20 +160,6 @@ def _choose(
             if tried[-1].solved:
                 return tried[-1], curve
     return min(tried, key=lambda trial: trial.after), curve
-
-
-@contextmanager
-def _as_it_came(vit: VisionTransformer) -> Iterator[None]:
-    """Run `vit` in eval mode; give every module its mode back, and leave no register on."""
-    training = [module for module in vit.modules() if module.training]
-    vit.eval()
-    try:
-        yield
-    finally:
-        if has_test_time_registers(vit):
-            remove_test_time_registers(vit)
-        for module in training:
-            module.training = True
 
 
 def _control(*trials: Trial) -> Control:

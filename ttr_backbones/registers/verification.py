@@ -1,13 +1,14 @@
 """Measure what moving a list of neurons does to a model, against stated bounds.
 
 Every batch runs twice, without and with test-time registers; nothing is kept of it but sums.
+In a distributed job every process takes every world-size-th batch, and all get the same numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers.apply import add_test_time_registers, remove_test_time_registers
+from ttr_backbones.registers.apply import add_test_time_registers
 from ttr_backbones.registers.images import ImageBatches, Progress, image_batches
+from ttr_backbones.registers.mixin import remove_test_time_registers
 from ttr_backbones.registers.neurons import RegisterNeurons
 from ttr_backbones.registers.onset import find_onset
 from ttr_backbones.registers.outliers import token_norms
+from ttr_backbones.registers.processes import add_up, own_batches, take_largest
 from ttr_backbones.registers.search import NoOutliersError
 
 
@@ -142,18 +145,22 @@ def verify_neurons(
     depth = len(vit.blocks)
     if not -depth <= detect_block < depth:
         raise InputError(f"detect_block={detect_block}: the model has blocks 0..{depth - 1}")
-    sums = _Sums(threshold)
-    for batch in batches:
+    measured = _Measured(threshold)
+    for batch in own_batches(batches):
         before = _look(vit, batch, detect_block % depth)
         with _registers(vit, neurons, num):
             after = _look(vit, batch, detect_block % depth, num)
-        sums.add(before, after)
-    if not sums.outliers_before:
+        measured.add(before, after)
+    device = next(vit.parameters()).device
+    add_up([measured.sums], device)
+    take_largest([measured.largest], device)
+    seen = measured.verification(num, detect_block % depth, bounds or Bounds())
+    if not seen.outliers_before:
         raise NoOutliersError(
-            f"none of {sums.images} images has a patch with a norm above {threshold:.4g} after "
+            f"none of {seen.num_images} images has a patch with a norm above {threshold:.4g} after "
             f"block {detect_block % depth}: nothing to verify"
         )
-    return sums.verification(num, detect_block % depth, bounds or Bounds())
+    return seen if has_classifier(vit) else replace(seen, top1_agreement=None)
 
 
 @dataclass
@@ -163,7 +170,7 @@ class _Look:
     norms: Tensor  # [B, N]
     features: Tensor  # [B, N, C]
     register_norms: Tensor  # [B, R]
-    classes: Tensor | None  # [B]
+    classes: Tensor  # [B], all 0 without a classifier
 
 
 @torch.no_grad()
@@ -176,7 +183,7 @@ def _look(vit: VisionTransformer, batch: Tensor, block: int, num: int = 0) -> _L
         token_norms(patches),
         final[:, vit.num_prefix_tokens :],
         token_norms(prefix[:, prefix.shape[1] - num :]),
-        vit.forward_head(final).argmax(dim=1) if has_classifier(vit) else None,
+        vit.forward_head(final).argmax(dim=1) if has_classifier(vit) else torch.zeros(len(batch)),
     )
 
 
@@ -196,45 +203,51 @@ def _registers(vit: VisionTransformer, neurons: RegisterNeurons, num: int) -> It
         remove_test_time_registers(vit)
 
 
-class _Sums:
-    """What is kept of the batches seen so far."""
+class _Measured:
+    """What is kept of the batches seen so far: sums that several processes can add up.
+
+    Attributes:
+        sums: of images, patches, outliers without and with registers, the registers' norms (means
+            per image), cosines of the patches that were no outliers, and images that keep their
+            class; float64 [7].
+        largest: patch norms without and with registers, float64 [2].
+    """
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
-        self.images = self.patches = self.outliers_before = self.outliers_after = 0
-        self.largest_before = self.largest_after = 0.0
-        self.register_norm = self.cosine = 0.0
-        self.agreeing: int | None = 0
+        self.sums = torch.zeros(7, dtype=torch.float64)
+        self.largest = torch.zeros(2, dtype=torch.float64)
 
     def add(self, before: _Look, after: _Look) -> None:
         outliers = before.norms > self.threshold
-        self.images += len(outliers)
-        self.patches += outliers.numel()
-        self.outliers_before += int(outliers.sum())
-        self.outliers_after += int((after.norms > self.threshold).sum())
-        self.largest_before = max(self.largest_before, before.norms.max().item())
-        self.largest_after = max(self.largest_after, after.norms.max().item())
-        self.register_norm += after.register_norms.mean(dim=1).sum().item()
-        similarity = F.cosine_similarity(before.features.float(), after.features.float(), dim=2)
-        self.cosine += similarity[~outliers].double().sum().item()
-        if before.classes is None or after.classes is None or self.agreeing is None:
-            self.agreeing = None
-        else:
-            self.agreeing += int((before.classes == after.classes).sum())
+        cosines = F.cosine_similarity(before.features.float(), after.features.float(), dim=2)
+        sums = [
+            outliers.new_tensor(len(outliers), dtype=torch.float64),
+            outliers.new_tensor(outliers.numel(), dtype=torch.float64),
+            outliers.sum(),
+            (after.norms > self.threshold).sum(),
+            after.register_norms.mean(dim=1).sum(),
+            cosines[~outliers].double().sum(),
+            (before.classes == after.classes).sum(),
+        ]
+        self.sums += torch.stack([value.double() for value in sums]).cpu()
+        largest = torch.stack([before.norms.max(), after.norms.max()])
+        self.largest = self.largest.maximum(largest.double().cpu())
 
     def verification(self, num: int, detect_block: int, bounds: Bounds) -> Verification:
+        images, patches, before, after, register_norm, cosine, same = self.sums.tolist()
         return Verification(
             num=num,
-            num_images=self.images,
-            num_patches=self.patches,
+            num_images=int(images),
+            num_patches=int(patches),
             detect_block=detect_block,
             threshold=self.threshold,
-            outliers_before=self.outliers_before / self.patches,
-            outliers_after=self.outliers_after / self.patches,
-            largest_before=self.largest_before,
-            largest_after=self.largest_after,
-            register_norm=self.register_norm / self.images,
-            cosine=self.cosine / max(self.patches - self.outliers_before, 1),
-            top1_agreement=None if self.agreeing is None else self.agreeing / self.images,
+            outliers_before=before / patches,
+            outliers_after=after / patches,
+            largest_before=self.largest[0].item(),
+            largest_after=self.largest[1].item(),
+            register_norm=register_norm / images,
+            cosine=cosine / max(patches - before, 1),
+            top1_agreement=same / images,
             bounds=bounds,
         )

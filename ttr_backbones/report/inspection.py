@@ -17,11 +17,8 @@ from torch import Tensor
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import token_norms
-from ttr_backbones.registers.apply import (
-    has_test_time_registers,
-    hidden_before_edit,
-    num_test_time_registers,
-)
+from ttr_backbones.registers.apply import hidden_before_edit, num_test_time_registers
+from ttr_backbones.registers.mixin import has_test_time_registers
 from ttr_backbones.registers.neurons import mlp_width
 from ttr_backbones.report.attention import cls_attention
 

@@ -1,0 +1,99 @@
+"""Classes that modules take on while registers are on, and how they come off again.
+
+A module keeps its parameters, its name and its place and changes only its class, to one made of
+the mixin and of the class it had. There are no hooks, so `torch.compile`, `torch.export`,
+`deepcopy`, pickles and `.to()` see ordinary modules.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from ttr_backbones.errors import InputError
+
+
+def has_test_time_registers(vit: nn.Module) -> bool:
+    """Whether `vit` has test-time registers, as tokens or as constant keys and values."""
+    return isinstance(vit, Mixin)
+
+
+def remove_test_time_registers(vit: VisionTransformer) -> VisionTransformer:
+    """Take registers of either form away: `vit` is again, bit for bit, what timm made.
+
+    Raises:
+        InputError: `vit` has no test-time registers.
+    """
+    if not has_test_time_registers(vit):
+        raise InputError("this model has no test-time registers to remove")
+    for module in vit.modules():
+        if isinstance(module, Mixin):
+            module.restore()
+            unmix(module)
+    return vit
+
+
+@contextmanager
+def as_it_came(vit: VisionTransformer) -> Iterator[None]:
+    """Run `vit` in eval mode; give every module its mode back, and leave no register on."""
+    training = [module for module in vit.modules() if module.training]
+    vit.eval()
+    try:
+        yield
+    finally:
+        if has_test_time_registers(vit):
+            remove_test_time_registers(vit)
+        for module in training:
+            module.training = True
+
+
+def describe_registers(vit: nn.Module) -> dict[str, Any] | None:
+    """What the registers of `vit` are, as plain data: equal where they do the same; None without.
+
+    Args:
+        vit: the model.
+    """
+    told: dict[str, Any] | None = vit.describe() if isinstance(vit, Mixin) else None
+    return told
+
+
+class Mixin(nn.Module):
+    """A class that a module takes on for a while; copies and pickles keep it."""
+
+    def restore(self) -> None:
+        """Give back everything that the module did not have before."""
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        """What `describe_registers` tells; of the ViT's own mixin."""
+        raise NotImplementedError
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        del protocol
+        return _rebuild, type(self).__bases__, self.__dict__
+
+
+def mix(module: nn.Module, mixin: Any) -> None:
+    """Put `mixin` in front of the class of `module`."""
+    base: Any = type(module)
+    module.__class__ = _mixed(mixin, base)
+
+
+def unmix(module: nn.Module) -> None:
+    """Let `module` be of the class again that it had before `mix`."""
+    module.__class__ = type(module).__bases__[1]
+
+
+@functools.cache
+def _mixed(mixin: Any, base: Any) -> Any:
+    return type(f"{base.__name__}{mixin.__name__}", (mixin, base), {"__module__": __name__})
+
+
+def _rebuild(mixin: Any, base: Any) -> Any:
+    cls = _mixed(mixin, base)
+    return cls.__new__(cls)
