@@ -12,18 +12,20 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.heads.batch_norm import batch_norm
 from ttr_backbones.heads.maps import MapChoice
+from ttr_backbones.heads.own_seed import OwnSeed
 from ttr_backbones.losses.upsampled_cross_entropy import upsampled_cross_entropy
 
 _EPS = torch.finfo(torch.float32).eps  # what mmseg adds to every count
 
 
 @MODELS.register_module()
-class LinearSegHead(BaseDecodeHead):
+class LinearSegHead(OwnSeed, BaseDecodeHead):
     """Batch norm over the concatenated maps, then a 1x1 convolution to the classes.
 
     Its tensors are named as in DINOv2's released heads (`bn.*`, `conv_seg.*`), so that their files
-    load. The batch norm is synchronised when the job is distributed over GPUs.
+    load. The batch norm is synchronised when the job is distributed.
 
     Args:
         in_channels: channels of each map taken; one number for a single map.
@@ -31,6 +33,7 @@ class LinearSegHead(BaseDecodeHead):
             the last ones.
         num_classes: number of classes K.
         dropout_ratio: 0 in DINOv2's protocol.
+        init_seed: seed of the first weights; by default the run's, see `OwnSeed`.
         **kwargs: see mmseg's BaseDecodeHead (loss_decode, ignore_index, align_corners, ...).
 
     Raises:
@@ -44,6 +47,7 @@ class LinearSegHead(BaseDecodeHead):
         *,
         num_classes: int,
         dropout_ratio: float = 0.0,
+        init_seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         maps = MapChoice(type(self).__name__, in_channels, in_index)
@@ -62,8 +66,8 @@ class LinearSegHead(BaseDecodeHead):
                 f"channels={self.channels}, but the maps have {channels} channels together: leave "
                 "`channels` out"
             )
-        self.maps = maps
-        self.bn = _batch_norm(channels)
+        self.maps, self.init_seed = maps, init_seed
+        self.bn = batch_norm(channels)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Maps [B, C_i, h_i, w_i] -> logits [B, K, h, w] on the grid of the first map taken."""
@@ -104,10 +108,3 @@ def _is_plain_cross_entropy(loss: Any) -> bool:
         and loss.class_weight is None
         and loss.reduction == "mean"
     )
-
-
-def _batch_norm(channels: int) -> nn.Module:
-    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if distributed and torch.cuda.is_available():
-        return nn.SyncBatchNorm(channels)
-    return nn.BatchNorm2d(channels)

@@ -85,6 +85,7 @@ class ImageBatches:
         batch_size: int,
         num_images: int | None = None,
         progress: Progress | None = None,
+        may_be_empty: bool = False,
     ) -> None:
         if isinstance(images, Tensor):
             check_images(images, vit, ndims=(4,))
@@ -97,6 +98,7 @@ class ImageBatches:
         self._images, self._vit, self._limit = images, vit, num_images
         self._used = False
         self.batch_size, self.progress = batch_size, progress
+        self._may_be_empty = may_be_empty
         self.reiterable = not isinstance(images, Iterator)
         self._counted: int | None = None
         self.size: tuple[int, int] | None = None
@@ -148,7 +150,7 @@ class ImageBatches:
             done += len(batch)
             if self.progress is not None:
                 self.progress(done, self.num_images)
-        if not done:
+        if not done and not self._may_be_empty:
             raise InputError("there are no images: expected at least one")
         self._counted = done
 
@@ -184,15 +186,23 @@ class ImageBatches:
             )
         return rest, held
 
-    def _part(self, wanted: Callable[[int], bool]) -> ImageBatches:
+    def every(self, step: int, first: int = 0) -> ImageBatches:
+        """Every `step`-th batch, from number `first` on; the files of the others are not read.
+
+        There may be none. (Where neighbours differ in size, runs of `batch_size` images count as
+        batches.)
+        """
+        return self._part(lambda i: i // self.batch_size % step == first, may_be_empty=True)
+
+    def _part(self, wanted: Callable[[int], bool], *, may_be_empty: bool = False) -> ImageBatches:
         images: Any = _Part(self, wanted)
         if self.num_images is not None:
             chosen = [i for i in range(self.num_images) if wanted(i)]
             if isinstance(self._images, Photos):
-                images = self._images.part(chosen)
+                images = self._images.part(chosen, may_be_empty=may_be_empty)
             if isinstance(self._images, Tensor):
                 images = self._images[chosen]
-        return ImageBatches(images, self._vit, self.batch_size, None, self.progress)
+        return ImageBatches(images, self._vit, self.batch_size, None, self.progress, may_be_empty)
 
     def _stream(self) -> Iterator[Tensor]:
         """Single images [3, H, W]."""

@@ -12,6 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ttr_backbones.registers.outliers import token_norms
+from ttr_backbones.registers.processes import add_up, own_batches
 from ttr_backbones.registers.search import NoOutliersError
 from ttr_backbones.registers.thresholds import NormHistogram, gap_threshold
 
@@ -68,8 +69,12 @@ def onset_of_norms(norms: Sequence[NormHistogram]) -> Onset:
 
 @torch.no_grad()
 def block_norms(vit: VisionTransformer, images: Iterable[Tensor]) -> list[NormHistogram]:
-    """Histograms of the patch norms after every block; memory on one batch."""
-    histograms = [NormHistogram(next(vit.parameters()).device) for _ in vit.blocks]
+    """Histograms of the patch norms after every block; memory on one batch.
+
+    In a distributed job every process takes every world-size-th batch, and all get the same.
+    """
+    device = next(vit.parameters()).device
+    histograms = [NormHistogram(device) for _ in vit.blocks]
 
     def counter(histogram: NormHistogram) -> Callable[[Any, Any, Tensor], None]:
         return lambda _, __, tokens: histogram.add(token_norms(tokens[:, vit.num_prefix_tokens :]))
@@ -79,11 +84,12 @@ def block_norms(vit: VisionTransformer, images: Iterable[Tensor]) -> list[NormHi
         for block, histogram in zip(vit.blocks, histograms, strict=True)
     ]
     try:
-        for batch in images:
+        for batch in own_batches(images):
             vit.forward_features(batch)
     finally:
         for hook in hooks:
             hook.remove()
+    add_up([part for each in histograms for part in (each.counts, each.moments)], device)
     return histograms
 
 

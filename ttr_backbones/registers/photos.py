@@ -71,7 +71,7 @@ class Photos:
         smallest: int = 1,
         skip: bool = False,
     ) -> None:
-        self.side, self.skip = side, skip
+        self.side, self.skip, self._may_be_empty = side, skip, False
         self._mean, self._std = (255 * torch.tensor(v).view(3, 1, 1) for v in (mean, std))
         self.bad: list[tuple[Path, str]] = []
         self.gray_or_cmyk: list[tuple[Path, str]] = []
@@ -105,11 +105,12 @@ class Photos:
                     else:
                         self._note(file, str(square))
 
-    def part(self, chosen: Sequence[int]) -> Photos:
+    def part(self, chosen: Sequence[int], *, may_be_empty: bool = False) -> Photos:
         """Some of the files by their index in `files`; what is found bad is noted in both."""
         files = self.files
         other = object.__new__(type(self))
-        other.__dict__ = {**self.__dict__, "_files": [files[i] for i in chosen]}
+        own = {"_files": [files[i] for i in chosen], "_may_be_empty": may_be_empty}
+        other.__dict__ = {**self.__dict__, **own}
         return other
 
     def _read(self, file: Path) -> Tensor | UnusablePhotoError:
@@ -120,7 +121,7 @@ class Photos:
 
     def _note(self, file: Path, why: str) -> None:
         self.bad.append((file, why))
-        if not self.skip or not self.files:
+        if not self.skip or not (self.files or self._may_be_empty):
             raise InputError(_told(self.bad, len(self._files), skip=self.skip))
 
 

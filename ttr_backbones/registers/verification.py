@@ -179,11 +179,12 @@ def _look(vit: VisionTransformer, batch: Tensor, block: int, num: int = 0) -> _L
         batch, indices=[block], output_fmt="NLC", return_prefix_tokens=True
     )
     patches, prefix = tokens if vit.num_prefix_tokens else (tokens, tokens[:, :0])
+    classes = vit.forward_head(final).argmax(dim=1) if has_classifier(vit) else None
     return _Look(
         token_norms(patches),
         final[:, vit.num_prefix_tokens :],
         token_norms(prefix[:, prefix.shape[1] - num :]),
-        vit.forward_head(final).argmax(dim=1) if has_classifier(vit) else torch.zeros(len(batch)),
+        batch.new_zeros(len(batch)) if classes is None else classes,
     )
 
 
