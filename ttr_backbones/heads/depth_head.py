@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.heads.maps import MapChoice
+from ttr_backbones.heads.own_seed import OwnSeed
 from ttr_backbones.losses import SigLoss
 
 
-class DepthHead(BaseModule):
+class DepthHead(OwnSeed):
     """Base of the heads that turn maps into depth; a subclass gives `forward`.
 
     Args:
@@ -26,6 +26,7 @@ class DepthHead(BaseModule):
         max_depth: largest depth in metres; 10 for NYUv2, 80 for KITTI.
         loss_decode: config of one loss or of several, by default SigLoss; losses of one name add
             up.
+        init_seed: seed of the first weights; by default the run's, see `OwnSeed`.
         init_cfg: as for mmengine's BaseModule.
 
     Raises:
@@ -45,9 +46,11 @@ class DepthHead(BaseModule):
         min_depth: float = 1e-3,
         max_depth: float = 10.0,
         loss_decode: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        init_seed: int | None = None,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.init_seed = init_seed
         if not 0 < min_depth < max_depth:
             raise InputError(
                 f"min_depth={min_depth} and max_depth={max_depth}: expected metres with "

@@ -29,7 +29,7 @@ class DPTDepthHead(DepthHead):
         in_channels: channels of the four maps taken, patch and CLS token side by side: 2C each.
         in_index: which of the backbone's maps, from early to late; by default the last four.
         channels: width of the decoder.
-        **kwargs: as for `DepthHead`: min_depth, max_depth, loss_decode, init_cfg.
+        **kwargs: as for `DepthHead`: min_depth, max_depth, loss_decode, init_seed, init_cfg.
 
     Raises:
         InputError: not four maps of one even number of channels.

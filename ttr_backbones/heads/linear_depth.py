@@ -35,7 +35,7 @@ class LinearDepthHead(DepthHead):
         in_index: which of the backbone's maps to take; by default the last ones.
         n_bins: number of bins K.
         upsample: factor from the grid of the first map taken to that of the depth.
-        **kwargs: as for `DepthHead`: min_depth, max_depth, loss_decode, init_cfg.
+        **kwargs: as for `DepthHead`: min_depth, max_depth, loss_decode, init_seed, init_cfg.
     """
 
     def __init__(
