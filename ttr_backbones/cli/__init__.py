@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from ttr_backbones import __version__
+from ttr_backbones.cli import failure, launcher
 from ttr_backbones.errors import InputError, unknown_name
 
 COMMANDS = {
@@ -44,10 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = _dispatch(arguments)
+        launcher.at_success.close()
         sys.stdout.flush()  # here, where a closed pipe is caught
         return code
     except InputError as error:
-        print(f"ttrb: error: {original_message(error)}", file=sys.stderr)
+        failure.tell(original_message(error))
         return EXIT_INPUT_ERROR
     except KeyboardInterrupt:
         print("ttrb: interrupted", file=sys.stderr)
@@ -55,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `ttrb ... | head`: who reads has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return EXIT_PIPE_CLOSED
+    except Exception as error:
+        failure.record(error)
+        raise
 
 
 def _dispatch(arguments: list[str]) -> int:

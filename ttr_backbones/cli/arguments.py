@@ -5,19 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 
+from ttr_backbones.cli.launcher import add_launcher
+
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the shared options to `parser`."""
     parser.add_argument("--work-dir", help="folder for logs and results")
     add_overrides(parser)
-    parser.add_argument(
-        "--launcher",
-        choices=["none", "pytorch", "slurm", "mpi"],
-        default="none",
-        help="job starter",
-    )
-    # torch's launchers spell it either way.
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    add_launcher(parser)
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:

@@ -31,14 +31,17 @@ import ttr_backbones.report.box_visualizer
 import ttr_backbones.report.depth_visualizer
 import ttr_backbones.segmentors  # noqa: F401
 from ttr_backbones.cli.config import type_name
+from ttr_backbones.cli.launcher import is_first
 from ttr_backbones.errors import InputError, unknown_name
 
+_SMALL_RESULTS = {"IoUMetric", "NYUDepthMetric", "CorLocMetric"}
 _run_numbers = itertools.count(1)
 
 
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner of `cfg`, with checkpoints as this project writes them."""
     _use_safe_checkpoints(cfg)
+    _prepare_for_processes(cfg)
     _name_apart(cfg)
     with clear_config_errors():
         return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
@@ -55,6 +58,26 @@ def _use_safe_checkpoints(cfg: Config) -> None:
     if not any(type_name(hook) == "SafeCheckpoint" for hook in custom):
         note("SafeCheckpoint is added to custom_hooks")
         cfg.custom_hooks = [*custom, {"type": "SafeCheckpoint"}]
+
+
+def _prepare_for_processes(cfg: Config) -> None:
+    """Settings of a distributed run, where the config has none of its own.
+
+    The model gets this project's wrapper. Metrics exchange their results as messages: mmengine
+    would write files into the current folder, which has to be writable and the same everywhere.
+    """
+    if cfg.get("launcher", "none") == "none":
+        return
+    if not cfg.get("model_wrapper_cfg"):
+        cfg.model_wrapper_cfg = {
+            "type": "HeadDistributedDataParallel",
+            "broadcast_buffers": False,
+            "find_unused_parameters": cfg.get("find_unused_parameters", False),
+        }
+    for evaluators in (cfg.get("val_evaluator"), cfg.get("test_evaluator")):
+        for metric in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
+            if isinstance(metric, dict) and type_name(metric) in _SMALL_RESULTS:
+                metric.setdefault("collect_device", "gpu")  # gloo's messages stay on the CPU
 
 
 def _name_apart(cfg: Config) -> None:
@@ -133,5 +156,6 @@ def _registered(kind: str | None = None) -> dict[str, Any]:
 
 
 def note(message: str) -> None:
-    """Tell the user what is done on their behalf."""
-    print(f"ttrb: note: {message}", file=sys.stderr)
+    """Tell the user what is done on their behalf; one of several processes tells it."""
+    if is_first():
+        print(f"ttrb: note: {message}", file=sys.stderr)

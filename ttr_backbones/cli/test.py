@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
     check_folders(cfg, "test_dataloader")
 
     from ttr_backbones.cli import run as runs
-    from ttr_backbones.cli.launcher import prepare_launcher
+    from ttr_backbones.cli.launcher import join_processes
 
-    prepare_launcher(args)
+    join_processes(args, cfg)
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.show or args.show_dir:

@@ -40,15 +40,17 @@ def run(args: argparse.Namespace) -> int:
     check_folders(cfg, "train_dataloader", "val_dataloader")
 
     from ttr_backbones.cli import run as runs
-    from ttr_backbones.cli.launcher import prepare_launcher
+    from ttr_backbones.cli.launcher import join_processes
+    from ttr_backbones.engine import advise_resume, stop_signals
 
-    prepare_launcher(args)
+    join_processes(args, cfg)
     if args.amp:
         runs.use_amp(cfg)
     set_resume(cfg, args.resume)
-    runner = runs.build_runner(cfg)
-    with runs.clear_config_errors():
-        runner.train()
+    with stop_signals():
+        runner = runs.build_runner(cfg)
+        with runs.clear_config_errors(), advise_resume(runner):
+            runner.train()
     return 0
 
 

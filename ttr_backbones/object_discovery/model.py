@@ -24,8 +24,8 @@ from ttr_backbones.object_discovery.preprocessor import by_size
 class ObjectDiscoverer(BaseModel):
     """A backbone's patch features, and a method that finds one object among them.
 
-    There is nothing to train, and its state dict is empty with a frozen backbone. In distributed
-    testing set `model_wrapper_cfg = dict(type="NoModelWrapper")`.
+    There is nothing to train, and its state dict is empty with a frozen backbone. (For distributed
+    testing without `ttrb test` set `model_wrapper_cfg = dict(type="NoModelWrapper")`.)
 
     Args:
         backbone: a `TimmViT` with one map, `pad` "corner" or None, and `crop` False, so that

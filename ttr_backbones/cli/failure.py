@@ -1,0 +1,62 @@
+"""What the user is told when a command fails, also as one process of several."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+_PATIENCE = 10.0  # seconds that a launcher may take to end this process because another failed
+
+
+def tell(message: str) -> None:
+    """Print the reason, with the process that it comes from, and hand it to torchrun."""
+    print(f"ttrb: error{_of_which_process()}: {message}", file=sys.stderr)
+    _tell_torchrun(message)
+
+
+def record(error: Exception) -> None:
+    """Hand the traceback of a bug to torchrun.
+
+    Where the exchange with another process broke, that one may have failed, and the launcher is
+    about to end this one: it waits, so that it is not taken for the one that failed first.
+    """
+    if _is_of_exchange(error):
+        reason = str(error).partition("\n")[0]
+        print(
+            f"ttrb: error{_of_which_process()}: the exchange with the other processes broke off; "
+            f"if one of them failed, it tells why ({reason})",
+            file=sys.stderr,
+            flush=True,
+        )
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        time.sleep(_PATIENCE)
+    _tell_torchrun(traceback.format_exc())
+
+
+def _of_which_process() -> str:
+    world_size = os.environ.get("WORLD_SIZE", "1")
+    return "" if world_size == "1" else f" (process {os.environ.get('RANK')} of {world_size})"
+
+
+def _is_of_exchange(error: Exception) -> bool:
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return False
+    # gloo raises plain RuntimeErrors, which name its source files.
+    return isinstance(error, distributed.DistError) or "gloo" in str(error)
+
+
+def _tell_torchrun(message: str) -> None:
+    """Write the file that torchrun's summary is made from, as torch's ErrorHandler does."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path:
+        told = {"message": message, "extraInfo": {"timestamp": str(int(time.time()))}}
+        with contextlib.suppress(OSError):
+            Path(path).write_text(json.dumps({"message": told}), encoding="utf-8")
