@@ -8,6 +8,9 @@ from ttr_backbones.registers.apply import (  # noqa: E402
     add_test_time_registers,
     num_test_time_registers,
 )
+from ttr_backbones.registers.bake import bake_registers  # noqa: E402
+from ttr_backbones.registers.baked import BakedRegisters  # noqa: E402
+from ttr_backbones.registers.bias import add_bias_registers  # noqa: E402
 from ttr_backbones.registers.controls import random_neurons  # noqa: E402
 from ttr_backbones.registers.mixin import (  # noqa: E402
     has_test_time_registers,
@@ -24,12 +27,15 @@ from ttr_backbones.registers.tune import TunedNeurons, tune_register_neurons  # 
 from ttr_backbones.registers.verification import Verification, verify_neurons  # noqa: E402
 
 __all__ = [
+    "BakedRegisters",
     "FoundNeurons",
     "NoOutliersError",
     "RegisterNeurons",
     "TunedNeurons",
     "Verification",
+    "add_bias_registers",
     "add_test_time_registers",
+    "bake_registers",
     "find_register_neurons",
     "has_test_time_registers",
     "mean_plus_std",

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.registers.edit import FILLS, PEAKS, Fill, Peak, move_activations
-from ttr_backbones.registers.mixin import Mixin, has_test_time_registers, mix
+from ttr_backbones.registers.mixin import Mixin, check_plain, mix
 from ttr_backbones.registers.neurons import RegisterNeurons
 
 
@@ -199,15 +199,7 @@ class _Edit(Mixin):
 
 
 def _check(vit: Any, *, num: Any, peak: Any, fill: Any, keep_cls: bool, positions: Any) -> None:
-    if has_test_time_registers(vit):
-        raise InputError(
-            "this model already has test-time registers: call remove_test_time_registers first"
-        )
-    if not isinstance(vit, VisionTransformer):
-        raise InputError(
-            f"expected a timm VisionTransformer, got {type(vit).__name__}: test-time registers "
-            "work on timm's DINOv2, CLIP, DeiT, augreg and other plain ViTs"
-        )
+    check_plain(vit)
     if type(vit)._pos_embed is not VisionTransformer._pos_embed:  # noqa: SLF001 (only compared)
         raise InputError(
             f"{type(vit).__name__} puts its sequence together in a way of its own (a distillation "

@@ -38,6 +38,19 @@ def remove_test_time_registers(vit: VisionTransformer) -> VisionTransformer:
     return vit
 
 
+def check_plain(vit: Any) -> None:
+    """Raise InputError unless `vit` is a timm ViT without test-time registers."""
+    if has_test_time_registers(vit):
+        raise InputError(
+            "this model already has test-time registers: call remove_test_time_registers first"
+        )
+    if not isinstance(vit, VisionTransformer):
+        raise InputError(
+            f"expected a timm VisionTransformer, got {type(vit).__name__}: test-time registers "
+            "work on timm's DINOv2, CLIP, DeiT, augreg and other plain ViTs"
+        )
+
+
 @contextmanager
 def as_it_came(vit: VisionTransformer) -> Iterator[None]:
     """Run `vit` in eval mode; give every module its mode back, and leave no register on."""
