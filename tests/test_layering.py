@@ -35,6 +35,7 @@ ARROWS = {
     "evaluation": ROOT | {"compat", "engine"},
     "object_discovery": ROOT | {"compat", "registers", "backbones", "datasets"},
     "engine": ROOT | {"compat", "registers"},
+    "probes": ROOT | {"compat", "backbones", "engine", "segmentors"},
     "report": ROOT | {"compat", "registers", "backbones", "engine", "evaluation"},
 }
 # They may use everything, and nothing uses them.

@@ -26,12 +26,15 @@ import ttr_backbones.evaluation
 import ttr_backbones.heads
 import ttr_backbones.losses
 import ttr_backbones.object_discovery
+import ttr_backbones.probes
 import ttr_backbones.report.artifact_hook
 import ttr_backbones.report.box_visualizer
 import ttr_backbones.report.depth_visualizer
 import ttr_backbones.segmentors  # noqa: F401
+from ttr_backbones.atomic import check_writable
 from ttr_backbones.cli.config import type_name
 from ttr_backbones.cli.launcher import is_first
+from ttr_backbones.engine import stop_on_log_errors
 from ttr_backbones.errors import InputError, unknown_name
 
 _SMALL_RESULTS = {"IoUMetric", "NYUDepthMetric", "CorLocMetric"}
@@ -40,11 +43,14 @@ _run_numbers = itertools.count(1)
 
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner of `cfg`, with checkpoints as this project writes them."""
+    check_writable(cfg.work_dir)
     _use_safe_checkpoints(cfg)
     _prepare_for_processes(cfg)
     _name_apart(cfg)
     with clear_config_errors():
-        return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+        runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    stop_on_log_errors(runner.logger)
+    return runner
 
 
 def _use_safe_checkpoints(cfg: Config) -> None:
@@ -55,9 +61,12 @@ def _use_safe_checkpoints(cfg: Config) -> None:
         checkpoint["type"] = "HeadCheckpointHook"
         note("checkpoints are written by HeadCheckpointHook in place of CheckpointHook")
     custom = list(cfg.get("custom_hooks") or [])
-    if not any(type_name(hook) == "SafeCheckpoint" for hook in custom):
-        note("SafeCheckpoint is added to custom_hooks")
-        cfg.custom_hooks = [*custom, {"type": "SafeCheckpoint"}]
+    present = {type_name(hook) for hook in custom}
+    for name in ("SafeCheckpoint", "SaveOnSignal"):
+        if name not in present:
+            note(f"{name} is added to custom_hooks")
+            custom.append({"type": name})
+    cfg.custom_hooks = custom
 
 
 def _prepare_for_processes(cfg: Config) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ttr_backbones.cli.arguments import add_common_arguments
-from ttr_backbones.errors import MissingFileError
+from ttr_backbones.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add mmseg's options of tools/train.py, `--data-root` and `--seed`."""
+    """Add mmseg's options of tools/train.py, and this package's own."""
     parser.add_argument("config", help="config file, or the name of a packaged config")
     parser.add_argument(
         "--resume",
@@ -26,6 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision (GPU)")
     parser.add_argument("--seed", type=int, help="random seed (default: the config's)")
+    parser.add_argument(
+        "--probe-grid",
+        nargs="+",
+        metavar="AXIS=V,...",
+        help="train a head for every combination of values on one pass of the backbone: lr=1e-3,"
+        "1e-2 block=-1,2+5+8+11 norm=on,off seed=0,1",
+    )
     add_common_arguments(parser)
 
 
@@ -46,12 +53,31 @@ def run(args: argparse.Namespace) -> int:
     join_processes(args, cfg)
     if args.amp:
         runs.use_amp(cfg)
+    if args.probe_grid is not None:
+        cfg = _with_probes(cfg, args)
     set_resume(cfg, args.resume)
     with stop_signals():
         runner = runs.build_runner(cfg)
         with runs.clear_config_errors(), advise_resume(runner):
             runner.train()
     return 0
+
+
+def _with_probes(cfg: Config, args: argparse.Namespace) -> Config:
+    from ttr_backbones.cli.probe_grid import grid_config, write_probe_configs
+    from ttr_backbones.probes.grid import parse_grid
+
+    probes = parse_grid(args.probe_grid)
+    if args.amp:
+        raise InputError(
+            "--probe-grid keeps its heads in float32, and on a GPU its backbone computes in "
+            "bfloat16 as it is: leave --amp out"
+        )
+    if args.work_dir is None:
+        cfg.work_dir += "_probes"
+    grid = grid_config(cfg, probes)
+    write_probe_configs(cfg, probes)
+    return grid
 
 
 def set_resume(cfg: Config, resume: str | None) -> None:

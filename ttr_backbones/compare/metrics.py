@@ -82,6 +82,6 @@ def metric_of(cfg: Config) -> Metric:
         if kind in METRICS:
             return METRICS[kind]
     raise InputError(
-        f"{cfg.filename}: ttrb compare knows the evaluators {', '.join(METRICS)}; test_evaluator "
-        f"of this config has {', '.join(kinds) or 'none'}"
+        f"{cfg.filename}: results are compared by one of the evaluators {', '.join(METRICS)}; "
+        f"test_evaluator of this config has {', '.join(kinds) or 'none'}"
     )

@@ -1,0 +1,119 @@
+"""From a config and a grid of probes to a config that trains them all, and to one for each."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from ttr_backbones.atomic import write_atomically
+from ttr_backbones.cli.config import type_name
+from ttr_backbones.compare.metrics import metric_of
+from ttr_backbones.errors import InputError
+from ttr_backbones.probes.grid import Probe
+from ttr_backbones.probes.hook import FOLDER
+
+_MODELS = {"EncoderDecoder": "ProbeSegmentor", "FlipDepthEstimator": "ProbeDepthEstimator"}
+
+
+def grid_config(cfg: Config, probes: Sequence[Probe]) -> Config:
+    """Return the config that trains all probes on one pass of the backbone per batch.
+
+    Raises:
+        InputError: a config whose heads cannot share a backbone.
+    """
+    _require_sharable(cfg)
+    alone = [probe_config(cfg, probe) for probe in probes]
+    backbones = [own.model.backbone for own in alone]
+    names = [probe.name for probe in probes]
+    grid = copy.deepcopy(cfg)
+    grid.model.type = _MODELS[type_name(cfg.model)]
+    grid.model.backbone.out_indices = tuple({b: 0 for own in backbones for b in own.out_indices})
+    grid.model.decode_head = {
+        "type": "ProbeHeads",
+        "heads": [own.model.decode_head for own in alone],
+        "taps": [[(b, own.get("final_norm", True)) for b in own.out_indices] for own in backbones],
+        "names": names,
+    }
+    grid.optim_wrapper.type = "ProbeOptimWrapper"
+    grid.optim_wrapper.constructor = "ProbeOptimWrapperConstructor"
+    grid.optim_wrapper.lrs = [own.optim_wrapper.optimizer.lr for own in alone]
+    if cfg.get("val_evaluator") is not None:
+        metrics = cfg.val_evaluator
+        grid.val_evaluator = {"type": "ProbeEvaluator", "metrics": metrics, "names": names}
+    key, higher_is_better = _ranked_by(cfg)
+    for option in ("save_best", "rule"):  # KeepProbes keeps the best of every head
+        grid.default_hooks.checkpoint.pop(option, None)
+    keep = {"type": "KeepProbes", "names": names, "key": key, "higher_is_better": higher_is_better}
+    hooks = [hook for hook in grid.get("custom_hooks") or [] if type_name(hook) != "StopOnNaN"]
+    grid.custom_hooks = [*hooks, keep]
+    return grid
+
+
+def probe_config(cfg: Config, probe: Probe) -> Config:
+    """Return the config that trains this head alone: the same weights, at the price of a run."""
+    alone = copy.deepcopy(cfg)
+    backbone, head = alone.model.backbone, alone.model.decode_head
+    blocks = _blocks(cfg) if probe.blocks is None else probe.blocks
+    channels = head.in_channels if isinstance(head.in_channels, int) else head.in_channels[0]
+    backbone.out_indices = tuple(blocks)
+    head.in_channels, head.in_index = [channels] * len(blocks), list(range(len(blocks)))
+    if probe.norm is not None:
+        backbone.final_norm = probe.norm
+    if probe.lr is not None:
+        alone.optim_wrapper.optimizer.lr = probe.lr
+    if probe.seed is not None:
+        head.init_seed = probe.seed
+    alone.work_dir = str(Path(cfg.work_dir) / FOLDER / probe.name)
+    return alone
+
+
+def write_probe_configs(cfg: Config, probes: Sequence[Probe]) -> None:
+    """Write every head's own config beside where its checkpoints will lie."""
+    if is_main_process():
+        for probe in probes:
+            alone = probe_config(cfg, probe)
+            write_atomically(Path(alone.work_dir) / "config.py", alone.pretty_text.encode())
+
+
+def _blocks(cfg: Config) -> list[int]:
+    """Blocks whose maps the config's head takes."""
+    given, head = list(cfg.model.backbone.get("out_indices", (-1,))), cfg.model.decode_head
+    number = 1 if isinstance(head.in_channels, int) else len(head.in_channels)
+    chosen = head.get("in_index")
+    chosen = range(-number, 0) if chosen is None else chosen
+    return [given[index] for index in ([chosen] if isinstance(chosen, int) else chosen)]
+
+
+def _ranked_by(cfg: Config) -> tuple[str, bool]:
+    """Return the metric that ranks the heads, and whether higher is better."""
+    checkpoint = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
+    key, rule = checkpoint.get("save_best"), checkpoint.get("rule")
+    if isinstance(key, str) and rule is not None:
+        return key.rpartition("/")[2], rule == "greater"
+    metric = metric_of(cfg)
+    return metric.key, metric.higher_is_better
+
+
+def _require_sharable(cfg: Config) -> None:
+    model, optimizer = cfg.model, cfg.get("optim_wrapper") or {}
+    backbone = model.get("backbone") or {}
+    given: dict[str, tuple[Any, tuple[Any, ...]]] = {
+        "model.type": (type_name(model), tuple(_MODELS)),
+        "model.backbone.type": (type_name(backbone), ("TimmViT",)),
+        "model.backbone.frozen": (backbone.get("frozen", True), (True,)),
+        "model.backbone.facet": (backbone.get("facet", "token"), ("token",)),
+        "model.auxiliary_head": (model.get("auxiliary_head"), (None,)),
+        "optim_wrapper.type": (type_name(optimizer) or "OptimWrapper", ("OptimWrapper",)),
+        "optim_wrapper.paramwise_cfg": (optimizer.get("paramwise_cfg"), (None,)),
+    }
+    for key, (value, possible) in given.items():
+        if value not in possible:
+            raise InputError(
+                f"--probe-grid trains heads of one kind on one frozen backbone, and the config has "
+                f"{key}={value!r}: expected {' or '.join(map(repr, possible))}"
+            )

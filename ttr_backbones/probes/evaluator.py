@@ -1,0 +1,56 @@
+"""`ProbeEvaluator`: a config's metrics once for every head."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
+from mmseg.registry import EVALUATOR
+
+from ttr_backbones.probes.models import FIELD
+
+
+@EVALUATOR.register_module()
+class ProbeEvaluator:
+    """Evaluates the predictions of every head; metrics are named `<head>/<metric>`.
+
+    Args:
+        metrics: config of one metric or of several, as for mmengine's Evaluator.
+        names: of the heads.
+    """
+
+    def __init__(self, metrics: Any, names: Sequence[str]) -> None:
+        self.evaluators = {name: Evaluator(copy.deepcopy(metrics)) for name in names}
+
+    @property
+    def dataset_meta(self) -> Any:
+        """Meta information of the data set."""
+        return next(iter(self.evaluators.values())).dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, meta: Any) -> None:
+        for evaluator in self.evaluators.values():
+            evaluator.dataset_meta = meta
+
+    def process(self, data_samples: Sequence[Any], data_batch: Any = None) -> None:
+        """Take a batch, as a model with many heads predicts it."""
+        for index, evaluator in enumerate(self.evaluators.values()):
+            own = [getattr(sample, FIELD)[index] for sample in data_samples]
+            evaluator.process(own, data_batch)
+
+    def evaluate(self, size: int) -> dict[str, Any]:
+        """Return all metrics of all heads; `size` is the number of images."""
+        logger = MMLogger.get_current_instance()
+        told: dict[str, Any] = {}
+        level = logger.level
+        logger.setLevel(logging.WARNING)  # mmseg prints a table of all classes each time
+        try:
+            for name, evaluator in self.evaluators.items():
+                told |= {f"{name}/{key}": value for key, value in evaluator.evaluate(size).items()}
+        finally:
+            logger.setLevel(level)
+        return told
