@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,6 +77,14 @@ class BakedRegisters:
         return RegisterNeurons(self.model, self.layers, self.provenance.get("neurons") or {})
 
     @property
+    def sha256(self) -> str:
+        """Hash of the keys and values."""
+        digest = hashlib.sha256()
+        for tensor in (self.keys, self.values):
+            digest.update(tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
     def num(self) -> int:
         """Number of registers R."""
         return int(self.keys.shape[2])
@@ -123,6 +132,22 @@ class BakedRegisters:
             return cls(model, layers, **tensors, provenance=told)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
+
+    @classmethod
+    def named(cls, given: Any, model: str) -> BakedRegisters:
+        """Return those that a config names: "auto" (which ship for `model`), a path, or them.
+
+        Raises:
+            MissingFileError: no such file.
+            InputError: none of these, none ship, or a file that cannot be used.
+        """
+        if isinstance(given, cls):
+            return given
+        if given == "auto":
+            return cls.bundled(model)
+        if isinstance(given, str | Path):
+            return cls.load(given)
+        raise InputError(f"baked={given!r}: expected 'auto', a path or BakedRegisters")
 
     @classmethod
     def bundled(cls, model: str) -> BakedRegisters:
