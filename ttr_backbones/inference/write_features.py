@@ -6,22 +6,20 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ttr_backbones.backbones import TimmViT
+from ttr_backbones.backbones.description import description
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.inference.feature_images import Fit, input_side, read_input
 from ttr_backbones.inference.read_ahead import read_ahead
 from ttr_backbones.inference.shards import Shards
 from ttr_backbones.inference.sources import raise_bad
 from ttr_backbones.registers.images import Progress
-from ttr_backbones.registers.mixin import describe_registers
-from ttr_backbones.registers.neurons import model_name
 from ttr_backbones.registers.photos import Photos, UnusablePhotoError, photo_files
-from ttr_backbones.registers.provenance import weights_hash
 
 Item = TypeVar("Item")
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -87,6 +85,9 @@ def write_features(
     names = [file.relative_to(folder).as_posix() for file in files]
     settings = {
         **description(backbone),
+        "blocks": list(backbone.out_indices),
+        "facet": backbone.facet,
+        "final_norm": backbone.final_norm,
         "mean": mean,
         "std": std,
         "size": side,
@@ -179,19 +180,3 @@ class _Extractor:
         # safetensors takes contiguous tensors with memory of their own.
         own = [kept.clone(memory_format=torch.contiguous_format) for kept in saved.cpu()]
         return dict(zip(batch, own, strict=True))
-
-
-def description(backbone: TimmViT) -> dict[str, Any]:
-    """What determines the features besides the images, as plain data."""
-    vit = backbone.vit
-    return {
-        "model": model_name(vit) or type(vit).__name__,
-        "weights_sha256": weights_hash(vit),
-        "registers": describe_registers(vit),
-        "patch_size": list(backbone.patch_size),
-        "blocks": list(backbone.out_indices),
-        "facet": backbone.facet,
-        "final_norm": backbone.final_norm,
-        "cls_token": backbone.cls_token,
-        "pos_embed": backbone.pos_embed,
-    }

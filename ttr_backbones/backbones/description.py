@@ -1,0 +1,55 @@
+"""What determines the maps of a backbone besides the images."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from ttr_backbones.backbones.precision import cast_frozen_weights, wants_bf16
+from ttr_backbones.registers.mixin import describe_registers
+from ttr_backbones.registers.neurons import model_name
+from ttr_backbones.registers.provenance import weights_hash
+
+if TYPE_CHECKING:
+    from ttr_backbones.backbones.timm_vit import TimmViT
+
+_hashes: WeakKeyDictionary[nn.Module, tuple[list[Any], str]] = WeakKeyDictionary()
+
+
+def description(backbone: TimmViT) -> dict[str, Any]:
+    """Describe `backbone` as plain data: where it differs, the maps may.
+
+    Which blocks and facets are taken of it is not in there. Only changed weights are read again, so
+    this may be asked at every pass.
+    """
+    vit = backbone.vit
+    weight = vit.patch_embed.proj.weight
+    bf16 = backbone.frozen and wants_bf16(backbone.precision, weight.device)
+    if bf16 and weight.dtype == torch.float32:
+        cast_frozen_weights(vit)  # as the first pass does, or it would change the hash
+    return {
+        "model": model_name(vit) or type(vit).__name__,
+        "weights_sha256": _weights_hash(vit),
+        "modules_sha256": hashlib.sha256(repr(vit).encode()).hexdigest(),
+        "heads": vit.blocks[0].attn.num_heads,  # neither of these two shows it
+        "registers": describe_registers(vit),
+        "patch_size": list(backbone.patch_size),
+        "cls_token": backbone.cls_token,
+        "pos_embed": backbone.pos_embed,
+        "pad": backbone.pad,
+        "crop": backbone.crop,
+        "precision": "bf16" if bf16 else "fp32",
+    }
+
+
+def _weights_hash(vit: nn.Module) -> str:
+    """`weights_hash`, computed anew if a tensor has been written to or replaced."""
+    stamp = [(t.data_ptr(), t._version) for t in chain(vit.parameters(), vit.buffers())]  # noqa: SLF001
+    if vit not in _hashes or _hashes[vit][0] != stamp:
+        _hashes[vit] = (stamp, weights_hash(vit))
+    return _hashes[vit][1]
