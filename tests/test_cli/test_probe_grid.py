@@ -1,0 +1,149 @@
+"""`ttrb train --probe-grid`: every head ends as it would have alone, and `ttrb test` takes it."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from ttr_backbones.cli import main
+
+LAST = 12
+# mmseg's dropout draws from the one stream of the run; the heads of a grid share it.
+OPTIONS = ["--cfg-options", "model.decode_head.dropout_ratio=0"]
+GRID = ["lr=1e-2,1e-3,1e30", "block=-1,0+1", "norm=on,off", "seed=3"]
+LOST = "lr1e30"
+
+
+def load(path):
+    return torch.load(path, weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def grid(config, tmp_path_factory):
+    """The work dir of a run of twelve heads, four of which diverge."""
+    work_dir = tmp_path_factory.mktemp("grid")
+    argv = ["train", str(config), "--work-dir", str(work_dir), "--probe-grid", *GRID, *OPTIONS]
+    assert main(argv) == 0
+    return work_dir
+
+
+def heads(work_dir):
+    return sorted(path.name for path in (work_dir / "probes").iterdir())
+
+
+@pytest.mark.usefixtures("quick_runners")
+def test_every_head_ends_as_it_does_alone_and_tests_to_its_score(grid, tmp_path, capsys):
+    rows = list(csv.DictReader((grid / "probes.csv").open()))
+    names = [name for name in heads(grid) if not name.startswith(LOST)]
+    assert len(names) == 8
+    for name in names:
+        folder = grid / "probes" / name
+        alone = tmp_path / name
+        argv = ["train", str(folder / "config.py"), "--work-dir", str(alone)]
+        assert main(argv) == 0
+        given = load(folder / f"iter_{LAST}.pth")["state_dict"]
+        expected = load(alone / f"iter_{LAST}.pth")["state_dict"]
+        assert given.keys() == expected.keys()
+        for key, tensor in expected.items():
+            torch.testing.assert_close(
+                given[key], tensor, rtol=1e-4, atol=1e-6, msg=f"{name} {key}"
+            )
+        argv = ["test", str(folder / "config.py"), str(folder / f"iter_{LAST}.pth")]
+        assert main(argv) == 0
+        tested = json.loads(max(folder.glob("2*/2*.json")).read_text())["mIoU"]
+        (score,) = [
+            float(row["mIoU"])
+            for row in rows
+            if row["probe"] == name and row["iteration"] == str(LAST)
+        ]
+        assert tested == pytest.approx(score)
+    assert (
+        len(
+            {
+                load(grid / "probes" / n / f"iter_{LAST}.pth")["state_dict"][
+                    "decode_head.conv_seg.bias"
+                ]
+                .sum()
+                .item()
+                for n in names
+            }
+        )
+        == 8
+    ), "eight different heads"
+
+
+def test_heads_that_diverge_are_told_and_leave_no_checkpoint(grid):
+    told = json.loads((grid / "probes.json").read_text())
+    lost = [name for name in heads(grid) if name.startswith(LOST)]
+    assert len(lost) == 4
+    assert sorted(told["diverged"]) == lost
+    assert all(1 <= iteration <= 4 for iteration in told["diverged"].values())
+    assert not any(list((grid / "probes" / name).glob("*.pth")) for name in lost)
+
+
+def test_the_best_head_is_named_and_kept(grid):
+    told = json.loads((grid / "probes.json").read_text())
+    best = max(told["scores"], key=lambda row: row["mIoU"])
+    assert told["metric"] == "mIoU"
+    assert told["best"]["value"] == best["mIoU"]
+    folder = grid / "probes" / told["best"]["name"]
+    assert (folder / f"iter_{told['best']['iteration']}.pth").is_file()
+    assert (folder / f"iter_{LAST}.pth").is_file()
+    assert len(list(folder.glob("iter_*.pth"))) <= 2
+    log = max(grid.glob("2*/2*.log")).read_text()
+    assert f"The best of 12 heads is {told['best']['name']}: mIoU" in log
+    assert "ttrb test" in log.splitlines()[-1] or "ttrb test" in log
+
+
+@pytest.mark.usefixtures("quick_runners")
+def test_a_resumed_grid_ends_as_one_in_one_piece(config, tmp_path):
+    grid = ["--probe-grid", "lr=1e-2,1e30", "seed=3,4", *OPTIONS]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main(["train", str(config), "--work-dir", str(whole), *grid]) == 0
+    argv = ["train", str(config), "--work-dir", str(parts), *grid]
+    assert main([*argv, "train_cfg.max_iters=8"]) == 0
+    assert main([*argv, "--resume"]) == 0
+    told = [json.loads((path / "probes.json").read_text()) for path in (whole, parts)]
+    assert told[0] == told[1]
+    assert len(told[0]["diverged"]) == 2
+    for name in ("lr1e-2_seed3", "lr1e-2_seed4"):
+        states = [
+            load(p / "probes" / name / f"iter_{LAST}.pth")["state_dict"] for p in (whole, parts)
+        ]
+        for key, tensor in states[0].items():
+            assert torch.equal(states[1][key], tensor), f"{name} {key}"
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--probe-grid", "lr=fast"], "expected learning rates above 0"),
+        (
+            ["--probe-grid", "block=2"],
+            "names block 2, the model has blocks 0..1",
+        ),
+        (
+            ["--probe-grid", "lr=1", "--cfg-options", "model.backbone.frozen=False"],
+            "model.backbone.frozen=False: expected True",
+        ),
+        (
+            ["--probe-grid", "lr=1", "--cfg-options", "model.backbone.facet=key"],
+            "model.backbone.facet='key': expected 'token'",
+        ),
+        (["--probe-grid", "lr=1e30", *OPTIONS], "all 1 heads have diverged, the last one at"),
+    ],
+)
+@pytest.mark.usefixtures("quick_runners")
+def test_what_cannot_be_a_grid_is_explained(config, tmp_path, capsys, argv, message):
+    assert main(["train", str(config), "--work-dir", str(tmp_path), *argv]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_amp_is_refused_on_a_gpu(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ttr_backbones.cli.run.get_device", lambda: "cuda")
+    argv = ["train", str(config), "--work-dir", str(tmp_path), "--amp", "--probe-grid", "lr=1"]
+    assert main(argv) == 2
+    assert "leave --amp out" in capsys.readouterr().err

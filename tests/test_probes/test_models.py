@@ -1,0 +1,192 @@
+"""Many heads on one pass give what each gives alone: losses, gradients, predictions."""
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+import ttr_backbones.heads
+import ttr_backbones.probes  # noqa: F401 (both register their classes)
+
+VIT = {
+    "type": "TimmViT",
+    "model": "vit_small_patch14_dinov2.lvd142m",
+    "model_kwargs": {"depth": 4, "embed_dim": 32, "num_heads": 2, "init_values": 1.0},
+    "registers": {"neurons": {1: [3], 2: [7]}},
+}
+SEG = {
+    "type": "LinearSegHead",
+    "num_classes": 5,
+    "loss_decode": {"type": "CrossEntropyLoss"},
+}
+# What each head takes: (block, normed).
+TAPS = [[(-1, True)], [(1, False)], [(1, True), (3, True)], [(3, True)]]
+
+
+def seg_heads():
+    return [
+        {**SEG, "in_channels": [32] * len(own), "in_index": list(range(len(own)))} for own in TAPS
+    ]
+
+
+def depth_heads():
+    linear = {"type": "LinearDepthHead", "n_bins": 16}
+    heads = [{**linear, "in_channels": [64] * len(own)} for own in TAPS]
+    dpt = {
+        "type": "DPTDepthHead",
+        "channels": 16,
+        "in_channels": [64] * 4,
+        "in_index": [0, 1, 2, 3],
+    }
+    return [*heads, dpt]
+
+
+DPT_TAPS = [(0, False), (1, False), (2, False), (3, False)]
+KINDS = {
+    "whole": ("EncoderDecoder", "ProbeSegmentor", seg_heads(), TAPS, {"mode": "whole"}, "drop"),
+    "slide": (
+        "EncoderDecoder",
+        "ProbeSegmentor",
+        seg_heads(),
+        TAPS,
+        {"mode": "slide", "crop_size": (56, 56), "stride": (28, 28)},
+        "drop",
+    ),
+    "depth": (
+        "FlipDepthEstimator",
+        "ProbeDepthEstimator",
+        depth_heads(),
+        [*TAPS, DPT_TAPS],
+        {"mode": "whole", "flip": True},
+        "concat",
+    ),
+}
+
+
+def build(cfg, seed=0):
+    torch.manual_seed(seed)
+    return MODELS.build(ConfigDict(cfg))
+
+
+def samples():
+    generator = torch.Generator().manual_seed(1)
+    made = []
+    for height, width in ((84, 98), (70, 98)):
+        sample = SegDataSample()
+        sample.gt_sem_seg = PixelData(data=torch.randint(5, (1, 84, 98), generator=generator))
+        sample.gt_depth_map = PixelData(data=10 * torch.rand(1, 84, 98, generator=generator))
+        padding = [0, 0, 0, 84 - height]
+        sample.set_metainfo(
+            {
+                "img_shape": (84, 98),
+                "pad_shape": (84, 98),
+                "ori_shape": (2 * height, 2 * width),
+                "padding_size": padding,
+            }
+        )
+        made.append(sample)
+    return made
+
+
+@pytest.fixture(params=KINDS)
+def many_and_alone(request):
+    alone_type, many_type, heads, taps, test_cfg, cls_token = KINDS[request.param]
+    backbone = {**VIT, "cls_token": cls_token, "final_norm": False}
+    common = {"test_cfg": test_cfg, "train_cfg": {}}
+    names = [f"head{i}" for i in range(len(heads))]
+    decode_head = {"type": "ProbeHeads", "heads": heads, "taps": taps, "names": names}
+    many = build({"type": many_type, "backbone": backbone, "decode_head": decode_head, **common})
+    alone = []
+    for index, (head, own) in enumerate(zip(heads, taps, strict=True)):
+        options = {"out_indices": tuple(b for b, _ in own), "final_norm": own[0][1]}
+        model = build(
+            {
+                "type": alone_type,
+                "backbone": {**backbone, **options},
+                "decode_head": head,
+                **common,
+            }
+        )
+        model.backbone.vit.load_state_dict(many.backbone.vit.state_dict())
+        with torch.no_grad():
+            for parameter in many.decode_head.heads[index].parameters():
+                parameter.add_(torch.randn(parameter.shape) / 10)
+        model.load_state_dict(many.decode_head.weights_of(index))
+        alone.append(model)
+    return many, alone
+
+
+def test_losses_and_gradients_are_those_of_each_alone(many_and_alone):
+    many, alone = many_and_alone
+    x = torch.randn(2, 3, 84, 98)
+    many.train()
+    losses = many(x, samples(), mode="loss")
+    losses["loss_sum"].backward()
+    total = 0
+    for index, model in enumerate(alone):
+        own = model.train()(x, samples(), mode="loss")
+        loss = sum(value for key, value in own.items() if "loss" in key)
+        loss.backward()
+        torch.testing.assert_close(losses[f"head{index}"], loss.detach())
+        total = total + loss.detach()
+        for (name, given), expected in zip(
+            many.decode_head.heads[index].named_parameters(),
+            model.decode_head.parameters(),
+            strict=True,
+        ):
+            if expected.grad is None:  # the output of mmseg's base class that DPT does not have
+                assert given.grad is None
+                continue
+            torch.testing.assert_close(given.grad, expected.grad, msg=name)
+    torch.testing.assert_close(losses["loss_sum"].detach(), total)
+
+
+def test_predictions_are_those_of_each_alone_from_one_pass_per_window(many_and_alone):
+    many, alone = many_and_alone
+    x = torch.randn(2, 3, 84, 98)
+    passes = []
+    many.backbone.vit.patch_embed.register_forward_hook(lambda *_: passes.append(1))
+    with torch.no_grad():
+        given = many.eval()(x, samples(), mode="predict")
+        count = len(passes)
+        for index, model in enumerate(alone):
+            alone_passes = []
+            model.backbone.vit.patch_embed.register_forward_hook(
+                lambda *_, seen=alone_passes: seen.append(1)
+            )
+            expected = model.eval()(x, samples(), mode="predict")
+            assert count == len(alone_passes)
+            for sample, wanted in zip(given, expected, strict=True):
+                own, wanted = sample.probes[index], wanted.to_dict()
+                assert "seg_logits" not in own
+                field = "pred_depth_map" if "pred_depth_map" in wanted else "pred_sem_seg"
+                torch.testing.assert_close(own[field]["data"], wanted[field]["data"])
+                assert own["ori_shape"] == wanted["ori_shape"]
+    assert many._windows == [], "no map is held on to"
+
+
+def test_a_head_that_has_diverged_leaves_the_others_alone(many_and_alone):
+    many, _ = many_and_alone
+    x = torch.randn(2, 3, 84, 98)
+    many.train()
+    before = many(x, samples(), mode="loss")
+    with torch.no_grad():
+        next(many.decode_head.heads[1].parameters()).fill_(float("nan"))
+    losses = many(x, samples(), mode="loss")
+    assert losses["head1"].isnan()
+    torch.testing.assert_close(losses["loss_sum"], before["loss_sum"] - before["head1"])
+    losses["loss_sum"].backward()
+    for index in (0, 2, 3):
+        gradients = [
+            p.grad for p in many.decode_head.heads[index].parameters() if p.grad is not None
+        ]
+        assert gradients
+        assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+def test_an_absent_block_is_explained():
+    heads = {"type": "ProbeHeads", "heads": seg_heads()[:1], "taps": [[(4, True)]], "names": ["a"]}
+    with pytest.raises(ValueError, match="--probe-grid block names block 4, the model has blocks"):
+        build({"type": "ProbeSegmentor", "backbone": VIT, "decode_head": heads})
