@@ -82,6 +82,22 @@ def truth_of(shared, stem):
 
 
 @pytest.mark.slow
+def test_a_head_of_a_grid_ends_as_the_plain_run_does(trained, train, tmp_path):
+    train(TTR, tmp_path, LAST, "--probe-grid", "lr=5e-3,1e-3", "seed=0")
+    (log,) = trained[TTR].glob("*/vis_data/scalars.json")
+    alone = json.loads(log.read_text().splitlines()[-1])
+    told = json.loads((tmp_path / "probes.json").read_text())
+    score = next(row for row in told["scores"] if row["probe"] == "lr5e-3_seed0")
+    assert score["rmse"] == pytest.approx(alone["rmse"], rel=1e-4)
+    assert (told["metric"], told["higher_is_better"]) == ("abs_rel", False), "as save_best has it"
+    folder = tmp_path / "probes" / "lr5e-3_seed0"
+    given, expected = head(folder), head(trained[TTR])
+    assert given.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(given[name], tensor, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [PLAIN, TTR])
 def test_train_and_test__log_all_nine_and_save_pictures_and_depth(
     shared, trained, test, tmp_path, config
