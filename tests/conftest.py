@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import multiprocessing
 import os
+import pickle
+from datetime import timedelta
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -14,6 +20,7 @@ prepare_mmseg()
 import cv2  # noqa: E402
 import torch  # noqa: E402
 from timm.models.vision_transformer import VisionTransformer  # noqa: E402
+from torch import distributed  # noqa: E402
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("TTRB_SHARED", REPO.parent / "shared"))
@@ -73,3 +80,67 @@ def photos(shared: Path):
         return torch.stack(images)
 
     return load
+
+
+class Outcome(NamedTuple):
+    """What a process gave back and printed."""
+
+    value: Any
+    out: str
+    err: str
+
+
+@pytest.fixture
+def two_processes(tmp_path_factory):
+    """Run a function in two processes of one gloo job; give both outcomes.
+
+    They are forked, which saves the seconds that imports take in a new process.
+    """
+    if torch.cuda.is_available():
+        pytest.skip("a process that has used CUDA cannot be forked")
+    fork = multiprocessing.get_context("fork")
+
+    def run(function, *args, join=True) -> list[Outcome]:
+        rendezvous = tmp_path_factory.mktemp("rendezvous") / "file" if join else None
+        processes, ends = [], []
+        for rank in range(2):
+            receiving, sending = fork.Pipe(duplex=False)
+            arguments = (rank, rendezvous, sending, function, args)
+            processes.append(fork.Process(target=_one_of_two, args=arguments))
+            ends.append(receiving)
+            processes[-1].start()
+            sending.close()
+        try:
+            return [pickle.loads(end.recv_bytes()) for end in ends]
+        except EOFError:
+            pytest.fail("a process ended without a result; its traceback is above")
+        finally:
+            for process in processes:
+                process.join(30)
+                process.kill()
+
+    return run
+
+
+def _one_of_two(rank, rendezvous, pipe, function, args):
+    # A fork has none of its parent's threads, and would wait for them.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    names = {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    os.environ.update(names, GLOO_SOCKET_IFNAME="lo")
+    if rendezvous is not None:
+        distributed.init_process_group(
+            "gloo",
+            init_method=f"file://{rendezvous}",
+            rank=rank,
+            world_size=2,
+            timeout=timedelta(seconds=60),
+        )
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        value = function(*args)
+    if rendezvous is not None:
+        distributed.barrier()
+        distributed.destroy_process_group()
+    # Pickled here: a pipe would hand over shared memory, which goes with this process.
+    pipe.send_bytes(pickle.dumps(Outcome(value, out.getvalue(), err.getvalue())))

@@ -196,21 +196,6 @@ def test_amp__on_a_cpu_is_an_error(config, tmp_path, capsys, monkeypatch):
     assert "--amp needs a GPU, and this process runs on cpu" in capsys.readouterr().err
 
 
-def test_launcher__on_a_cpu_is_an_error(config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("ttr_backbones.cli.run.get_device", lambda: "cpu")
-    arguments = ["train", str(config), "--work-dir", str(tmp_path), "--launcher", "pytorch"]
-    assert main(arguments) == 2
-    assert "needs a GPU for each process" in capsys.readouterr().err
-
-
-def test_launcher__without_its_environment_is_an_error(config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("ttr_backbones.cli.run.get_device", lambda: "cuda")
-    monkeypatch.delenv("RANK", raising=False)
-    arguments = ["train", str(config), "--work-dir", str(tmp_path), "--launcher", "pytorch"]
-    assert main(arguments) == 2
-    assert "expects the environment variable RANK" in capsys.readouterr().err
-
-
 def test_unknown_type__suggests_the_nearest(config, tmp_path, capsys):
     options = ["--cfg-options", "model.backbone.type=TimVit"]
     assert main(["train", str(config), "--work-dir", str(tmp_path), *options]) == 2

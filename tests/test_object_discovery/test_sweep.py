@@ -23,6 +23,8 @@ def data():
     originals = [(60, 80), (96, 144), (120, 80), (33, 70)]
     images = [torch.randn(3, *size, generator=generator) for size in sizes]
     samples = [BoxSample(metainfo={"ori_shape": shape}) for shape in originals]
+    for number, sample in enumerate(samples):
+        sample.gt_boxes = torch.full((1, 4), float(number))
     return images, samples
 
 
@@ -40,10 +42,10 @@ def test_every_cell_equals_its_own_model(data):
     for batch in (slice(0, 3), slice(3, 4)):
         sweep(images[batch], samples[batch])
     assert sum(passes) == len(images), "each image goes through the backbone once"
-    order = [0, 2, 1, 3]  # images of one size go together
-    assert sweep.samples == [samples[index] for index in order]
-    assert len(sweep.boxes) == 16
-    for cell, boxes in sweep.boxes.items():
+    result = sweep.result()
+    assert [true[0, 0].item() for true in result.true] == [0, 1, 2, 3], "as the data set is ordered"
+    assert len(result.boxes) == 16
+    for cell, boxes in result.boxes.items():
         one = model(
             out_indices=(cell.block,),
             facet=cell.facet,
@@ -51,14 +53,16 @@ def test_every_cell_equals_its_own_model(data):
             bias=cell.bias,
             k=5,
         )
-        found = one([images[index] for index in order], [samples[index].clone() for index in order])
+        found = one(images, [sample.clone() for sample in samples])
         assert boxes.tolist() == [sample.pred_box.tolist() for sample in found]
-        assert sweep.collapsed[cell] == one.num_collapsed
-    assert len({boxes.tobytes() for boxes in sweep.boxes.values()}) > 4
+        assert result.collapsed[cell] == one.num_collapsed
+    assert len({boxes.tobytes() for boxes in result.boxes.values()}) > 4
 
 
 def test_collapsed_images_are_counted_for_their_cell(data):
     sweep = Sweep(model().backbone, [0], ["key"], [True], [0.0, 2.0])
     sweep(*data)
-    assert sweep.collapsed[Cell(0, "key", True, 2.0)] == 4
-    assert sweep.collapsed[Cell(0, "key", True, 0.0)] < 4
+    collapsed = sweep.result().collapsed
+    assert collapsed[Cell(0, "key", True, 2.0)] == 4
+    assert collapsed[Cell(0, "key", True, 0.0)] < 4
+    assert sweep.result(size=3).collapsed[Cell(0, "key", True, 2.0)] == 3

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import timm
 import torch
@@ -170,44 +166,3 @@ def test_the_real_vit_names_its_register_neurons(shared, tiny_weights):
     assert found.model == "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
     with pytest.raises(NoOutliersError):
         find_register_neurons(vit, shared / "data" / "photos", detect_block=3)
-
-
-_WORKER = """
-import sys, torch
-from ttr_backbones.registers.search import find_register_neurons
-from timm.models.vision_transformer import VisionTransformer
-torch.manual_seed(0)
-vit = VisionTransformer(img_size=32, patch_size=8, embed_dim=32, depth=3, num_heads=2).eval()
-images = torch.randn(10, 3, 32, 32)
-images[:, :, :8, 8:16] *= 300  # the residual stream carries such a patch to the end
-world, rank = int(sys.argv[1]), int(sys.argv[2])
-if world > 1:
-    init = "file://" + sys.argv[3]
-    torch.distributed.init_process_group("gloo", init_method=init, rank=rank, world_size=world)
-found = find_register_neurons(vit, images, threshold="gap", batch_size=3)
-print([(b, u, round(s, 5)) for b, u, s in found.ranking[:20]], found.num_images, found.num_outliers)
-if world > 1:
-    # Without this a process may end while the other still talks to it, which aborts the other.
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_find_what_one_does(tmp_path):
-    def start(world, rank):
-        command = [
-            sys.executable,
-            "-c",
-            _WORKER,
-            str(world),
-            str(rank),
-            str(tmp_path / "rendezvous"),
-        ]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-    jobs = [start(1, 0), start(2, 0), start(2, 1)]
-    outputs = [job.communicate(timeout=120)[0].strip().splitlines()[-1] for job in jobs]
-    assert [job.returncode for job in jobs] == [0, 0, 0]
-    assert outputs[0] == outputs[1] == outputs[2]

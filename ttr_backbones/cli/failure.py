@@ -11,7 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
-_PATIENCE = 10.0  # seconds that a launcher may take to end this process because another failed
+_PATIENCE = 5.0  # seconds that a launcher may take to end this process because another failed
 
 
 def tell(message: str) -> None:
@@ -27,10 +27,9 @@ def record(error: Exception) -> None:
     about to end this one: it waits, so that it is not taken for the one that failed first.
     """
     if _is_of_exchange(error):
-        reason = str(error).partition("\n")[0]
         print(
             f"ttrb: error{_of_which_process()}: the exchange with the other processes broke off; "
-            f"if one of them failed, it tells why ({reason})",
+            "if one of them failed, it tells why",
             file=sys.stderr,
             flush=True,
         )

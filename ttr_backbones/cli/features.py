@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from ttr_backbones.cli.arguments import add_cfg_options, allow_negative_lists
+from ttr_backbones.cli.launcher import this_process
 from ttr_backbones.errors import InputError
 
 DTYPES = ("fp16", "bf16", "fp32")  # inference.write_features imports too much for --help
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the features."""
-    rank, world_size, local_rank = _process()
+    rank, world_size, local_rank = this_process()
     blocks = None if args.blocks is None else _blocks(args.blocks)
     from ttr_backbones.registers.photos import photo_files
 
@@ -111,19 +111,6 @@ def run(args: argparse.Namespace) -> int:
     left_out = f", {len(features.bad)} left out (named there)" if features.bad else ""
     print(f"features of {len(features)} images{left_out}: {features.index}")
     return 0
-
-
-def _process() -> tuple[int, int, int]:
-    """RANK, WORLD_SIZE and LOCAL_RANK of the environment, as torchrun sets them."""
-    names = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
-    try:
-        rank, world_size, local = (int(os.environ.get(n, d)) for n, d in names.items())
-    except ValueError:
-        rank, world_size, local = -1, 0, 0
-    if not 0 <= rank < world_size:
-        told = ", ".join(f"{name}={os.environ.get(name)!r}" for name in names)
-        raise InputError(f"the environment has {told}: expected 0 <= RANK < WORLD_SIZE, or neither")
-    return rank, world_size, local
 
 
 def _blocks(text: str) -> list[int]:

@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttr_backbones.cli.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.cli.model_and_images import add_model_arguments, load, tell_bad
 from ttr_backbones.cli.progress import ProgressBar
 from ttr_backbones.errors import InputError
@@ -28,9 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "neurons that takes them away when moved to a register; measures it on images held out, "
         "beside random neurons; writes the list and a picture beside it. Exit code 1 if no set "
         "does it. Any of the options under 'by hand' switches to one plain search (Algorithm 1 of "
-        "arXiv 2506.08010) instead."
+        "arXiv 2506.08010) instead. On several GPUs: torchrun --nproc-per-node N --no-python ttrb "
+        "find-neurons ... --launcher pytorch."
     )
     add_model_arguments(parser)
+    add_launcher(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE.json", help="the list; a .png goes with it"
     )
@@ -67,19 +70,22 @@ BY_HAND = (
 
 def run(args: argparse.Namespace) -> int:
     """Search, write the list and the picture, print the verdict."""
-    _check_writable(args.out)
+    if is_first():
+        _check_writable(args.out)
+    join_processes(args)
     chosen = {name: getattr(args, name) for name in BY_HAND if getattr(args, name) is not None}
     bar = ProgressBar()
     try:
         vit, images = load(args, bar)
         found = _search(vit, images, chosen)
-        picture = _write(found, vit, images, args.out)
+        _write(found, vit, images, args.out)
     finally:
         bar.close()
     tell_bad(images)
-    for line in _verdict(found):
-        print(textwrap.fill(line, 100))
-    print(f"list: {args.out}\npicture: {picture}")
+    if is_first():
+        for line in _verdict(found):
+            print(textwrap.fill(line, 100))
+        print(f"list: {args.out}\npicture: {args.out.with_suffix('.png')}")
     return 0 if getattr(found, "passed", True) else EXIT_FAILED
 
 
@@ -94,15 +100,15 @@ def _search(vit: VisionTransformer, images: ImageBatches, chosen: dict[str, Any]
     return find_register_neurons(vit, images, **chosen)
 
 
-def _write(found: FoundNeurons, vit: VisionTransformer, images: ImageBatches, out: Path) -> Path:
+def _write(found: FoundNeurons, vit: VisionTransformer, images: ImageBatches, out: Path) -> None:
     from ttr_backbones.registers import RegisterNeurons
     from ttr_backbones.registers.provenance import provenance
     from ttr_backbones.report.search_picture import draw_search, norms_before_and_after
 
-    RegisterNeurons(found.model, found.layers, provenance(found, vit, images)).save(out)
-    picture = out.with_suffix(".png")
-    draw_search(found, norms_before_and_after(vit, found, images), picture)
-    return picture
+    norms = norms_before_and_after(vit, found, images)  # the work of all processes
+    if is_first():
+        RegisterNeurons(found.model, found.layers, provenance(found, vit, images)).save(out)
+        draw_search(found, norms, out.with_suffix(".png"))
 
 
 def _verdict(found: FoundNeurons) -> list[str]:

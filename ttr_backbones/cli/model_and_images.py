@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttr_backbones.cli.launcher import is_first
 from ttr_backbones.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
@@ -76,7 +77,12 @@ def tell_bad(images: ImageBatches) -> None:
 
 
 def warn(message: str, files: list[tuple[Path, str]] | None = None) -> None:
-    """Print a warning to stderr, with at most ten files and what is to be said of each."""
+    """Print a warning to stderr, with at most ten files and what is to be said of each.
+
+    One of several processes prints it.
+    """
+    if not is_first():
+        return
     lines = [f"{file.name} ({why})" for file, why in (files or [])[:10]]
     more = ", ..." if files and len(files) > len(lines) else ""
     told = f": {', '.join(lines)}{more}" if lines else ""

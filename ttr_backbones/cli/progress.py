@@ -5,16 +5,21 @@ from __future__ import annotations
 import sys
 import time
 
+from ttr_backbones.cli.launcher import is_first
+
 _WIDTH = 24
 
 
 class ProgressBar:
-    """Call it with the images done and their number; it is silent where stderr is no terminal."""
+    """Call it with the images done and their number.
+
+    It is silent where stderr is no terminal, and in all of several processes but the first.
+    """
 
     def __init__(self) -> None:
         self._passes, self._last = 0, 0
         self._first, self._start = 0, 0.0
-        self._shown = sys.stderr.isatty()
+        self._shown = sys.stderr.isatty() and is_first()
 
     def __call__(self, done: int, total: int | None) -> None:
         """Show that `done` images of this pass are done."""

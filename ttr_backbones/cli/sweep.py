@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ttr_backbones.cli.arguments import add_overrides, allow_negative_lists
+from ttr_backbones.cli.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from ttr_backbones.object_discovery.sweep import Sweep
+    from ttr_backbones.object_discovery.sweep import SweepResult
 
 Row = dict[str, Any]
 REGISTERS = ("none", "test_time")
@@ -31,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "CorLoc of LOST for every combination of block, facet, normalisation and bias, without and "
         "with test-time registers. Every image goes through the backbone once per kind of "
-        "registers. Prints the full table and writes it as sweep.csv and sweep.json."
+        "registers. Prints the full table and writes it as sweep.csv and sweep.json. On several "
+        "GPUs: torchrun --nproc-per-node N --no-python ttrb sweep CONFIG --launcher pytorch."
     )
     allow_negative_lists(parser)
     parser.add_argument("config", help="config of an ObjectDiscoverer with LOST, or its name")
@@ -48,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (work_dirs/CONFIG)")
     add_overrides(parser)
-    parser.set_defaults(work_dir=None, launcher="none")
+    add_launcher(parser)
+    parser.set_defaults(work_dir=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,9 +66,12 @@ def run(args: argparse.Namespace) -> int:
     registers = _registers(args.registers, cfg.model.backbone)
     out = args.out or Path(cfg.work_dir)
     out.mkdir(parents=True, exist_ok=True)
+    join_processes(args, cfg)
     rows: list[Row] = []
     for options in registers:
         rows += _scores(*_swept(cfg, options, axes | {"k": lost.get("k", 100)}))
+    if not is_first():
+        return 0
     _mark_best(rows)
     for line in _table(rows):
         print(line)
@@ -137,8 +143,8 @@ def _registers(wanted: str | None, backbone: Any) -> list[Any]:
     return [None if name == "none" else options for name in names]
 
 
-def _swept(cfg: Config, registers: Any, axes: dict[str, Any]) -> tuple[str, Sweep]:
-    """Run all images through the backbone with these registers; return their name, and the sweep.
+def _swept(cfg: Config, registers: Any, axes: dict[str, Any]) -> tuple[str, SweepResult]:
+    """Run all images through the backbone with these registers; return their name, and the boxes.
 
     Raises:
         InputError: an image without true boxes.
@@ -168,10 +174,10 @@ def _swept(cfg: Config, registers: Any, axes: dict[str, Any]) -> tuple[str, Swee
                     "its pipeline"
                 )
             sweep(batch["inputs"], batch["data_samples"])
-            bar(len(sweep.samples), len(loader.dataset))
+            bar(sweep.num_images, len(loader.sampler))
     finally:
         bar.close()
-    return _name(model.backbone.vit), sweep
+    return _name(model.backbone.vit), sweep.result(len(loader.dataset))
 
 
 def _name(vit: Any) -> str:
@@ -182,20 +188,19 @@ def _name(vit: Any) -> str:
     return "+".join(kind for kind, has in kinds.items() if has) or "none"
 
 
-def _scores(registers: str, sweep: Sweep) -> list[Row]:
+def _scores(registers: str, found: SweepResult) -> list[Row]:
     from ttr_backbones.evaluation import corloc
 
-    true = [sample.gt_boxes for sample in sweep.samples]
     return [
         {
             "registers": registers,
             **cell._asdict(),
-            "CorLoc": round(corloc(list(boxes), true), 2),
-            "collapsed": sweep.collapsed[cell],
-            "images": len(true),
+            "CorLoc": round(corloc(list(boxes), found.true), 2),
+            "collapsed": found.collapsed[cell],
+            "images": len(found.true),
             "best": False,
         }
-        for cell, boxes in sweep.boxes.items()
+        for cell, boxes in found.boxes.items()
     ]
 
 

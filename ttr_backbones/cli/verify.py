@@ -6,11 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ttr_backbones.cli.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.cli.model_and_images import add_model_arguments, load, tell_bad, warn
 from ttr_backbones.cli.progress import ProgressBar
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
+    from ttr_backbones.registers import RegisterNeurons
     from ttr_backbones.registers.verification import Verification
 
 EXIT_FAILED = 1
@@ -24,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bounds. Exit code 0: passed, 1: failed, 2: wrong input."
     )
     add_model_arguments(parser)
+    add_launcher(parser)
     parser.add_argument(
         "--neurons", type=Path, metavar="FILE", help="the list (default: the one that ships)"
     )
@@ -44,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     num = neurons.provenance.get("num_registers", 1) if args.num is None else args.num
     if not isinstance(num, int) or num < 0:
         raise InputError(f"num_registers is {num!r}: expected an integer of at least 0")
+    join_processes(args)
     bar = ProgressBar()
     try:
         vit, images = load(args, bar)
@@ -55,13 +59,18 @@ def run(args: argparse.Namespace) -> int:
     finally:
         bar.close()
     tell_bad(images)
+    if is_first():
+        _print(seen, neurons, args.model, size)
+    return 0 if seen.passed else EXIT_FAILED
+
+
+def _print(seen: Verification, neurons: RegisterNeurons, model: str, size: int) -> None:
     print(
-        f"{neurons.model or args.model}: {_counted(len(neurons), 'neuron')}, "
-        f"{_counted(num, 'register')}, {seen.num_images} images of {size} px"
+        f"{neurons.model or model}: {_counted(len(neurons), 'neuron')}, "
+        f"{_counted(seen.num, 'register')}, {seen.num_images} images of {size} px"
     )
     print(f"an outlier patch has a norm above {seen.threshold:.1f} after block {seen.detect_block}")
     print(table(seen))
-    return 0 if seen.passed else EXIT_FAILED
 
 
 def table(seen: Verification) -> str:

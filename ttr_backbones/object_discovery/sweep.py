@@ -6,12 +6,13 @@ Features are held for one batch only, so that memory does not grow with the data
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from mmengine.dist import all_gather_object
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
@@ -32,8 +33,24 @@ class Cell(NamedTuple):
     bias: float
 
 
+class SweepResult(NamedTuple):
+    """What was found in all images, in the order of the data set.
+
+    Attributes:
+        true: true boxes of every image, [M, 4].
+        boxes: what was found, in pixels of the images on disk, [number of images, 4], by setting.
+        collapsed: number of images without a seed that means anything, by setting.
+    """
+
+    true: list[Tensor]
+    boxes: dict[Cell, npt.NDArray[np.float32]]
+    collapsed: dict[Cell, int]
+
+
 class Sweep:
     """Call it with batch after batch; it keeps the boxes of every setting, not the features.
+
+    In a distributed job every process calls its own with its own images.
 
     Args:
         backbone: gives the features, with or without registers.
@@ -44,8 +61,7 @@ class Sweep:
         k: as in `lost`.
 
     Attributes:
-        collapsed: number of images without a seed that means anything, by setting.
-        samples: the samples seen, in the order of the boxes.
+        num_images: images seen by this process.
     """
 
     def __init__(
@@ -59,14 +75,11 @@ class Sweep:
     ) -> None:
         self.backbone, self.blocks, self.facets = backbone, blocks, facets
         self.normalize, self.biases, self.k = normalize, biases, k
-        self.samples: list[Any] = []
-        self.collapsed: dict[Cell, int] = defaultdict(int)
+        self.num_images = 0
+        self._places: list[int] = []  # of the images in this process's order, as they were taken
+        self._true: list[Tensor] = []
         self._boxes: dict[Cell, list[npt.NDArray[np.float32]]] = defaultdict(list)
-
-    @property
-    def boxes(self) -> dict[Cell, npt.NDArray[np.float32]]:
-        """Boxes in pixels of the images on disk, [number of images, 4], by setting."""
-        return {cell: np.concatenate(parts) for cell, parts in self._boxes.items()}
+        self._collapsed: dict[Cell, list[npt.NDArray[np.bool_]]] = defaultdict(list)
 
     @torch.no_grad()
     def __call__(self, images: Sequence[Tensor], samples: Sequence[BaseDataElement]) -> None:
@@ -74,7 +87,28 @@ class Sweep:
         for indices in by_size(images):
             of_size = [samples[index] for index in indices]
             self._take(torch.stack([images[index] for index in indices]), of_size)
-            self.samples += of_size
+            self._places += [self.num_images + index for index in indices]
+            self._true += [sample.gt_boxes.cpu() for sample in of_size]
+        self.num_images += len(samples)
+
+    def result(self, size: int | None = None) -> SweepResult:
+        """Collect what all processes have found; each gets all of it.
+
+        Args:
+            size: images of the data set, which mmengine's DefaultSampler deals out one by one; it
+                pads them to a multiple of the processes. By default all that were seen.
+        """
+        own = self._places, self._true, _joined(self._boxes), _joined(self._collapsed)
+        places, true, boxes, collapsed = zip(*all_gather_object(own), strict=True)
+        # Image i of process r is number i * processes + r of the data set.
+        whole = [place * len(places) + r for r, part in enumerate(places) for place in part]
+        order = np.argsort(whole)[:size]
+        every_true = [truth for part in true for truth in part]
+        return SweepResult(
+            [every_true[index] for index in order],
+            {cell: _of_all(boxes, cell)[order] for cell in boxes[0]},
+            {cell: int(_of_all(collapsed, cell)[order].sum()) for cell in collapsed[0]},
+        )
 
     def _take(self, x: Tensor, samples: Sequence[BaseDataElement]) -> None:
         maps = self.backbone.facets(x, self.blocks, self.facets)
@@ -87,4 +121,12 @@ class Sweep:
                 for bias, found in zip(self.biases, several, strict=True):
                     cell = Cell(block, facet, normalize, bias)
                     self._boxes[cell].append(on_disk(found.boxes, x.shape[1:], samples).numpy())
-                    self.collapsed[cell] += int(found.collapsed.sum())
+                    self._collapsed[cell].append(found.collapsed.cpu().numpy())
+
+
+def _joined(parts: Mapping[Cell, Sequence[npt.NDArray[Any]]]) -> dict[Cell, npt.NDArray[Any]]:
+    return {cell: np.concatenate(of_cell) for cell, of_cell in parts.items()}
+
+
+def _of_all(parts: Sequence[Mapping[Cell, npt.NDArray[Any]]], cell: Cell) -> npt.NDArray[Any]:
+    return np.concatenate([part[cell] for part in parts if cell in part])
