@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Train on several GPUs: tools/dist_train.sh CONFIG GPUS [options of ttrb train]
+# Without GPUs it starts as many processes on the CPU.
 # Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each.
 set -euo pipefail
 
