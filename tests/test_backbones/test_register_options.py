@@ -71,6 +71,14 @@ def test_look_up__auto_paths_dicts_and_objects(tmp_path, baked):
         assert look_up(TINY, registers).sha256 == shipped.sha256
 
 
+def test_an_option_that_is_none_is_not_given(baked):
+    """So --cfg-options can turn a config's registers into the other form."""
+    given = {"neurons": None, "form": "bias", "baked": baked, "num": None}
+    assert register_options(MODEL, given) == {"form": "bias", "baked": baked}
+    given = {"form": None, "baked": None, "neurons": {1: [3]}, "positions": None}
+    assert register_options(MODEL, given) == {"neurons": RegisterNeurons(MODEL, {1: [3]})}
+
+
 def test_is_auto__tells_what_ships_from_what_is_given(baked):
     assert is_auto({"neurons": "auto"})
     assert is_auto({"form": "bias"})
@@ -98,7 +106,7 @@ def test_doubts_about_a_list__are_told_in_either_form(monkeypatch, baked):
         ({"form": "bais"}, "unknown form of registers 'bais'. Did you mean 'bias'"),
         ({"form": 1}, "unknown form of registers '1'.*Known: bias, token"),
         ({"form": "bias", "neurons": "auto"}, "'neurons' is an option of form='token'.*ttrb bake"),
-        ({"form": "bias", "num": 2}, r"'num' is an option of form='token'.*--num"),
+        ({"form": "bias", "num": 2}, r"'num' is an option of form='token'.*--num.*num=None"),
         ({"neurons": {1: [2]}, "baked": "auto"}, "'baked' goes with form='bias': add that"),
         ({"form": "bias", "bakd": "auto"}, "unknown option of registers 'bakd'.*'baked'"),
         ({"form": "bias", "baked": "none.safetensors"}, "no baked registers at none.safetensors"),

@@ -55,6 +55,14 @@ def test_show__a_config_with_options(show, tmp_path, capsys):
     assert (tmp_path / "out" / "heads_block3.png").is_file()
 
 
+def test_show__a_config_with_constants_for_registers(show, tmp_path, capsys):
+    bias = ["model.backbone.registers.form=bias", "model.backbone.registers.neurons=None"]
+    assert show("augreg_vitt16_ttr_linear_ade20k", "--cfg-options", *bias) == 0
+    shown = capsys.readouterr()
+    assert "with one test-time register 0 %" in shown.out
+    assert numbers(tmp_path)["neurons"] == {"6": [189], "7": [417]}
+
+
 def test_show__neurons_that_do_nothing_are_told(show, tmp_path, capsys):
     RegisterNeurons(TAG, {2: [5]}).save(tmp_path / "wrong.json")
     assert show(TAG, "--neurons", tmp_path / "wrong.json") == 0

@@ -52,6 +52,17 @@ def test_a_config_gives_model_weights_and_registers(config, tmp_path):
     assert source(config(backbone), checkpoint=other).checkpoint == other
 
 
+def test_a_config_with_constants_gives_them_and_their_neurons(config, tmp_path):
+    (tmp_path / "w.safetensors").touch()
+    backbone = {"type": "TimmViT", "model": TAG, "checkpoint": str(tmp_path / "w.safetensors")}
+    found = source(config(backbone | {"registers": {"form": "bias"}}))
+    assert set(found.options) == {"form", "baked"}
+    assert found.register_neurons(None).layers == found.options["baked"].layers
+    assert found.register_neurons("auto") == found.register_neurons(None)
+    with pytest.raises(InputError, match="'num' is an option of form='token'"):
+        source(config(backbone | {"registers": {"form": "bias", "num": 2}}))
+
+
 def test_a_packaged_config_goes_by_its_name():
     found = source("augreg_vitt16_ttr_linear_ade20k")
     assert (found.model, found.neurons) == (TAG, "auto")

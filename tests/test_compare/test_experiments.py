@@ -74,6 +74,15 @@ def test_config__keeps_registers_of_its_own(own):
     assert experiment.config("test_time", changed).model.backbone.registers.num == 3
 
 
+def test_config__keeps_the_bias_form_where_constants_can_be_had(own):
+    (experiment,) = find_experiments([own(more="registers=dict(form='bias')")])
+    registers = experiment.config("test_time", Options()).model.backbone.registers
+    assert registers == {"form": "bias"}
+    unbaked = Options(cfg_options=["model.backbone.model=vit_small_patch14_dinov2.lvd142m"])
+    with pytest.raises(LeftOutError, match="`ttrb bake vit_small_patch14_dinov2"):
+        experiment.config("test_time", unbaked)
+
+
 def test_config__an_option_for_registers_reaches_a_config_without_them():
     (experiment,) = find_experiments(["augreg_vitt16_lost_voc07"])
     options = Options(cfg_options=["model.backbone.registers.peak=layer"])

@@ -1,6 +1,7 @@
 """A fingerprint changes with what a result depends on, and with nothing else."""
 
 import copy
+import dataclasses
 import json
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from ttr_backbones.cli.config import find_config
 from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.compare.options import Options
-from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.registers import BakedRegisters, RegisterNeurons
 
 NAME = "augreg_vitt16_ttr_lin1_nyu_200it"
 
@@ -73,3 +74,15 @@ def test_fingerprint__is_of_the_units_and_not_of_the_file_they_come_from(cfg, tm
     content["layers"] = {"6": [188]}
     path.write_text(json.dumps(content))
     assert changed(cfg, from_file) != fingerprint(cfg)
+
+
+def test_fingerprint__of_baked_registers_is_of_their_values(cfg, tmp_path):
+    bias = {"model.backbone.registers": {"form": "bias", "_delete_": True}}
+    shipped = changed(cfg, bias)
+    assert shipped != fingerprint(cfg)
+    path = tmp_path / "baked.safetensors"
+    baked = BakedRegisters.bundled(cfg.model.backbone.model)
+    from_file = bias | {"model.backbone.registers.baked": str(path)}
+    for keys, equal in ((baked.keys, True), (baked.keys + 1e-3, False)):
+        dataclasses.replace(baked, keys=keys).save(path)
+        assert (changed(cfg, from_file) == shipped) == equal

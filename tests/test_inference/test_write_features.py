@@ -1,5 +1,6 @@
 """Features of the real ViT on real photographs, on disk and as the model gives them."""
 
+import json
 import shutil
 
 import cv2
@@ -12,9 +13,11 @@ from ttr_backbones import Features
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.errors import InputError
 from ttr_backbones.inference import write_features
-from ttr_backbones.registers import token_norms
+from ttr_backbones.inference.write_features import description
+from ttr_backbones.registers import BakedRegisters, token_norms
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+REGISTERS = {"token": {"neurons": "auto"}, "bias": {"form": "bias"}}
 SMALL = {"size": 64, "batch_size": 2, "shard_size": 2}
 
 
@@ -60,6 +63,18 @@ def test_features__equal_the_backbone_s(backbone, folder, tmp_path):
     assert len(list(tmp_path.glob("*.safetensors"))) == 3
     assert features.settings["blocks"] == [11]
     assert features.settings["model"] == TAG
+
+
+@pytest.mark.parametrize("form", ["token", "bias"])
+def test_description__tells_either_form_of_registers(tiny_weights, form):
+    backbone = TimmViT(TAG, checkpoint=tiny_weights, registers=REGISTERS[form])
+    told = json.loads(json.dumps(description(backbone)))["registers"]
+    assert told.pop("layers") == {"6": [189], "7": [417]}
+    assert told.pop("num") == 1
+    if form == "token":
+        assert told == {"gain": [1.0], "peak": "neuron", "keep_cls": False, "fill": "zero"}
+    else:
+        assert told == {"form": "bias", "sha256": BakedRegisters.bundled(TAG).sha256}
 
 
 @torch.no_grad()

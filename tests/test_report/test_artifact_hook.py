@@ -122,6 +122,23 @@ def test_threshold__is_the_given_one_the_list_s_or_none(tiny_weights):
         assert hook._threshold()[0] == expected
 
 
+@torch.no_grad()
+def test_picture__without_and_with_registers_in_the_bias_form(tiny_weights, photos):
+    """The copy without registers shares the weights, some of which are zeroed in the model."""
+    from ttr_backbones.backbones import TimmViT
+
+    tag = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    own = TimmViT(tag, checkpoint=tiny_weights, registers={"form": "bias"})
+    hook, images = LogArtifacts(), photos(224)[:2]
+    hook._backbone, before = own, own(images)[0]
+    backbones = hook._without_and_with()
+    assert list(backbones) == ["without registers", "with test-time registers"]
+    plain = TimmViT(tag, checkpoint=tiny_weights)
+    assert torch.equal(backbones["without registers"](images)[0], plain(images)[0])
+    assert torch.equal(backbones["with test-time registers"](images)[0], before)
+    assert hook._threshold() == (pytest.approx(76.35, abs=0.01), "from the model's list")
+
+
 @pytest.mark.parametrize("options", [{"interval": 0}, {"threshold": -1.0}, {"num_images": -1}])
 def test_options__out_of_range(options):
     with pytest.raises(InputError, match=f"LogArtifacts: {next(iter(options))}="):

@@ -8,7 +8,11 @@ from timm.models.vision_transformer import ResPostBlock
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers import add_test_time_registers
+from ttr_backbones.registers import (
+    add_bias_registers,
+    add_test_time_registers,
+    bake_registers,
+)
 from ttr_backbones.report.inspection import inspect_model
 
 
@@ -48,6 +52,22 @@ def test_attention_is_what_unfused_timm_computes(make_vit, images, options):
     torch.testing.assert_close(given, torch.cat(whole)[:, :, 0, 3:], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"qk_norm": True, "norm_layer": "layernorm"}])
+@torch.no_grad()
+def test_attention_counts_what_constant_keys_take(make_vit, images, options):
+    vit = make_vit(**options)
+    add_bias_registers(vit, bake_registers(vit, {1: [3]}, images, num=2))
+    attn, whole = vit.blocks[2].attn, []
+    attn.fused_attn = False
+    attn.attn_drop.register_forward_hook(lambda *args: whole.append(args[2]))
+    seen = inspect_model(vit, images, attention_blocks=(2,))
+    given = seen.attention[2].flatten(2)
+    (weights,) = {part.shape[1:] for part in whole}
+    assert weights == (2, 25, 27), "24 patches, CLS, and two constants among the keys"
+    torch.testing.assert_close(given, torch.cat(whole)[:, :, 0, 1:25], rtol=1e-5, atol=1e-6)
+    assert (given.sum(dim=2) < 1).all()
+
+
 @pytest.mark.parametrize("options", [{}, {"scale_mlp_norm": True}])
 @torch.no_grad()
 def test_activations_are_the_input_of_fc2_before_the_edit(make_vit, images, options):
@@ -71,6 +91,12 @@ def test_kinds_of_registers_are_told_apart(make_vit, images):
     assert registers(make_vit()) == "none"
     assert registers(make_vit(reg_tokens=4)) == "trained"
     assert registers(add_test_time_registers(make_vit(), {1: [3]})) == "test_time"
+    for kind, options in (("test_time", {}), ("trained+test_time", {"reg_tokens": 4})):
+        vit = make_vit(**options)
+        add_bias_registers(vit, bake_registers(vit, {1: [3]}, images, num=2))
+        seen = inspect_model(vit, images, neurons=[(1, 3)])
+        assert (seen.registers, seen.num_registers) == (kind, 2)
+        assert seen.activations[1, 3].abs().max() > 0, "as it fires; it writes nothing"
 
 
 def test_a_model_without_cls_token_has_no_cls_attention(make_vit, images):

@@ -11,7 +11,7 @@ import torch
 
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers import RegisterNeurons, has_test_time_registers
+from ttr_backbones.registers import RegisterNeurons, bake_registers, has_test_time_registers
 from ttr_backbones.registers.images import image_batches
 from ttr_backbones.report.show import as_shown, inspect_kinds, strongest_neurons, write_report
 from ttr_backbones.report.summary import summarize
@@ -93,6 +93,19 @@ def test_kinds__as_it_is_first_and_each_once(make_vit):
     trained = make_vit(reg_tokens=4)
     assert kinds(trained, "none", "trained") == ["trained"]
     assert kinds(trained, "trained", "test_time") == ["trained", "trained+test_time"]
+
+
+def test_kinds__test_time_in_the_bias_form(make_vit):
+    vit, images = make_vit(), torch.randn(1, 3, 64, 64)
+    baked = bake_registers(vit, {1: [3]}, images)
+    options = {"form": "bias", "baked": baked}
+    plain, bias = inspect_kinds(vit, images, neurons=baked.neurons, options=options)
+    assert (bias.registers, bias.register_norms) == ("test_time", None), "no token"
+    (token,) = inspect_kinds(vit, images, ["test_time"], neurons=baked.neurons)
+    torch.testing.assert_close(bias.features, token.features, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(bias.attention[3], token.attention[3], rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(bias.features, plain.features, atol=1e-3)
+    assert not has_test_time_registers(vit)
 
 
 def test_kinds__that_cannot_be_are_explained(make_vit):

@@ -39,7 +39,8 @@ def register_options(
 
     Args:
         model: the tagged timm name that the list or the constants have to belong to.
-        registers: the config's dict; None means no registers.
+        registers: the config's dict; None means no registers. An option that is None counts as not
+            given, so that a command line can take one out of a config.
         frozen: whether the model's parameters stay as they are.
 
     Raises:
@@ -49,6 +50,7 @@ def register_options(
     """
     if registers is None:
         return None
+    registers = {option: value for option, value in registers.items() if value is not None}
     form = registers.get("form", "token")
     if form not in FORMS:
         raise InputError(unknown_name("form of registers", str(form), FORMS))
@@ -76,7 +78,7 @@ def look_up(model: str, registers: Mapping[str, Any]) -> RegisterNeurons | Baked
         InputError: no `neurons`, or something that cannot be had or read.
     """
     if registers.get("form") == "bias":
-        return BakedRegisters.named(registers.get("baked", "auto"), model)
+        return BakedRegisters.named(registers.get("baked") or "auto", model)
     if registers.get("neurons") is None:
         raise InputError(
             "registers needs `neurons`: 'auto', a JSON path, {block: [unit, ...]}, RegisterNeurons"
@@ -87,7 +89,7 @@ def look_up(model: str, registers: Mapping[str, Any]) -> RegisterNeurons | Baked
 def is_auto(registers: Mapping[str, Any]) -> bool:
     """Whether the options leave it to what ships for the model."""
     if registers.get("form") == "bias":
-        return bool(registers.get("baked", "auto") == "auto")
+        return registers.get("baked") in (None, "auto")
     return bool(registers.get("neurons") == "auto")
 
 
@@ -108,7 +110,8 @@ def _why_not(option: str, form: str, model: str) -> str:
         return (
             f"registers: {option!r} is an option of form='token'. With form='bias' it was fixed "
             f"when the constants were made: `ttrb bake {model} --images DIR --out FILE.safetensors`"
-            " makes others (--neurons, --num, --peak), to be given as baked='FILE.safetensors'"
+            " makes others (--neurons, --num, --peak), to be given as baked='FILE.safetensors'. "
+            f"{option}=None takes the option out"
         )
     if form == "token" and option in FORMS["bias"]:
         return f"registers: {option!r} goes with form='bias': add that, or leave it out"

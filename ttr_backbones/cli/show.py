@@ -101,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
     tell_bad(batches)
     size = (images.shape[2], images.shape[3])
     options = dict(source.options)
+    if args.neurons is not None and options.get("form") == "bias":
+        options = {}  # the config's constants are of its own neurons: these are shown as tokens
     if neurons is not None:
         neurons.check(vit)
         for difference in differences(neurons, vit, max(size)):

@@ -25,7 +25,8 @@ class VitSource:
         checkpoint: local weight file; None for the hub's weights.
         model_kwargs: more arguments of `timm.create_model`.
         neurons: what a config gives as the list: "auto", a path, {block: [units]}; None without.
-        options: the other options of the config's registers.
+        options: the other options of the config's registers; in the bias form `form` and `baked`,
+            looked up, whose list is `neurons`.
     """
 
     model: str
@@ -49,7 +50,7 @@ class VitSource:
             model_kwargs=self.model_kwargs,
         )
 
-    def register_neurons(self, given: Path | None) -> RegisterNeurons:
+    def register_neurons(self, given: str | Path | None) -> RegisterNeurons:
         """Load the list `given`, else the config's, else the one that ships for the model.
 
         Raises:
@@ -59,13 +60,7 @@ class VitSource:
         from ttr_backbones.registers import RegisterNeurons
 
         chosen = self.neurons if given is None else given
-        if isinstance(chosen, RegisterNeurons):
-            return chosen
-        if isinstance(chosen, Mapping):
-            return RegisterNeurons(self.model, chosen)
-        if chosen is None or chosen == "auto":
-            return RegisterNeurons.bundled(self.model)
-        return RegisterNeurons.load(chosen)
+        return RegisterNeurons.named("auto" if chosen is None else chosen, self.model)
 
 
 def vit_source(args: argparse.Namespace) -> VitSource:
@@ -126,6 +121,11 @@ def _from_config(name: str, options: list[str] | None, checkpoint: Path | None) 
             "weight file as --checkpoint FILE"
         )
     registers = dict(backbone.get("registers") or {})
+    if registers.get("form") == "bias":
+        from ttr_backbones.backbones.register_options import register_options
+
+        registers = register_options(backbone["model"], registers) or {}
+        registers["neurons"] = registers["baked"].neurons
     neurons = registers.pop("neurons", None)
     kwargs = backbone.get("model_kwargs") or {}
     return VitSource(backbone["model"], checkpoint, kwargs, neurons, registers)

@@ -11,9 +11,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
+from ttr_backbones.backbones.register_options import is_auto, look_up
 from ttr_backbones.cli.config import datasets, find_config, type_name
 from ttr_backbones.compare.options import Options
 from ttr_backbones.compare.published import (
@@ -24,7 +26,6 @@ from ttr_backbones.compare.published import (
     title,
 )
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers import RegisterNeurons
 
 KINDS = ("none", "test_time", "trained")
 _MARK = re.compile(r"_(ttr|reg4)(?=_|$)")
@@ -70,9 +71,11 @@ class Experiment:
             raise LeftOutError(f"{has} trained registers")
         registers = None
         if kind == "test_time":
-            registers = {"neurons": "auto"} | dict(backbone.get("registers") or {})
-            if registers["neurons"] == "auto":
-                _require_list(backbone.model)
+            registers = dict(backbone.get("registers") or {})
+            if registers.get("form") != "bias":
+                registers = {"neurons": "auto"} | registers
+            if is_auto(registers):
+                _require_shipped(backbone.model, registers)
         backbone["registers"] = registers
         return cfg
 
@@ -92,9 +95,9 @@ class Experiment:
         return any(needs_tta(docstring(file)) for file in self.files.values())
 
 
-def _require_list(model: str) -> None:
+def _require_shipped(model: str, registers: dict[str, Any]) -> None:
     try:
-        RegisterNeurons.bundled(model)
+        look_up(model, registers)
     except InputError as error:
         raise LeftOutError(str(error)) from error
 

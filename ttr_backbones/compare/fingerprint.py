@@ -9,7 +9,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.backbones.register_options import look_up
+from ttr_backbones.registers import BakedRegisters
 
 # These change where a result goes and how fast it comes, not what it is.
 _OUTSIDE = {
@@ -23,8 +24,8 @@ _OUTSIDE |= {f"{split}_dataloader": _LOADING for split in ("train", "val", "test
 def fingerprint(cfg: Config, *, tta: bool = False) -> str:
     """Return 64 hex digits that change with everything in `cfg` that a result depends on.
 
-    Lists of register neurons count by their units, wherever they lie; the weights of a model and
-    the images count by the name of their file or folder.
+    Lists of register neurons count by their units and baked registers by their values, wherever
+    they lie; the weights of a model and the images count by the name of their file or folder.
 
     Args:
         cfg: the complete config, seed included.
@@ -37,19 +38,16 @@ def fingerprint(cfg: Config, *, tta: bool = False) -> str:
             del within[key]
     backbone = content["model"]["backbone"]
     if backbone.get("registers"):
-        backbone["registers"] = _with_units(backbone["model"], backbone["registers"])
+        backbone["registers"] = _as_found(backbone["model"], backbone["registers"])
     text = json.dumps(_plain({**content, "tta": tta}), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _with_units(model: str, registers: Mapping[str, Any]) -> dict[str, Any]:
-    neurons = registers["neurons"]
-    if neurons == "auto":
-        neurons = RegisterNeurons.bundled(model)
-    elif isinstance(neurons, str):
-        neurons = RegisterNeurons.load(neurons)
-    layers = neurons.layers if isinstance(neurons, RegisterNeurons) else neurons
-    return {**registers, "neurons": layers}
+def _as_found(model: str, registers: Mapping[str, Any]) -> dict[str, Any]:
+    found = look_up(model, registers)
+    if isinstance(found, BakedRegisters):
+        return {**registers, "baked": [found.layers, found.sha256]}
+    return {**registers, "neurons": found.layers}
 
 
 def _plain(value: Any) -> Any:

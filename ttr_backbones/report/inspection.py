@@ -18,7 +18,7 @@ from torch import Tensor
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import token_norms
 from ttr_backbones.registers.apply import hidden_before_edit, num_test_time_registers
-from ttr_backbones.registers.mixin import has_test_time_registers
+from ttr_backbones.registers.mixin import describe_registers, has_test_time_registers
 from ttr_backbones.registers.neurons import mlp_width
 from ttr_backbones.report.attention import cls_attention
 
@@ -33,7 +33,7 @@ class Inspection:
 
     Args:
         registers: the registers that the model has.
-        num_registers: how many test-time registers are among them.
+        num_registers: how many test-time registers are among them, in either form.
         norms: patch norms, [L, B, h, w].
         cls_norms: norms of the CLS token, [L, B]; None without one.
         register_norms: norms of the registers, trained ones first, [L, B, R]; None without any.
@@ -112,7 +112,7 @@ def inspect_model(
     num_cls = int(vit.has_class_token)
     return Inspection(
         registers=registers_of(vit),
-        num_registers=num_test_time_registers(vit),
+        num_registers=(describe_registers(vit) or {"num": 0})["num"],
         norms=patches.unflatten(2, grid),
         cls_norms=prefix[:, :, 0] if num_cls else None,
         register_norms=prefix[:, :, num_cls:] if prefix.shape[2] > num_cls else None,

@@ -14,12 +14,9 @@ from numpy.typing import NDArray
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from ttr_backbones.backbones.register_options import add_registers
 from ttr_backbones.errors import InputError, unknown_name
-from ttr_backbones.registers import (
-    RegisterNeurons,
-    add_test_time_registers,
-    remove_test_time_registers,
-)
+from ttr_backbones.registers import RegisterNeurons, remove_test_time_registers
 from ttr_backbones.report.figures.attention import draw_heads, draw_mean_attention
 from ttr_backbones.report.figures.curves import DRAWN_FROM_NUMBERS
 from ttr_backbones.report.figures.neuron import draw_neurons
@@ -51,7 +48,8 @@ def inspect_kinds(
         kinds: of `KINDS`: "none" is the model as it is, "trained" the same where it was trained
             with registers, and "test_time" adds some.
         neurons: what test-time registers need; their activations are noted for every kind.
-        options: further arguments of `add_test_time_registers`, for example `num`.
+        options: further options of the registers (`backbones.register_options`), for example
+            `num`; with form="bias" and `baked`, the neurons only say what is noted.
         attention_blocks: blocks whose CLS attention is recomputed.
         progress: told (images done, images in all) after every image.
 
@@ -60,7 +58,7 @@ def inspect_kinds(
 
     Raises:
         InputError: an unknown kind or none, "trained" for a model without trained registers, or
-            "test_time" without neurons; see also `inspect_model` and `add_test_time_registers`.
+            "test_time" without neurons; see also `inspect_model` and `add_registers`.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -77,7 +75,7 @@ def inspect_kinds(
     if set(kinds) != {"test_time"}:
         found.append(inspect_model(vit, images, **given, progress=progress))
     if "test_time" in kinds and neurons is not None:
-        add_test_time_registers(vit, neurons, **(options or {}))
+        add_registers(vit, {"neurons": neurons, **(options or {})})
         try:
             found.append(inspect_model(vit, images, **given, progress=progress))
         finally:
