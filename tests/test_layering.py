@@ -39,7 +39,7 @@ ARROWS = {
     "report": ROOT | {"compat", "registers", "backbones", "engine", "evaluation"},
 }
 # They may use everything, and nothing uses them.
-CLIENTS = {"bench", "cli", "compare", "demo", "inference"}
+CLIENTS = {"bench", "cli", "compare", "demo", "export", "inference", "soak"}
 
 
 def imported_modules(path):

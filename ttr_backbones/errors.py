@@ -1,7 +1,7 @@
 """Errors for bad user input: what was expected, what came, what to do.
 
 The command line prints an `InputError` as one message without a traceback; everything else is a
-bug of ours and keeps its traceback.
+bug of ours and keeps its traceback. A `StopSignal` is no error, but ends a command all the same.
 """
 
 from __future__ import annotations
@@ -20,6 +20,19 @@ class MissingFileError(InputError, FileNotFoundError):
     def __str__(self) -> str:
         # FileNotFoundError would format its arguments as an errno pair.
         return str(self.args[0]) if self.args else ""
+
+
+class StopSignal(KeyboardInterrupt):
+    """The process was told to end by a signal, and has done what was needed first.
+
+    Args:
+        message: one line for the user; "" where another process tells it.
+        number: the signal's number.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -42,13 +42,14 @@ default_hooks = dict(
 )
 custom_hooks = [
     dict(type="SafeCheckpoint"),
+    dict(type="SaveOnSignal"),
     dict(type="StopOnNaN"),
     dict(type="CheckNormalization"),
     dict(type="CheckInputSize"),
 ]
 
 visualizer = dict(
-    type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
+    type="SegLocalVisualizer", vis_backends=[dict(type="SafeVisBackend")], name="visualizer"
 )
 log_processor = dict(by_epoch=False)
 log_level = "INFO"

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import re
 import sys
 from collections.abc import Sequence
 
 from ttr_backbones import __version__
+from ttr_backbones.atomic import discard, in_words
 from ttr_backbones.cli import failure, launcher
-from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.errors import InputError, StopSignal, unknown_name
 
 COMMANDS = {
     "train": "ttr_backbones.cli.train",
@@ -31,6 +31,7 @@ COMMANDS = {
     "verify": "ttr_backbones.cli.verify",
     "lists": "ttr_backbones.cli.lists",
     "bench": "ttr_backbones.cli.bench",
+    "soak": "ttr_backbones.cli.soak",
     "demo": "ttr_backbones.cli.demo",
     "doctor": "ttr_backbones.cli.doctor",
 }
@@ -44,22 +45,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `ttrb` with `argv` (default: the process's own arguments); return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _dispatch(arguments)
-        launcher.at_success.close()
-        sys.stdout.flush()  # here, where a closed pipe is caught
+        with in_words():
+            code = _dispatch(arguments)
+            launcher.at_success.close()
+            sys.stdout.flush()  # here, where a closed pipe is caught
         return code
     except InputError as error:
         failure.tell(original_message(error))
+        _flush_or_discard()
         return EXIT_INPUT_ERROR
-    except KeyboardInterrupt:
-        print("ttrb: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as stop:
+        return _stopped(stop)
     except BrokenPipeError:  # `ttrb ... | head`: who reads has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        discard(sys.stdout)
         return EXIT_PIPE_CLOSED
     except Exception as error:
         failure.record(error)
         raise
+
+
+def _flush_or_discard() -> None:
+    """Flush the output, or drop it where it was this that could not be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard(sys.stdout)
+
+
+def _stopped(stop: KeyboardInterrupt) -> int:
+    """Tell that the user or a signal has ended the command; return the exit code."""
+    if not isinstance(stop, StopSignal):
+        print("ttrb: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    if str(stop):  # else another process tells it
+        print(f"ttrb: {stop}", file=sys.stderr)
+    return stop.exit_code
 
 
 def _dispatch(arguments: list[str]) -> int:

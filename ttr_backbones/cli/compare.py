@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.errors import InputError, StopSignal, unknown_name
 
 if TYPE_CHECKING:
     from ttr_backbones.compare.cells import Outcome
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         for cell in plan.cells:
             _run(cell, line, outcomes, failed)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         line.end("interrupted")
         _write(plan, outcomes, failed, args.out)
         print(
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             "last checkpoint.",
             file=sys.stderr,
         )
-        return EXIT_INTERRUPTED
+        return stop.exit_code if isinstance(stop, StopSignal) else EXIT_INTERRUPTED
     print(_write(plan, outcomes, failed, args.out), end="")
     names = ("table.md", "table.csv", "cells.csv", *(["table.png"] if outcomes else []))
     print("\n" + ", ".join(str(args.out / name) for name in names))

@@ -25,7 +25,7 @@ from ttr_backbones.cli.folders import check_folders
 from ttr_backbones.cli.run import build_runner, clear_config_errors
 from ttr_backbones.cli.test import use_tta
 from ttr_backbones.compare.plan import Cell
-from ttr_backbones.engine import latest_checkpoint
+from ttr_backbones.engine import latest_checkpoint, stop_signals
 from ttr_backbones.errors import InputError
 
 RESULT = "result.json"
@@ -125,7 +125,7 @@ def _test(cell: Cell, checkpoint: Path | None, tell: Tell) -> dict[str, Any]:
 
 def _run(cfg: Config, tell: Tell, step: Callable[[Runner], Any]) -> Any:
     """Take a step of a new Runner; what it logs is in the work dir, not on the screen."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(_Nowhere()):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(_Nowhere()), stop_signals():
         # mmseg tells of deprecations inside itself and of defaults that are meant here.
         warnings.simplefilter("ignore", UserWarning)
         runner = build_runner(cfg)

@@ -22,6 +22,11 @@ def read_file(path: str, what: str, backend_args: dict[str, Any] | None) -> byte
             f"the {what} {path} does not exist, though the data set lists it. Check data_root, "
             "data_prefix and the file suffixes of the data set, or complete the download."
         ) from None
+    except OSError as error:  # of a worker, it would reach the user without its number and name
+        raise InputError(
+            f"the {what} {path} cannot be read: {error.strerror}. Check its permissions and its "
+            "disk."
+        ) from error
     if not content:
         raise InputError(f"the {what} {path} is empty (0 bytes). Copy or download it again.")
     return content

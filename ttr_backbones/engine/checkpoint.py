@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmseg.registry import HOOKS
 
-from ttr_backbones.atomic import remove_partial_files, write_atomically
+from ttr_backbones.atomic import remove_partial_files, writing_atomically
 from ttr_backbones.engine.atomic import AtomicBackend
 
 _POINTER = "last_checkpoint"
@@ -60,6 +62,16 @@ class HeadCheckpointHook(CheckpointHook):
                 for path in remove_partial_files(folder):
                     runner.logger.info(f"Removed {path}, which a killed run left half-written.")
 
+    def save(self, runner: Any, step: int) -> None:
+        """Write the checkpoint of iteration `step`, unless it has just been written.
+
+        With `by_epoch` nothing is written: a run resumes at the start of an epoch only.
+        """
+        name = self.filename_tmpl.format(step)
+        if not self.by_epoch and Path(self.last_ckpt or "").name != name:
+            meta = {"epoch": runner.epoch, "iter": step}
+            self._save_checkpoint_with_step(runner, step, meta)
+
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
@@ -70,19 +82,33 @@ class HeadCheckpointHook(CheckpointHook):
         name = self.filename_tmpl.format(step)
         self.last_ckpt = str(Path(self.out_dir) / name)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
-        runner.save_checkpoint(
-            self.out_dir,
-            name,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
-            **self.args,
-        )
+        with self._pointing(runner):
+            runner.save_checkpoint(
+                self.out_dir,
+                name,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                backend_args=self.backend_args,
+                **self.args,
+            )
         if is_main_process():
-            write_atomically(Path(runner.work_dir) / _POINTER, self.last_ckpt.encode())
             self._remove_outdated()
+
+    @contextlib.contextmanager
+    def _pointing(self, runner: Any) -> Iterator[None]:
+        """Let the pointer name the checkpoint that is written within the block.
+
+        The pointer is written first and renamed last, so that a disk which has no room for both
+        gets neither.
+        """
+        if not is_main_process():
+            yield
+            return
+        with writing_atomically(Path(runner.work_dir) / _POINTER) as pointer:
+            pointer.write_text(str(self.last_ckpt))
+            yield
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict[str, Any]) -> None:
         super()._save_best_checkpoint(runner, metrics)
@@ -113,6 +139,17 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
         if (match := re.fullmatch(r"(?:iter|epoch)_(\d+)", path.stem)) and _is_complete(path)
     }
     return max(steps, key=lambda path: steps[path], default=None)
+
+
+def how_to_go_on(work_dir: str | Path) -> str:
+    """Say from which checkpoint the run in `work_dir` can be resumed, and how."""
+    path = latest_checkpoint(work_dir)
+    if path is None:
+        return "No checkpoint was complete by then: the run has to start anew."
+    return (
+        f"The last complete checkpoint is {path}: repeat the command with --resume to go on from "
+        "there."
+    )
 
 
 def _is_complete(path: Path) -> bool:

@@ -43,5 +43,5 @@ model = dict(
     test_cfg=dict(mode="whole", flip=True),
 )
 visualizer = dict(
-    type="DepthVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
+    type="DepthVisualizer", vis_backends=[dict(type="SafeVisBackend")], name="visualizer"
 )

@@ -1,0 +1,94 @@
+"""Train while everything goes wrong, and check that nothing is lost and every fault is named."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ttr_backbones.errors import InputError, MissingFileError
+
+if TYPE_CHECKING:
+    from ttr_backbones.soak.run import Row
+
+_FORMAT = "{:>5}  {:<24}  {:<14}  {:<4}  {}"
+_HEAD = _FORMAT.format("cycle", "fault", "resumed from", "", "what the run said")
+_WIDTH = 90
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the length of the run, what is trained and where."""
+    parser.description = (
+        "Trains a small head on a small data set of its own. In each cycle the training is killed, "
+        "stopped by a signal, finds corrupt files, a full or a read-only disk, at a random moment; "
+        "the next cycle resumes it. At the end the weights have to equal, bit for bit, those of a "
+        "run without faults. The exit code is 1 if anything was lost or not named. Linux only."
+    )
+    parser.add_argument("--cycles", type=int, metavar="N", help="number of faults (each kind once)")
+    parser.add_argument("--minutes", type=float, metavar="M", help="begin no cycle after M minutes")
+    parser.add_argument("--seed", type=int, default=0, help="draws the faults (0)")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE",
+        help="of augreg ViT-Ti/16, which then trains with its test-time register (default: a small "
+        "random ViT)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep data, logs and checkpoints in DIR"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the cycles, print the table, and return 1 if there was a problem."""
+    if sys.platform != "linux":
+        raise InputError(f"ttrb soak needs Linux, this is {sys.platform}")
+    if args.weights is not None and not args.weights.is_file():
+        raise MissingFileError(f"--weights {args.weights}: there is no such file")
+    # Threads would neither survive a fork nor allow a mount.
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    from ttr_backbones.soak.faults import FAULTS
+    from ttr_backbones.soak.run import Soak
+    from ttr_backbones.soak.training import warm_up
+
+    warm_up()
+    start = time.monotonic()
+    cycles = args.cycles or (len(FAULTS) if args.minutes is None else sys.maxsize)
+    deadline = start + 60 * args.minutes if args.minutes else float("inf")
+    folder = _empty_folder(args.keep)
+    failed = 0
+    with contextlib.closing(Soak(folder, args.weights, args.seed)) as soak:
+        print(f"disk: {soak.disk}\n{_HEAD}", flush=True)
+        for row in soak.run(cycles, deadline):
+            failed += bool(row.problems)
+            print("\n".join(_lines(row)), flush=True)
+    print(f"{failed or 'no'} line(s) with a problem, {time.monotonic() - start:.0f} s")
+    if args.keep or failed:
+        print(f"data, logs and checkpoints: {folder}")
+    else:
+        shutil.rmtree(folder)
+    return int(bool(failed))
+
+
+def _empty_folder(wanted: Path | None) -> Path:
+    if wanted is None:
+        return Path(tempfile.mkdtemp(prefix="ttrb_soak_"))
+    wanted = wanted.expanduser().absolute()
+    if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
+        raise InputError(f"--keep {wanted}: expected an empty folder, or one that is not there")
+    wanted.mkdir(parents=True, exist_ok=True)
+    return wanted
+
+
+def _lines(row: Row) -> Iterator[str]:
+    said = row.said if len(row.said) <= _WIDTH else f"{row.said[: _WIDTH - 3]}..."
+    yield _FORMAT.format(
+        row.cycle, row.fault, row.resumed_from, "BAD" if row.problems else "ok", said
+    ).rstrip()
+    for problem in row.problems:
+        yield f"      {problem}"

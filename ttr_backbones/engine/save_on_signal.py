@@ -1,0 +1,99 @@
+"""Ending a run in good order when the process is told to end."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
+from mmseg.registry import HOOKS
+
+from ttr_backbones.engine.checkpoint import HeadCheckpointHook, how_to_go_on
+from ttr_backbones.engine.stop_signals import defer_stop, stop_asked
+from ttr_backbones.errors import StopSignal
+
+
+@HOOKS.register_module()
+class SaveOnSignal(Hook):
+    """On SIGTERM or SIGUSR1 finishes the iteration, writes a checkpoint and ends the run.
+
+    It needs `stop_signals()` around the run, which `ttrb train` and `ttrb compare` have. In a
+    validation it writes the checkpoint after the current batch: a resumed run validates again.
+
+    Several processes have to stop after the same iteration, or those that go on would wait for the
+    others for ever. One process may be signalled before another or alone, so they compare notes:
+    one all-reduce of one number every `interval` iterations, none in between. In a validation,
+    whose batches need no other process, each one that is signalled ends by itself.
+
+    Args:
+        interval: Iterations between two comparisons of several processes. It bounds the delay: ten
+            iterations have to fit between the signal and the end that it announces.
+    """
+
+    priority = "LOWEST"  # the checkpoint of this iteration is written, the learning rate is set
+
+    def __init__(self, interval: int = 10) -> None:
+        self.interval = interval
+        self._agreed: signal.Signals | None = None
+        self._training = False
+
+    def before_train(self, runner: Any) -> None:  # noqa: ARG002
+        """From now on a signal waits for the end of an iteration."""
+        self._training = True
+        defer_stop()
+
+    def before_test(self, runner: Any) -> None:  # noqa: ARG002
+        """From now on a signal waits for the end of a batch."""
+        defer_stop()
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Stop if a process was asked to, unless gradients are still being accumulated."""
+        step = runner.iter + 1
+        self._agreed = self._agreed or self._asked_anywhere(step)
+        if self._agreed and _has_updated(runner.optim_wrapper):
+            _save(runner, step)
+            barrier()  # the process that writes is not left alone
+            _end(runner, self._agreed, f"after iteration {step} of {runner.max_iters}")
+
+    def after_val_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Stop if this process was asked to."""
+        asked = stop_asked()
+        if asked and self._training:
+            _save(runner, runner.iter)
+            _end(runner, asked, f"in the validation after iteration {runner.iter}")
+
+    def after_test_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Stop if this process was asked to."""
+        asked = stop_asked()
+        if asked:
+            raise StopSignal(f"stopped by {asked.name} in the test", asked.value)
+
+    def _asked_anywhere(self, step: int) -> signal.Signals | None:
+        if get_world_size() == 1:
+            return stop_asked()
+        if step % self.interval:
+            return None
+        number = torch.tensor(int(stop_asked() or 0))
+        all_reduce(number, op="max")
+        return signal.Signals(int(number)) if number else None
+
+
+def _has_updated(optim_wrapper: Any) -> bool:
+    wrappers = [optim_wrapper]
+    if isinstance(optim_wrapper, OptimWrapperDict):
+        wrappers = list(optim_wrapper.values())
+    return all(wrapper.should_update() for wrapper in wrappers)
+
+
+def _save(runner: Any, step: int) -> None:
+    for hook in runner.hooks:
+        if isinstance(hook, HeadCheckpointHook):
+            hook.save(runner, step)
+
+
+def _end(runner: Any, asked: signal.Signals, where: str) -> None:
+    told = f"stopped by {asked.name} {where}. {how_to_go_on(runner.work_dir)}"
+    raise StopSignal(told if is_main_process() else "", asked.value)

@@ -1,0 +1,105 @@
+"""Signals that ask a run to stop, and data-loader workers that outlive them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from ttr_backbones.errors import StopSignal
+
+# SIGUSR1 is what slurm is told to send before the time limit: `--signal=USR1@60`.
+SIGNALS = (signal.SIGTERM,) if sys.platform == "win32" else (signal.SIGTERM, signal.SIGUSR1)
+
+
+class _Listener:
+    """What has been asked of this process.
+
+    Attributes:
+        asked: The first signal that came.
+        deferred: Whether a run looks at `asked`. Before that there is nothing to save, and the
+            signal ends the process by a `StopSignal` at once.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.asked: signal.Signals | None = None
+        self.deferred = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self.asked = self.asked or signal.Signals(number)
+        if not self.deferred:
+            raise StopSignal(f"stopped by {self.asked.name} before the first iteration", number)
+
+
+_listener: _Listener | None = None
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[None]:
+    """Within the block SIGTERM and SIGUSR1 ask a run to stop, instead of ending the process.
+
+    A run with `SaveOnSignal` then ends by a `StopSignal`. A second signal changes nothing:
+    torchrun and slurm send several. What the signals did before is restored.
+
+    Raises:
+        StopSignal: One came, and the run did not see it because it was complete.
+    """
+    global _listener  # noqa: PLW0603 -- signals are the process's
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no other thread may set handlers, and the process is not ours
+        return
+    _listener = listener = _Listener()
+    before = {number: signal.signal(number, listener) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        _listener = None
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    if listener.asked:
+        raise StopSignal(
+            f"{listener.asked.name} came when the run was complete", listener.asked.value
+        )
+
+
+def defer_stop() -> None:
+    """Promise to look at `stop_asked` from now on."""
+    if _listener is not None:
+        _listener.deferred = True
+
+
+def stop_asked() -> signal.Signals | None:
+    """Return the signal that asked this process to stop, or None."""
+    return None if _listener is None else _listener.asked
+
+
+def _shield_worker() -> None:
+    """Let a data-loader worker live until its run is done with it.
+
+    timeout, systemd and slurm signal all processes of a job. A worker would die at once, and torch
+    would raise a RuntimeError in the midst of the iteration that the run wants to finish.
+    """
+    global _listener
+    if _listener is None:
+        return
+    parent, _listener = _listener.pid, None
+    if sys.platform == "linux":
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """Obey the signals of `parent` only: it terminates workers that hang."""
+    if sys.platform == "linux":  # the only one that tells who has sent a signal
+        while signal.sigwaitinfo(SIGNALS).si_pid != parent:
+            pass
+        os._exit(0)
+
+
+if sys.platform == "linux":
+    os.register_at_fork(after_in_child=_shield_worker)
