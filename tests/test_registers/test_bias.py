@@ -24,7 +24,7 @@ from ttr_backbones.registers import (
     remove_test_time_registers,
 )
 from ttr_backbones.registers.bias import with_constant_keys
-from ttr_backbones.registers.mixin import Mixin, describe_registers
+from ttr_backbones.registers.mixin import Mixin, describe_registers, sharing_copy
 
 LAYERS = {1: [3, 7], 2: [11]}
 KINDS = {
@@ -186,15 +186,11 @@ def test_copies_that_share_the_weights__have_their_own_registers(make_vit, baked
     """LogArtifacts and the benchmarks copy models so: nothing is written into a shared tensor."""
     vit = make_vit()
     before = vit(image)
-
-    def sharing(model):
-        tensors = [*model.parameters(), *model.buffers()]
-        return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
-
-    bias = add_bias_registers(sharing(vit), baked)
+    bias = add_bias_registers(sharing_copy(vit), baked)
+    assert bias.pos_embed is vit.pos_embed
     expected = bias(image)
     assert torch.equal(vit(image), before)
-    assert torch.equal(remove_test_time_registers(sharing(bias))(image), before)
+    assert torch.equal(remove_test_time_registers(sharing_copy(bias))(image), before)
     assert torch.equal(bias(image), expected)
 
 

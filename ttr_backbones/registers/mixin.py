@@ -7,6 +7,7 @@ the mixin and of the class it had. There are no hooks, so `torch.compile`, `torc
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,12 @@ def as_it_came(vit: VisionTransformer) -> Iterator[None]:
             remove_test_time_registers(vit)
         for module in training:
             module.training = True
+
+
+def sharing_copy(module: nn.Module) -> Any:
+    """Copy the modules and not the weights: the copy can have other registers, or none."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
 def describe_registers(vit: nn.Module) -> dict[str, Any] | None:

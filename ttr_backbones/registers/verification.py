@@ -147,9 +147,9 @@ def verify_neurons(
         raise InputError(f"detect_block={detect_block}: the model has blocks 0..{depth - 1}")
     measured = _Measured(threshold)
     for batch in own_batches(batches):
-        before = _look(vit, batch, detect_block % depth)
+        before = look(vit, batch, detect_block % depth)
         with _registers(vit, neurons, num):
-            after = _look(vit, batch, detect_block % depth, num)
+            after = look(vit, batch, detect_block % depth, num)
         measured.add(before, after)
     device = next(vit.parameters()).device
     add_up([measured.sums], device)
@@ -164,7 +164,7 @@ def verify_neurons(
 
 
 @dataclass
-class _Look:
+class Look:
     """One forward pass: norms and final features of the patches, registers' norms, classes."""
 
     norms: Tensor  # [B, N]
@@ -174,13 +174,21 @@ class _Look:
 
 
 @torch.no_grad()
-def _look(vit: VisionTransformer, batch: Tensor, block: int, num: int = 0) -> _Look:
+def look(vit: VisionTransformer, batch: Tensor, block: int, num: int = 0) -> Look:
+    """Run a batch once; norms are taken after `block`, the last `num` of the prefix are registers.
+
+    Args:
+        vit: the model, with or without registers.
+        batch: [B, 3, H, W].
+        block: 0-based.
+        num: registers among the prefix tokens.
+    """
     final, (tokens,) = vit.forward_intermediates(
         batch, indices=[block], output_fmt="NLC", return_prefix_tokens=True
     )
     patches, prefix = tokens if vit.num_prefix_tokens else (tokens, tokens[:, :0])
     classes = vit.forward_head(final).argmax(dim=1) if has_classifier(vit) else None
-    return _Look(
+    return Look(
         token_norms(patches),
         final[:, vit.num_prefix_tokens :],
         token_norms(prefix[:, prefix.shape[1] - num :]),
@@ -219,7 +227,7 @@ class _Measured:
         self.sums = torch.zeros(7, dtype=torch.float64)
         self.largest = torch.zeros(2, dtype=torch.float64)
 
-    def add(self, before: _Look, after: _Look) -> None:
+    def add(self, before: Look, after: Look) -> None:
         outliers = before.norms > self.threshold
         cosines = F.cosine_similarity(before.features.float(), after.features.float(), dim=2)
         sums = [

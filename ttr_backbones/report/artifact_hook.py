@@ -3,7 +3,6 @@
 # ruff: noqa: E402 -- mmseg has to be made importable before anything imports it
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from ttr_backbones.registers import (
     has_test_time_registers,
     remove_test_time_registers,
 )
+from ttr_backbones.registers.mixin import sharing_copy
 from ttr_backbones.registers.neurons import model_name
 from ttr_backbones.report.block_statistics import BlockRecorder
 from ttr_backbones.report.norm_picture import draw_norm_maps
@@ -157,7 +157,7 @@ class LogArtifacts(Hook):
 
     def _without_and_with(self) -> dict[str, TimmViT]:
         """Backbones by heading; copies share the weights, and training's own is not touched."""
-        own, other = self._backbone, _sharing_copy(self._backbone)
+        own, other = self._backbone, sharing_copy(self._backbone)
         if has_test_time_registers(own.vit):
             remove_test_time_registers(other.vit)
             return {"without registers": other, "with test-time registers": own}
@@ -186,12 +186,6 @@ def _fed_blocks(model: Any, backbone: TimmViT) -> list[int]:
         return list(backbone.out_indices)
     picked = [picked] if isinstance(picked, int) else picked
     return [backbone.out_indices[index] for index in picked]
-
-
-def _sharing_copy(backbone: TimmViT) -> TimmViT:
-    """Copy the modules, not the weights."""
-    tensors = [*backbone.parameters(), *backbone.buffers()]
-    return copy.deepcopy(backbone, {id(tensor): tensor for tensor in tensors})
 
 
 def _norms(backbone: TimmViT, image: Tensor, block: int) -> Tensor:
