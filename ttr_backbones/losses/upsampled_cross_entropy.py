@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,6 +17,8 @@ from ttr_backbones.errors import InputError
 # enough work for a launch.
 _BYTES_PER_THREAD = 3 << 20
 _BYTES_ELSEWHERE = 64 << 20
+# Powers of 2 are the ones that processors compute; on a CPU torch's exp2 takes a quarter of exp.
+_LOG2_E = 1 / math.log(2)
 
 
 class PixelLoss(NamedTuple):
@@ -59,7 +63,8 @@ def upsampled_cross_entropy(
     labels = labels.masked_fill(ignored, 0)
     if labels.device.type == "cpu" and labels.numel():
         _check_labels(labels, logits.shape[1], ignore_index)
-    with torch.autocast(logits.device.type, enabled=False):
+    # Autocast does not know meta tensors, on which memory is worked out.
+    with nullcontext() if logits.is_meta else torch.autocast(logits.device.type, enabled=False):
         exact = logits if logits.dtype == torch.float64 else logits.float()
         with_gradient = torch.is_grad_enabled() and exact.requires_grad
         total, correct = _InStrips.apply(exact, labels, ignored, align_corners, with_gradient)
@@ -84,7 +89,7 @@ class _InStrips(torch.autograd.Function):
         across, _ = _resize_matrix(w, W, *like)
         down, bands = _resize_matrix(h, H, *like)
         # Rows first, so that a strip of all images is one matrix product.
-        wide = (logits.permute(2, 0, 1, 3) @ across.T).reshape(h, B * K * W)
+        wide = (logits.permute(2, 0, 1, 3) @ (across.T * _LOG2_E)).reshape(h, B * K * W)
         gradient = torch.zeros_like(wide) if with_gradient else None
         labels, ignored = (one.transpose(0, 1).unsqueeze(2) for one in (labels, ignored))
         height = _strip_height(wide[:1])
@@ -127,16 +132,19 @@ class _InStrips(torch.autograd.Function):
 def _softmax_gradient(
     scores: Tensor, labels: Tensor, ignored: Tensor, *, with_gradient: bool
 ) -> tuple[Tensor, Tensor]:
-    """Overwrite scores [n, B, K, W] by their gradient; return losses and hits [n, B, 1, W]."""
+    """Overwrite scores [n, B, K, W], in units of log 2, by the gradient.
+
+    Returns:
+        Losses and hits, [n, B, 1, W].
+    """
     own = scores.gather(2, labels)
     largest = scores.amax(2, keepdim=True)
-    mass = scores.sub_(largest).exp_().sum(2, keepdim=True)
-    losses = (largest - own + mass.log()).masked_fill_(ignored, 0.0)
+    mass = scores.sub_(largest).exp2_().sum(2, keepdim=True)
+    losses = ((largest - own + mass.log2()) / _LOG2_E).masked_fill_(ignored, 0.0)
     hits = (own == largest).logical_and_(~ignored)
     if with_gradient:
         scores.mul_(mass.reciprocal_().masked_fill_(ignored, 0.0))
-        # Probability of the label less one, without cancellation; 0 where the loss was masked.
-        scores.scatter_(2, labels, losses.neg().expm1_())
+        scores.scatter_add_(2, labels, ignored.to(scores.dtype) - 1)
     return losses, hits
 
 
