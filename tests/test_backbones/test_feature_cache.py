@@ -70,10 +70,8 @@ def test_a_hit_is_the_miss_before_it_bit_for_bit(tmp_path, backbone):
     again = cache(tmp_path)
     same(again(batch, backbone), miss)
     assert backbone.seen == [4]
-    assert (again.hits, again.misses) == (4, 0)
-    assert again.bytes_read == 4 * 3 * 15 * (4 + 2)
-    assert again.bytes_written == 0
-    assert "4 of 4 images were there" in again.summary()
+    assert again.counts == (4, 0, 4 * 3 * 15 * (4 + 2), 0)
+    assert str(again.counts).startswith("4 of 4 inputs were there")
 
 
 def test_only_the_images_that_are_missing_are_computed_and_the_order_is_kept(tmp_path, backbone):

@@ -8,14 +8,14 @@ import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
 from mmengine.logging import print_log
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 import ttr_backbones
 from ttr_backbones.atomic import UnwritableError, write_atomically
@@ -24,6 +24,23 @@ from ttr_backbones.errors import InputError
 _ENTRY = "feature_cache"  # of a file's header: order of the axes and checksum of every map
 # What a file that another program cut, filled or changed may raise when it is read.
 _DAMAGE = (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError, RuntimeError)
+
+
+class Counts(NamedTuple):
+    """What caches have done: inputs found and computed, bytes of maps read and of files written."""
+
+    hits: int
+    misses: int
+    bytes_read: int
+    bytes_written: int
+
+    def __str__(self) -> str:
+        """For people."""
+        read, written = (f"{size / 1e9:.2f} GB" for size in self[2:])
+        return (
+            f"{self.hits} of {sum(self[:2])} inputs were there ({read} read), {self.misses} were "
+            f"computed ({written} written)"
+        )
 
 
 class FeatureCache:
@@ -43,12 +60,6 @@ class FeatureCache:
         folder: of the cache; made when the first map is written.
         describe: gives what determines the maps besides images and what is asked for, as plain
             data. It is asked at every call.
-
-    Attributes:
-        hits: images whose maps were there.
-        misses: images whose maps were computed.
-        bytes_read: of maps.
-        bytes_written: of files.
 
     Raises:
         InputError: `folder` is a file.
@@ -90,13 +101,10 @@ class FeatureCache:
             self._write(kind, files[index], of_image)
         return made if len(missing) == len(files) else _batch(maps, images.device)
 
-    def summary(self) -> str:
-        """Say what came of it so far."""
-        told = f"{self.folder}: maps of {self.hits} of {self.hits + self.misses} images were there"
-        return (
-            f"{told} ({_gigabytes(self.bytes_read)} read), {self.misses} were computed "
-            f"({_gigabytes(self.bytes_written)} written)"
-        )
+    @property
+    def counts(self) -> Counts:
+        """What has been done so far."""
+        return Counts(self.hits, self.misses, self.bytes_read, self.bytes_written)
 
     def _kind(self, images: Tensor, asked: Any) -> _Kind:
         device = images.device.type
@@ -144,6 +152,12 @@ class FeatureCache:
             self._told.add(what)
             told = f"feature cache: {message} (Told once.)"
             print_log(told, logger="current", level=logging.WARNING)
+
+
+def is_watched(module: nn.Module) -> bool:
+    """Whether somebody looks at what `module` does on the way: then it has to do it."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks")
+    return any(getattr(part, name) for part in module.modules() for name in hooks)
 
 
 class _Kind:
@@ -208,7 +222,3 @@ def _checksum(lying: Tensor, order: Sequence[int]) -> int:
     if len(octets) % 8 or octets.storage_offset() % 8:
         octets = torch.cat([octets, octets.new_zeros(-len(octets) % 8)])
     return int(octets.view(torch.int64).sum()) + zlib.crc32(f"{order} {lying.shape}".encode())
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"

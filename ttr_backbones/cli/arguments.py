@@ -32,6 +32,16 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_feature_cache(parser: argparse.ArgumentParser) -> None:
+    """Add `--feature-cache`."""
+    parser.add_argument(
+        "--feature-cache",
+        metavar="DIR",
+        help="keep what the frozen backbone computes of every image that is evaluated, and take it "
+        "from there when the image comes again (megabytes per image)",
+    )
+
+
 def allow_negative_lists(parser: argparse.ArgumentParser) -> None:
     """Let an option take -1,-2: argparse asks this pattern whether it is a number."""
     parser._negative_number_matcher = re.compile(r"-[\d.]")  # noqa: SLF001

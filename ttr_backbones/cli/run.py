@@ -30,10 +30,12 @@ import ttr_backbones.probes
 import ttr_backbones.report.artifact_hook
 import ttr_backbones.report.box_visualizer
 import ttr_backbones.report.depth_visualizer
+import ttr_backbones.report.feature_cache_hook
 import ttr_backbones.segmentors  # noqa: F401
 from ttr_backbones.atomic import check_writable
 from ttr_backbones.cli.config import type_name
 from ttr_backbones.cli.launcher import is_first
+from ttr_backbones.cli.loaders import copy_without_waiting, pin_loaders
 from ttr_backbones.engine import stop_on_log_errors
 from ttr_backbones.errors import InputError, unknown_name
 
@@ -47,8 +49,10 @@ def build_runner(cfg: Config) -> Runner:
     _use_safe_checkpoints(cfg)
     _prepare_for_processes(cfg)
     _name_apart(cfg)
+    pin_loaders(cfg)
     with clear_config_errors():
         runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    copy_without_waiting(runner.model)
     stop_on_log_errors(runner.logger)
     return runner
 

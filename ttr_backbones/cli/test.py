@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ttr_backbones.cli.arguments import add_common_arguments
+from ttr_backbones.cli.arguments import add_common_arguments, add_feature_cache
 from ttr_backbones.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show-dir", metavar="DIR", help="save pictures of the predictions")
     parser.add_argument("--wait-time", type=float, default=2, help="seconds to show a prediction")
     parser.add_argument("--tta", action="store_true", help="average over scales and flips")
+    add_feature_cache(parser)
     add_common_arguments(parser)
     # Python before 3.12.7 refuses an optional argument behind an option: CONFIG --tta CHECKPOINT.
     parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
@@ -43,9 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate."""
     from ttr_backbones.cli.config import load_config
+    from ttr_backbones.cli.feature_cache import use_feature_cache
     from ttr_backbones.cli.folders import check_folders
 
     cfg = load_config(args)
+    use_feature_cache(cfg, args.feature_cache)
     _check_checkpoint(cfg, args.checkpoint)
     check_folders(cfg, "test_dataloader")
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ttr_backbones.cli.arguments import add_common_arguments
+from ttr_backbones.cli.arguments import add_common_arguments, add_feature_cache
 from ttr_backbones.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
@@ -33,15 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train a head for every combination of values on one pass of the backbone: lr=1e-3,"
         "1e-2 block=-1,2+5+8+11 norm=on,off seed=0,1",
     )
+    add_feature_cache(parser)
     add_common_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train."""
     from ttr_backbones.cli.config import load_config
+    from ttr_backbones.cli.feature_cache import use_feature_cache
     from ttr_backbones.cli.folders import check_folders
 
     cfg = load_config(args)
+    use_feature_cache(cfg, args.feature_cache)
     if args.seed is not None:
         cfg.setdefault("randomness", {})["seed"] = args.seed
     check_folders(cfg, "train_dataloader", "val_dataloader")
