@@ -6,8 +6,10 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from ttr_backbones.cli import main
+from ttr_backbones.registers import BakedRegisters
 
 CONFIG = """
 default_scope = "mmseg"
@@ -97,6 +99,19 @@ def test_sweep__names_trained_registers_and_does_without_a_list(config, tmp_path
     assert main([*config(model=reg4), "--registers", "test_time"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines[1:9]} == {"trained+test_time"}
+
+
+def test_sweep__names_registers_that_are_no_tokens(config, tmp_path, capsys):
+    constants = torch.ones(4, 2, 1, 16)
+    BakedRegisters("", {1: [3]}, constants, constants).save(tmp_path / "baked.safetensors")
+    bias = f"registers=dict(form='bias', baked={str(tmp_path / 'baked.safetensors')!r}),"
+    assert main(config(registers=bias)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:17]] == ["none"] * 8 + ["test_time"] * 8
+    assert (
+        main(config(registers="registers=dict(form='bias'),", model="vit_small_patch16_224")) == 0
+    )
+    assert "the sweep is without test-time registers: no baked reg" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

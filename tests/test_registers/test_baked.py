@@ -46,11 +46,16 @@ def test_the_file_is_plain_safetensors_with_json(tmp_path):
     assert header["values"]["dtype"] == "F32"
 
 
-def test_constants_are_float32_on_the_cpu_and_cut_off_from_any_graph():
+def test_constants_are_float32_on_the_cpu_with_memory_of_their_own(tmp_path):
     keys = torch.randn(SHAPE, dtype=torch.float64, requires_grad=True)
     baked = BakedRegisters("", {1: [3]}, keys, torch.randn(SHAPE).bfloat16())
     assert baked.keys.dtype == baked.values.dtype == torch.float32
     assert not baked.keys.requires_grad
+    given = torch.randn(SHAPE)
+    baked = BakedRegisters("", {1: [3]}, given, given)
+    baked.save(tmp_path / "baked.safetensors")
+    given.zero_()
+    assert baked.keys.any()
 
 
 @pytest.mark.parametrize(

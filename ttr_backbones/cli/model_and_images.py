@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,22 @@ from ttr_backbones.errors import InputError, MissingFileError
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
+    from ttr_backbones.cli.vit_source import VitSource
     from ttr_backbones.registers.images import ImageBatches
 
 MOST_IMAGES = 500
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+_NAME = "tagged timm name; without the tag if --checkpoint is given"
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, *, or_config: bool = False) -> None:
     """Add the model, its weights, the images and the device to `parser`."""
-    parser.add_argument("model", help="tagged timm name; without the tag if --checkpoint is given")
+    if or_config:
+        metavar = "MODEL|CONFIG"
+        parser.add_argument("model", metavar=metavar, help=f"{_NAME}, or a config (file or name)")
+    else:
+        parser.add_argument("model", help=_NAME)
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="photographs")
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="local weight file (default: the hub's)"
@@ -41,23 +50,44 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load(args: argparse.Namespace, progress: Any) -> tuple[VisionTransformer, ImageBatches]:
+def load(
+    args: argparse.Namespace, progress: Any, source: VitSource | None = None
+) -> tuple[VisionTransformer, ImageBatches]:
     """Make the model on its device, and the images it is to see; tell what is odd about them.
+
+    Args:
+        args: the options of `add_model_arguments`.
+        progress: told after every batch.
+        source: where the model comes from; by default what `args` name, a timm model.
 
     Raises:
         MissingFileError: no such folder or weight file.
         InputError: whatever else is wrong with the arguments, the weights or the images.
     """
-    from ttr_backbones.registers.images import image_batches
+    from ttr_backbones.cli.vit_source import VitSource
     from ttr_backbones.registers.photos import photo_files
 
     if args.checkpoint is not None and not args.checkpoint.is_file():
         raise MissingFileError(f"--checkpoint {args.checkpoint}: no such file")
     photo_files(args.images)  # before gigabytes of weights are fetched
     device = choose_device(args.device)
-    vit = _with_classifier(args.model, args.checkpoint).to(device)
+    vit = _with_classifier(source or VitSource(args.model, args.checkpoint)).to(device)
+    return vit, photographs(args, args.images, vit, progress)
+
+
+def photographs(
+    args: argparse.Namespace, folder: Path, vit: VisionTransformer, progress: Any
+) -> ImageBatches:
+    """Give the photographs of a folder as batches for `vit`, as `args` ask for them.
+
+    Raises:
+        MissingFileError: no such folder.
+        InputError: images that cannot be used, or a size that does not fit the model.
+    """
+    from ttr_backbones.registers.images import image_batches
+
     images = image_batches(
-        args.images,
+        folder,
         vit,
         batch_size=args.batch_size,
         size=args.size,
@@ -67,7 +97,7 @@ def load(args: argparse.Namespace, progress: Any) -> tuple[VisionTransformer, Im
     )
     if images.gray_or_cmyk:
         warn(f"{len(images.gray_or_cmyk)} images converted to RGB", images.gray_or_cmyk)
-    return vit, images
+    return images
 
 
 def tell_bad(images: ImageBatches) -> None:
@@ -108,19 +138,19 @@ def choose_device(name: str | None) -> Any:
     return device
 
 
-def _with_classifier(model: str, checkpoint: Path | None) -> VisionTransformer:
+def _with_classifier(source: VitSource) -> VisionTransformer:
     """Make the ViT with its classifier if its weights have one."""
-    from ttr_backbones.backbones import create_vit
+    import ttr_backbones.registers  # noqa: F401 -- makes timm importable beside a CPU-only torch
     from timm.models import get_pretrained_cfg, is_model  # isort: skip
 
-    known = is_model(model.partition(".")[0])
-    cfg = get_pretrained_cfg(model, allow_unregistered=True) if known else None
+    known = is_model(source.model.partition(".")[0])
+    cfg = get_pretrained_cfg(source.model, allow_unregistered=True) if known else None
     classes = cfg.num_classes if cfg is not None else 0
-    source: dict[str, Any] = {"pretrained": checkpoint is None, "checkpoint": checkpoint}
+    kwargs = {"num_classes": classes, **source.model_kwargs}
     try:
-        return create_vit(model, **source, model_kwargs={"num_classes": classes})
+        return replace(source, model_kwargs=kwargs).create()
     except InputError:
-        if checkpoint is None or not classes:
+        if source.checkpoint is None or not classes:
             raise
     # The file may hold the backbone alone; any other fault shows again.
-    return create_vit(model, **source)
+    return source.create()

@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(seen: Verification, neurons: RegisterNeurons, model: str, size: int) -> None:
     print(
-        f"{neurons.model or model}: {_counted(len(neurons), 'neuron')}, "
-        f"{_counted(seen.num, 'register')}, {seen.num_images} images of {size} px"
+        f"{neurons.model or model}: {counted(len(neurons), 'neuron')}, "
+        f"{counted(seen.num, 'register')}, {seen.num_images} images of {size} px"
     )
     print(f"an outlier patch has a norm above {seen.threshold:.1f} after block {seen.detect_block}")
     print(table(seen))
@@ -78,12 +78,12 @@ def table(seen: Verification) -> str:
     bounds, checks = seen.bounds, seen.checks
     rows = [
         ("", "without", "with", "bound", ""),
-        ("outlier patches", _percent(seen.outliers_before), _percent(seen.outliers_after), "", ""),
+        ("outlier patches", percent(seen.outliers_before), percent(seen.outliers_after), "", ""),
         (
             "outliers left",
             "100 %",
-            _percent(seen.remaining),
-            f"<= {_percent(bounds.remaining)}",
+            percent(seen.remaining),
+            f"<= {percent(bounds.remaining)}",
             _told(checks["remaining"]),
         ),
         ("largest patch norm", f"{seen.largest_before:.1f}", f"{seen.largest_after:.1f}", "", ""),
@@ -103,8 +103,8 @@ def table(seen: Verification) -> str:
             (
                 "top-1 agreement",
                 "100 %",
-                _percent(seen.top1_agreement),
-                f">= {_percent(bounds.top1_agreement)}",
+                percent(seen.top1_agreement),
+                f">= {percent(bounds.top1_agreement)}",
                 _told(checks["top1_agreement"]),
             ),
         )
@@ -116,9 +116,11 @@ def _told(holds: bool) -> str:
     return "ok" if holds else "FAILED"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Three digits and the sign."""
     return f"{100 * share:.3g} %"
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """The number and the noun, with an s unless there is one."""
     return f"{count} {noun}{'s' * (count != 1)}"

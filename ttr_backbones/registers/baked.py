@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from timm.models.vision_transformer import VisionTransformer
@@ -63,7 +64,8 @@ class BakedRegisters:
                 raise InputError(f"{name}: expected floating-point numbers, got {tensor.dtype}")
             if not tensor.isfinite().all():
                 raise InputError(f"{name}: expected finite numbers, got NaN or infinite ones")
-            object.__setattr__(self, name, tensor.detach().float().cpu())
+            own = tensor.detach().float().cpu().clone(memory_format=torch.contiguous_format)
+            object.__setattr__(self, name, own)
         if self.keys.shape != self.values.shape:
             raise InputError(
                 f"keys {tuple(self.keys.shape)} and values {tuple(self.values.shape)}: expected "
@@ -81,7 +83,7 @@ class BakedRegisters:
         """Hash of the keys and values."""
         digest = hashlib.sha256()
         for tensor in (self.keys, self.values):
-            digest.update(tensor.contiguous().numpy().tobytes())
+            digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
 
     @property
@@ -89,11 +91,17 @@ class BakedRegisters:
         """Number of registers R."""
         return int(self.keys.shape[2])
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of `add_test_time_registers` for the tokens that were measured."""
+        told = {key: self.provenance[key] for key in ("peak", "scale") if key in self.provenance}
+        return {"num": self.num, **told}
+
     def save(self, path: str | Path) -> None:
         """Write a safetensors file: two tensors, and the rest as JSON in its header."""
         layers = {str(block): units for block, units in self.layers.items()}
         told = json.dumps({"model": self.model, "layers": layers, **self.provenance})
-        tensors = {"keys": self.keys.contiguous(), "values": self.values.contiguous()}
+        tensors = {"keys": self.keys, "values": self.values}
         write_atomically(path, save(tensors, metadata={_ENTRY: told}))
 
     @classmethod

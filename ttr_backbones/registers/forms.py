@@ -97,12 +97,11 @@ def compare_forms(
 
 
 def _models(vit: VisionTransformer, baked: BakedRegisters) -> dict[str, VisionTransformer]:
-    options = {key: baked.provenance[key] for key in ("peak", "scale") if key in baked.provenance}
     cleared, token, bias = (sharing_copy(vit) for _ in range(3))
     return {
         "without": vit,
         "cleared": add_test_time_registers(cleared, baked.neurons, num=0),
-        "token": add_test_time_registers(token, baked.neurons, baked.num, **options),
+        "token": add_test_time_registers(token, baked.neurons, **baked.options),
         "bias": add_bias_registers(bias, baked),
     }
 
