@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": "ttr_backbones.cli.compare",
     "find-neurons": "ttr_backbones.cli.find_neurons",
     "verify": "ttr_backbones.cli.verify",
+    "bake": "ttr_backbones.cli.bake",
     "lists": "ttr_backbones.cli.lists",
     "bench": "ttr_backbones.cli.bench",
     "soak": "ttr_backbones.cli.soak",

@@ -124,17 +124,17 @@ def _lost_arguments(cfg: Config) -> dict[str, Any]:
 
 def _registers(wanted: str | None, backbone: Any) -> list[Any]:
     """Values of `backbone.registers` to sweep over."""
+    from ttr_backbones.backbones.register_options import is_auto, look_up
     from ttr_backbones.cli.run import note
-    from ttr_backbones.registers import RegisterNeurons
 
     options = backbone.get("registers") or {"neurons": "auto"}
     names = _listed(wanted) if wanted else list(REGISTERS)
     for name in names:
         if name not in REGISTERS:
             raise InputError(f"--registers: {unknown_name('choice', name, REGISTERS)}")
-    if "test_time" in names and options["neurons"] == "auto":
+    if "test_time" in names and is_auto(options):
         try:
-            RegisterNeurons.bundled(backbone.model)
+            look_up(backbone.model, options)
         except InputError as error:
             if wanted:
                 raise
@@ -181,10 +181,10 @@ def _swept(cfg: Config, registers: Any, axes: dict[str, Any]) -> tuple[str, Swee
 
 
 def _name(vit: Any) -> str:
-    from ttr_backbones.registers.apply import num_test_time_registers
+    from ttr_backbones.registers import has_test_time_registers, num_test_time_registers
 
-    test_time = num_test_time_registers(vit)
-    kinds = {"trained": vit.num_reg_tokens > test_time, "test_time": test_time > 0}
+    trained = vit.num_reg_tokens > num_test_time_registers(vit)
+    kinds = {"trained": trained, "test_time": has_test_time_registers(vit)}
     return "+".join(kind for kind, has in kinds.items() if has) or "none"
 
 
