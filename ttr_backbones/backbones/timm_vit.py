@@ -14,6 +14,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ttr_backbones.backbones.create import create_vit
+from ttr_backbones.backbones.feature_cache import cache_of, is_watched
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
 from ttr_backbones.backbones.pos_embed import PosEmbed, PositionTables
 from ttr_backbones.backbones.precision import Precision, cast_frozen_weights, wants_bf16
@@ -51,6 +52,8 @@ class TimmViT(BaseModule):
             from the first pass on, maps given in float32 all the same; "auto": a frozen backbone
             on a GPU that has bfloat16 uses it, elsewhere nothing is changed.
         compiled: compile the blocks at the first pass (`torch.compile`).
+        feature_cache: folder in which a frozen backbone keeps the maps of images that it is given
+            in eval mode, to take them from there when they come again.
 
     Raises:
         InputError: see `create_vit` and `register_options`; an option that does not exist
@@ -74,6 +77,7 @@ class TimmViT(BaseModule):
         frozen: bool = True,
         precision: Precision = "auto",
         compiled: bool = False,
+        feature_cache: str | Path | None = None,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -95,6 +99,7 @@ class TimmViT(BaseModule):
         self.pos_embed = pos_embed or ("dinov2" if _resampled_as_dinov2(model) else "timm")
         self._tables = PositionTables(self.pos_embed)
         self._check_options(model)
+        self.feature_cache = cache_of(self, feature_cache)
         if options is not None:
             add_registers(self.vit, options)
         if frozen:
@@ -198,7 +203,12 @@ class TimmViT(BaseModule):
         if x.ndim != 4:
             raise InputError(f"TimmViT expected images [B, 3, H, W], got {tuple(x.shape)}")
         wanted = list(dict.fromkeys(taps))
-        return dict(zip(wanted, self._maps(x, wanted), strict=True))
+        compute = functools.partial(self._maps, taps=wanted)
+        if self.feature_cache is None or self.training or is_watched(self):
+            maps = compute(x)
+        else:
+            maps = self.feature_cache(x, compute, wanted)
+        return dict(zip(wanted, maps, strict=True))
 
     def _maps(self, x: Tensor, taps: Sequence[Tap]) -> list[Tensor]:
         around = margins((x.shape[2], x.shape[3]), self.patch_size, self.pad)
