@@ -22,6 +22,16 @@ def test_lists__shows_every_list_with_its_source_and_doubts(capsys):
             assert " ".join(told) in " ".join(shown.split())
 
 
+def test_lists__tells_for_which_models_constants_ship(capsys):
+    main(["lists"])
+    entries = capsys.readouterr().out.split("constants for registers=dict(form='bias') ship too")
+    with_constants = sorted(file.stem for file in LISTS[0].parent.glob("*.safetensors"))
+    assert len(entries) - 1 == len(with_constants) > 0
+    for entry, model in zip(entries[:-1], with_constants, strict=True):
+        *_, last = (line for line in entry.splitlines() if line.startswith("vit_"))
+        assert last.startswith(f"{model} ")
+
+
 def test_lists__published_list(capsys):
     main(["lists"])
     shown = capsys.readouterr().out.splitlines()

@@ -13,7 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `ttrb lists`: none."""
     parser.description = (
         "The lists that neurons='auto' finds by the model's tagged name. One with doubts is "
-        "better replaced by your own: ttrb find-neurons."
+        "better replaced by your own: ttrb find-neurons. Constants for form='bias' are made by "
+        "ttrb bake."
     )
 
 
@@ -32,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
             if key in told:
                 text = textwrap.wrap(f"{key}: {told[key]}", _WIDTH - 2)
                 print(textwrap.indent("\n".join(text), "  "))
+        if file.with_suffix(".safetensors").is_file():
+            print("  constants for registers=dict(form='bias') ship too")
     return 0
 
 

@@ -54,7 +54,7 @@ def add_bias_registers(vit: VisionTransformer, baked: BakedRegisters) -> VisionT
     for block, key, value in zip(vit.blocks, baked.keys, baked.values, strict=True):
         mix(block.attn, _ConstantTokens)
         like = block.attn.qkv.weight.detach()
-        block.attn.add_constants(key.to(like), value.to(like))
+        block.attn.add_constants(key.to(like, copy=True), value.to(like, copy=True))
     mix(vit, _BiasForm)
     vit.baked_registers = baked
     return vit
