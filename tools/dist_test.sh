@@ -19,7 +19,7 @@ fi
 GPUS=$1
 shift
 
-torchrun \
+exec torchrun \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \

@@ -11,7 +11,7 @@ fi
 CONFIG=$1
 GPUS=$2
 
-torchrun \
+exec torchrun \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \

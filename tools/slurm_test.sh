@@ -20,7 +20,7 @@ fi
 GRES=${GRES-gpu:$GPUS_PER_NODE}
 
 # shellcheck disable=SC2086 # SRUN_ARGS holds several
-srun \
+exec srun \
     --partition="$PARTITION" \
     --job-name="$JOB_NAME" \
     ${GRES:+--gres="$GRES"} \

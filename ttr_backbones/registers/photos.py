@@ -75,7 +75,7 @@ class Photos:
         self._mean, self._std = (255 * torch.tensor(v).view(3, 1, 1) for v in (mean, std))
         self.bad: list[tuple[Path, str]] = []
         self.gray_or_cmyk: list[tuple[Path, str]] = []
-        self._files = list(files)
+        self._files, self._given = list(files), len(files)
         for file in files:
             mode = _colour_mode(file, smallest)
             if isinstance(mode, UnusablePhotoError):
@@ -122,7 +122,8 @@ class Photos:
     def _note(self, file: Path, why: str) -> None:
         self.bad.append((file, why))
         if not self.skip or not (self.files or self._may_be_empty):
-            raise InputError(_told(self.bad, len(self._files), skip=self.skip))
+            count = len(self._files) if self.skip else self._given
+            raise InputError(_told(self.bad, count, skip=self.skip))
 
 
 def read_square(file: Path, side: int) -> Tensor:

@@ -1,0 +1,199 @@
+"""Every command that several processes can share gives what one process gives."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.dist import get_rank, get_world_size
+
+from ttr_backbones.cli import main
+from ttr_backbones.evaluation import NYUDepthMetric
+
+MODEL = "vit_tiny_patch16_224"
+
+
+def options(work_dir, *overrides):
+    """Validation is on the five images of training: two processes get three each."""
+    dataset = "dataset.data_prefix"
+    more = [f"val_dataloader.{dataset}.{key}={folder}/training" for key, folder in (
+        ("img_path", "images"), ("seg_map_path", "annotations")
+    )]  # fmt: skip
+    return ["--work-dir", str(work_dir), "--cfg-options", *more, *overrides]
+
+
+def logged(work_dir):
+    """What a run has logged last of each name."""
+    (path,) = Path(work_dir).glob("*/vis_data/scalars.json")
+    values = {}
+    for line in path.read_text().splitlines():
+        values |= json.loads(line)
+    return {key: value for key, value in values.items() if "time" not in key}
+
+
+@pytest.fixture(scope="module")
+def trained(config, tmp_path_factory):
+    """The folder of a run of one process, four images at a time."""
+    work_dir = tmp_path_factory.mktemp("trained") / "one"
+    alone = options(work_dir, "train_dataloader.batch_size=4", "model.decode_head.dropout_ratio=0")
+    assert main(["train", str(config), *alone]) == 0
+    return work_dir
+
+
+def test_train__is_the_same(two_processes, trained, config, tmp_path):
+    """Two images in each process: the same batches, with batch norm and metric over all five."""
+    shared = [*options(tmp_path, "model.decode_head.dropout_ratio=0"), "--launcher", "pytorch"]
+    outcomes = two_processes(main, ["train", str(config), *shared])
+    assert [outcome.value for outcome in outcomes] == [0, 0]
+    one, two = (
+        torch.load(folder / "iter_12.pth", weights_only=True)["state_dict"]
+        for folder in (trained, tmp_path)
+    )
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
+    assert logged(tmp_path)["mIoU"] == logged(trained)["mIoU"] > 0
+    assert "mmengine - INFO - Iter(train)" in outcomes[0].out + outcomes[0].err
+
+
+def test_test__is_the_same(two_processes, trained, config, tmp_path):
+    """The masks of five images and their metric; the sixth, which pads, counts for nothing."""
+    arguments = ["test", str(config), str(trained / "iter_12.pth")]
+    images = ["images/training", "annotations/training"]
+    overrides = [
+        f"test_dataloader.dataset.data_prefix.{key}={folder}"
+        for key, folder in zip(("img_path", "seg_map_path"), images, strict=True)
+    ]
+
+    def tested(name, *launcher):
+        folders = ["--work-dir", str(tmp_path / name), "--out", str(tmp_path / f"{name}_masks")]
+        return main([*arguments, *folders, *launcher, "--cfg-options", *overrides])
+
+    assert tested("one") == 0
+    two_processes(tested, "two", "--launcher", "pytorch")
+    metrics = [
+        json.loads(next((tmp_path / name).glob("*/*.json")).read_text()) for name in ("one", "two")
+    ]
+    for metric in metrics:
+        del metric["time"], metric["data_time"]
+    assert metrics[0] == metrics[1]
+    assert metrics[0]["mIoU"] > 0
+    masks = [
+        {path.name: path.read_bytes() for path in (tmp_path / f"{name}_masks").iterdir()}
+        for name in ("one", "two")
+    ]
+    assert len(masks[0]) == 5
+    assert masks[0] == masks[1]
+
+
+def measured(maps):
+    """The metric of depth maps that are dealt out and padded as mmengine's DefaultSampler does."""
+    metric = NYUDepthMetric(crop=None, collect_device="gpu")
+    step = get_world_size()
+    for number in range(get_rank(), -(-len(maps) // step) * step, step):
+        pred, truth = maps[number % len(maps)]
+        sample = {"pred_depth_map": {"data": pred}, "gt_depth_map": {"data": truth}}
+        metric.process(None, [{**sample, "img_path": f"{number}.png"}])
+    return metric.evaluate(len(maps))
+
+
+def test_depth_metric__is_the_same(two_processes):
+    generator = torch.Generator().manual_seed(0)
+    maps = [torch.rand(2, 1, 8, 9, generator=generator) * 11 for _ in range(5)]
+    maps[2][1] = 0  # without truth
+    alone = measured(maps)
+    assert (alone["images"], alone["images_without_truth"]) == (4, 1)
+    for outcome in two_processes(measured, maps):
+        assert outcome.value == alone
+
+
+@pytest.fixture
+def objects(shared, tiny_weights, tmp_path):
+    """A command on VOC07's five images with the real ViT: `run(name, command, *launcher)`."""
+
+    def run(name, command, *more):
+        out = tmp_path / (f"{name}.json" if command == "test" else name)
+        return main([
+            *(command, "augreg_vitt16_ttr_lost_voc07", "--out", str(out), *more),
+            *("--data-root", str(shared / "data/VOCdevkit/VOC2007"), "--cfg-options"),
+            *("model.backbone.pretrained=False", f"model.backbone.checkpoint={tiny_weights}"),
+            *("test_dataloader.num_workers=0", "test_dataloader.persistent_workers=False"),
+            *("test_dataloader.batch_size=2", f"work_dir={tmp_path / name}"),
+        ])  # fmt: skip
+
+    return run
+
+
+def test_object_discovery__finds_the_same_boxes(two_processes, objects, tmp_path):
+    assert objects("one", "test") == 0
+    outcomes = two_processes(objects, "two", "test", "--launcher", "pytorch")
+    assert [outcome.value for outcome in outcomes] == [0, 0]
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    assert list(one.items()) == list(two.items())
+    assert len(one) == 5
+    results = [next((tmp_path / name).glob("*/*.json")).read_text() for name in ("one", "two")]
+    one, two = map(json.loads, results)
+    assert (two["CorLoc"], two["images"]) == (one["CorLoc"], 5)
+
+
+def test_sweep__is_the_same(two_processes, objects, tmp_path, capsys):
+    axes = ["--blocks", "-1,5", "--facets", "key,value", "--bias", "0,-0.1"]
+    assert objects("one", "sweep", *axes) == 0
+    printed = capsys.readouterr().out
+    first, second = two_processes(objects, "two", "sweep", *axes, "--launcher", "pytorch")
+    table = printed.partition("table: ")[0]
+    assert first.out.partition("table: ")[0] == table
+    assert second.out == ""
+    rows = [list(csv.reader((tmp_path / n / "sweep.csv").open())) for n in ("one", "two")]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 1 + 2 * 2 * 2 * 2
+    assert len({row[5] for row in rows[0]}) > 2
+
+
+@pytest.fixture
+def photos(shared, tmp_path):
+    """Six photographs, as links."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for file in sorted((shared / "data" / "photos").iterdir())[:6]:
+        (folder / file.name).symlink_to(file)
+    return folder
+
+
+def rounded(value):
+    """The same with nine digits: sums over processes have another order."""
+    if isinstance(value, dict):
+        return {key: rounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [rounded(part) for part in value]
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def test_find_neurons__finds_the_same_list(two_processes, photos, tiny_weights, tmp_path, capsys):
+    source = [MODEL, "--images", str(photos), "--checkpoint", str(tiny_weights)]
+
+    def found(name, *launcher):
+        out = ["--out", str(tmp_path / f"{name}.json"), "--batch-size", "2"]
+        return main(["find-neurons", *source, *out, *launcher])
+
+    assert found("one") == 0
+    printed = capsys.readouterr().out
+    first, second = two_processes(found, "two", "--launcher", "pytorch")
+    assert (first.value, second.value) == (0, 0)
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    assert one["layers"] == {"6": [189], "7": [417]}
+    assert rounded(two) == rounded(one)
+    assert first.out == printed.replace("one.", "two.")
+    assert second.out == second.err == ""
+    assert (tmp_path / "two.png").read_bytes() == (tmp_path / "one.png").read_bytes()
+
+
+def test_verify__is_the_same(two_processes, photos, tiny_weights, capsys):
+    source = [MODEL, "--images", str(photos), "--checkpoint", str(tiny_weights)]
+    arguments = ["verify", *source, "--batch-size", "2"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    first, second = two_processes(main, [*arguments, "--launcher", "pytorch"])
+    assert (first.value, first.out) == (0, printed)
+    assert (second.value, second.out, second.err) == (0, "", "")
