@@ -57,6 +57,28 @@ def test_train__is_the_same(two_processes, trained, config, tmp_path):
     assert "mmengine - INFO - Iter(train)" in outcomes[0].out + outcomes[0].err
 
 
+def test_probe_grid__is_the_same(two_processes, config, tmp_path):
+    """Two heads on one pass; their sum of losses goes through one wrapper."""
+
+    def train(name, *more):
+        grid = ["--probe-grid", "lr=1e-2,1e-3"]
+        own = options(tmp_path / name, "model.decode_head.dropout_ratio=0", "train_cfg.max_iters=4")
+        return main(["train", str(config), *grid, *own, *more])
+
+    assert train("one", "train_dataloader.batch_size=4") == 0
+    outcomes = two_processes(train, "two", "--launcher", "pytorch")
+    assert [outcome.value for outcome in outcomes] == [0, 0]
+    for head in ("lr1e-2", "lr1e-3"):
+        one, two = (
+            torch.load(tmp_path / name / "probes" / head / "iter_4.pth", weights_only=True)
+            for name in ("one", "two")
+        )
+        for name, tensor in one["state_dict"].items():
+            torch.testing.assert_close(two["state_dict"][name], tensor, rtol=1e-4, atol=1e-5)
+    scores = [(tmp_path / name / "probes.csv").read_text() for name in ("one", "two")]
+    assert scores[0] == scores[1]
+
+
 def test_test__is_the_same(two_processes, trained, config, tmp_path):
     """The masks of five images and their metric; the sixth, which pads, counts for nothing."""
     arguments = ["test", str(config), str(trained / "iter_12.pth")]

@@ -58,7 +58,7 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def _use_safe_checkpoints(cfg: Config) -> None:
-    """Put this project's checkpoint hooks into a config that has mmengine's."""
+    """Put this project's hooks and files into a config that has mmengine's."""
     hooks = cfg.setdefault("default_hooks", {})
     checkpoint = hooks.setdefault("checkpoint", {"type": "CheckpointHook"})
     if checkpoint and type_name(checkpoint) == "CheckpointHook":
@@ -71,6 +71,10 @@ def _use_safe_checkpoints(cfg: Config) -> None:
             note(f"{name} is added to custom_hooks")
             custom.append({"type": name})
     cfg.custom_hooks = custom
+    for backend in (cfg.get("visualizer") or {}).get("vis_backends") or []:
+        if type_name(backend) == "LocalVisBackend":
+            backend["type"] = "SafeVisBackend"
+            note("logs are written by SafeVisBackend in place of LocalVisBackend")
 
 
 def _prepare_for_processes(cfg: Config) -> None:
@@ -87,10 +91,17 @@ def _prepare_for_processes(cfg: Config) -> None:
             "broadcast_buffers": False,
             "find_unused_parameters": cfg.get("find_unused_parameters", False),
         }
-    for evaluators in (cfg.get("val_evaluator"), cfg.get("test_evaluator")):
-        for metric in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
-            if isinstance(metric, dict) and type_name(metric) in _SMALL_RESULTS:
-                metric.setdefault("collect_device", "gpu")  # gloo's messages stay on the CPU
+    for metric in [*_metrics(cfg.get("val_evaluator")), *_metrics(cfg.get("test_evaluator"))]:
+        if type_name(metric) in _SMALL_RESULTS:
+            metric.setdefault("collect_device", "gpu")  # gloo's messages stay on the CPU
+
+
+def _metrics(evaluators: Any) -> Iterator[dict[str, Any]]:
+    """Configs of metrics, also of those within the config of an evaluator."""
+    for metric in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
+        if isinstance(metric, dict):
+            yield metric
+            yield from _metrics(metric.get("metrics"))
 
 
 def _name_apart(cfg: Config) -> None:
