@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import timm
 import torch
@@ -19,7 +20,11 @@ from torch import Tensor, nn
 
 import ttr_backbones
 from ttr_backbones.atomic import UnwritableError, write_atomically
+from ttr_backbones.backbones.description import description
 from ttr_backbones.errors import InputError
+
+if TYPE_CHECKING:
+    from ttr_backbones.backbones.timm_vit import TimmViT
 
 _ENTRY = "feature_cache"  # of a file's header: order of the axes and checksum of every map
 # What a file that another program cut, filled or changed may raise when it is read.
@@ -152,6 +157,22 @@ class FeatureCache:
             self._told.add(what)
             told = f"feature cache: {message} (Told once.)"
             print_log(told, logger="current", level=logging.WARNING)
+
+
+def cache_of(backbone: TimmViT, folder: str | Path | None) -> FeatureCache | None:
+    """Make the cache of a frozen backbone, None without a folder.
+
+    Raises:
+        InputError: the backbone is trained, or `folder` is a file.
+    """
+    if folder is None:
+        return None
+    if not backbone.frozen:
+        raise InputError(
+            f"feature_cache={str(folder)!r} keeps what a frozen backbone computes, and this one "
+            "has frozen=False: leave one of them out"
+        )
+    return FeatureCache(folder, functools.partial(description, backbone))
 
 
 def is_watched(module: nn.Module) -> bool:

@@ -228,7 +228,7 @@ class TimmViT(BaseModule):
             if bf16:
                 maps = [one.float() for one in maps]
         # What leaves must be ordinary tensors: a head's gradient needs them.
-        return [one.clone() for one in maps] if inference else maps
+        return [_own(one) for one in maps] if inference else maps
 
     def _without_gradient(self, inference: bool) -> contextlib.AbstractContextManager[Any]:
         if inference:
@@ -273,6 +273,11 @@ def _block_indices(
                 f"{name} names block {index}, the model has blocks 0..{depth - 1} (or -{depth}..-1)"
             )
     return tuple(index % depth for index in indices)
+
+
+def _own(one: Tensor) -> Tensor:
+    """[B, C, h, w] -> the same in memory of its own, channels last also where B is 1."""
+    return one.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
 
 
 def _require(what: str, value: Any, choices: Sequence[Any]) -> None:
