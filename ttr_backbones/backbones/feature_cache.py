@@ -98,7 +98,7 @@ class FeatureCache:
         missing = [index for index, found in enumerate(maps) if found is None]
         self.hits += len(files) - len(missing)
         self.misses += len(missing)
-        if not missing:
+        if files and not missing:
             return _batch(maps, images.device)
         made = list(compute(images if len(missing) == len(files) else images[missing]))
         for index, *of_image in zip(missing, *(one.cpu() for one in made), strict=True):
