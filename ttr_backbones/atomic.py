@@ -44,6 +44,7 @@ def writing_atomically(path: str | Path, size: int | None = None) -> Iterator[Pa
     """Give a file beside `path` to write to, and rename it to `path` when the block is done.
 
     A process that is killed leaves the old file or the new one, and so does a block that fails.
+    A link stays one; what is no file, a pipe or a device, is written to as it is.
 
     Args:
         path: the file; its folder is made if it is not there.
@@ -52,15 +53,18 @@ def writing_atomically(path: str | Path, size: int | None = None) -> Iterator[Pa
     Raises:
         UnwritableError: the disk is full or read-only, or a permission is missing.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
+    target = Path(path).resolve()
+    partial = target.with_name(f".{target.name}.{os.getpid()}{_SUFFIX}")
     with in_words(path, size):
+        if target.exists() and not target.is_file():
+            yield target
+            return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             yield partial
             with partial.open("r+b") as file:
                 os.fsync(file.fileno())  # else a rename may reach the disk before the content does
-            partial.replace(path)
+            partial.replace(target)
         except BaseException:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -109,9 +113,14 @@ def check_writable(folder: str | Path) -> None:
                 probe.unlink(missing_ok=True)
 
 
-def remove_partial_files(folder: str | Path) -> list[Path]:
-    """Delete what killed processes left half-written in `folder`, and return it."""
-    left = sorted(Path(folder).glob(f".*{_SUFFIX}"))
+def remove_partial_files(folder: str | Path, name: str = "") -> list[Path]:
+    """Delete what killed processes left half-written in `folder`, and return it.
+
+    Args:
+        folder: where; nobody else may be writing there.
+        name: of the one file that is meant; "" is all.
+    """
+    left = sorted(Path(folder).glob(f".{name}*{_SUFFIX}"))
     for path in left:
         path.unlink(missing_ok=True)
     return left
@@ -191,6 +200,7 @@ def _free(path: str | Path) -> str:
 
 
 def _amount(size: int) -> str:
-    if size < 1000:
-        return f"{size} bytes"
-    return f"{size / 1e3:.0f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"
+    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= one:
+            return f"{size / one:.1f} {unit}"
+    return f"{size} bytes"

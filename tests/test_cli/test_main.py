@@ -1,5 +1,8 @@
+import errno
+import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +10,7 @@ import torch
 
 from ttr_backbones import cli
 from ttr_backbones.cli import main
-from ttr_backbones.errors import InputError
+from ttr_backbones.errors import InputError, StopSignal
 
 
 @pytest.fixture
@@ -57,6 +60,44 @@ def test_interrupt(command, capsys):
     command(interrupted)
     assert main(["probe"]) == 130
     assert capsys.readouterr().err == "ttrb: interrupted\n"
+
+
+@pytest.mark.parametrize(("message", "told"), [("stopped", "ttrb: stopped\n"), ("", "")])
+def test_stop_signal__is_told_in_one_line_or_by_another_process(command, capsys, message, told):
+    def stopped(args):
+        raise StopSignal(message, signal.SIGTERM)
+
+    command(stopped)
+    assert main(["probe"]) == 143
+    assert capsys.readouterr().err == told
+
+
+def test_a_file_that_cannot_be_written__is_no_bug(command, capsys):
+    def write(args):
+        raise OSError(errno.EROFS, "Read-only file system", "out/table.csv")
+
+    command(write)
+    assert main(["probe"]) == 2
+    told = "ttrb: error: out/table.csv cannot be written: its file system is read-only. Make it"
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_a_full_disk_behind_the_output__is_no_traceback():
+    code = "import sys; from ttr_backbones.cli import main; sys.exit(main(['lists']))"
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs Linux's /dev/full")
+    with full.open("w") as output:
+        result = subprocess.run(
+            [sys.executable, "-c", code],
+            check=False,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert result.returncode == 2
+    assert result.stderr.startswith("ttrb: error: the output cannot be written: no space is left")
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_bug__keeps_its_traceback(command):

@@ -65,6 +65,11 @@ def test_missing_image(tmp_path):
         load(tmp_path / "a.jpg")
 
 
+def test_unreadable_image(tmp_path):
+    with pytest.raises(InputError, match=r"cannot be read: Is a directory. Check its perm"):
+        load(tmp_path)
+
+
 def test_empty_image(tmp_path):
     (tmp_path / "a.jpg").touch()
     with pytest.raises(InputError, match=r"a.jpg is empty \(0 bytes\)"):

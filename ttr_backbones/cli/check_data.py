@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.arguments import add_overrides
 from ttr_backbones.errors import InputError
 
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"  ... and {len(problems) - _SHOWN} more{rest}")
         lines += [f"{loaders}: {kind}: {problem}\n" for problem in problems]
     if args.out:
-        args.out.write_text("".join(lines), encoding="utf-8")
+        write_atomically(args.out, "".join(lines).encode())
     return int(bool(lines))
 
 

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError, StopSignal, unknown_name
 
 if TYPE_CHECKING:
@@ -147,9 +148,8 @@ def _write(plan: Plan, outcomes: dict[str, Outcome], failed: dict[str, str], out
         "table.csv": csv_table(lines),
         "cells.csv": csv_cells(plan.cells, outcomes, failed),
     }
-    out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        (out / name).write_text(content, encoding="utf-8")
+        write_atomically(out / name, content.encode())
     if outcomes:
         draw_table(lines, out / "table.png")
     return text

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttr_backbones.atomic import write_atomically, writing_atomically
 from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.errors import InputError
 
@@ -142,7 +143,6 @@ class _Outputs:
         if any("depth" in saved for saved in self.saved.values()):
             told["depth_units_per_metre"] = self.depth_scale
         boxes = {name: s["box"] for name, s in self.saved.items() if "box" in s}
-        self.folder.mkdir(parents=True, exist_ok=True)
         if boxes:
             _write_json(self.folder / "boxes.json", boxes)
         _write_json(self.folder / "predictions.json", {**told, "images": self.saved})
@@ -151,8 +151,8 @@ class _Outputs:
         from PIL import Image
 
         path = self.folder / kind / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
+        with writing_atomically(path) as partial:
+            Image.fromarray(pixels).save(partial, "PNG")
         return path.relative_to(self.folder).as_posix()
 
     def _encoded(self, prediction: Any) -> Any:
@@ -171,4 +171,4 @@ class _Outputs:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, f"{json.dumps(content, indent=1)}\n".encode())

@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"ttrb soak needs Linux, this is {sys.platform}")
     if args.weights is not None and not args.weights.is_file():
         raise MissingFileError(f"--weights {args.weights}: there is no such file")
+    folder = _empty_folder(args.keep)
     # Threads would neither survive a fork nor allow a mount.
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     from ttr_backbones.soak.faults import FAULTS
@@ -60,7 +61,6 @@ def run(args: argparse.Namespace) -> int:
     start = time.monotonic()
     cycles = args.cycles or (len(FAULTS) if args.minutes is None else sys.maxsize)
     deadline = start + 60 * args.minutes if args.minutes else float("inf")
-    folder = _empty_folder(args.keep)
     failed = 0
     with contextlib.closing(Soak(folder, args.weights, args.seed)) as soak:
         print(f"disk: {soak.disk}\n{_HEAD}", flush=True)

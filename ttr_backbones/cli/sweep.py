@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.arguments import add_overrides, allow_negative_lists
 from ttr_backbones.cli.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.errors import InputError, unknown_name
@@ -225,10 +227,11 @@ def _table(rows: list[Row]) -> Iterable[str]:
 
 
 def _write(rows: list[Row], cfg: Config, out: Path) -> None:
-    with (out / "sweep.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(out / "sweep.csv", table.getvalue().encode())
     told = {
         "config": str(cfg.filename),
         "model": cfg.model.to_dict(),
@@ -237,5 +240,5 @@ def _write(rows: list[Row], cfg: Config, out: Path) -> None:
         "rows": rows,
     }
     text = json.dumps(told, indent=1, default=str) + "\n"
-    (out / "sweep.json").write_text(text, encoding="utf-8")
+    write_atomically(out / "sweep.json", text.encode())
     print(f"table: {out / 'sweep.csv'}, {out / 'sweep.json'}")

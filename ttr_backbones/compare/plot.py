@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ttr_backbones.atomic import writing_atomically
 from ttr_backbones.compare.summary import Line
 
 # Okabe and Ito's colours, which colour-blind people tell apart; grey is the state before.
@@ -48,7 +49,8 @@ def draw_table(lines: Sequence[Line], path: Path) -> None:
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     _draw_legend(figure, kinds, lines)
-    figure.savefig(path)
+    with writing_atomically(path) as partial:
+        figure.savefig(partial, format="png")
 
 
 def _draw_panel(axis: Any, panel: Sequence[Line], kinds: Sequence[str]) -> None:

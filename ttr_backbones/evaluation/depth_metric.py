@@ -16,6 +16,7 @@ from mmseg.registry import METRICS
 from PIL import Image
 from torch import Tensor
 
+from ttr_backbones.atomic import writing_atomically
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.evaluation.depth_errors import (
     ERRORS,
@@ -157,8 +158,8 @@ class NYUDepthMetric(BaseMetric):
                 "names that differ in more than the suffix"
             )
         depth = pred[0].nan_to_num(0.0, 0.0, 0.0).clamp(0.0, self.max_depth) * self.output_scale
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(depth.round().cpu().numpy().astype(np.uint16)).save(path)
+        with writing_atomically(path) as partial:
+            Image.fromarray(depth.round().cpu().numpy().astype(np.uint16)).save(partial, "PNG")
 
 
 def _warn(names: list[str], reason: str) -> None:

@@ -8,7 +8,6 @@ the same in every case. A shard is written beside its place and renamed: it is c
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ttr_backbones.atomic import write_atomically
+from ttr_backbones.atomic import remove_partial_files, write_atomically, writing_atomically
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 
 _FORMAT = "ttr_backbones features 1"
@@ -64,12 +63,10 @@ class Shards:
 
     def write(self, number: int, maps: Mapping[str, Tensor], bad: Mapping[str, str]) -> None:
         """Write a shard: the map of each image by its name, and why others have none."""
-        path = self.file(number)
-        partial = path.with_name(f".{path.name}.partial")
-        save_file(dict(maps), partial, metadata={"bad": json.dumps(dict(bad))})
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())  # else the rename may reach the disk before the content does
-        partial.replace(path)
+        path, size = self.file(number), sum(tensor.nbytes for tensor in maps.values())
+        remove_partial_files(path.parent, path.name)  # a killed run's; a shard has one writer
+        with writing_atomically(path, size) as partial:
+            save_file(dict(maps), partial, metadata={"bad": json.dumps(dict(bad))})
 
     def finish(self) -> bool:
         """Fill the index if all shards are there, of all processes; return whether they are."""

@@ -12,6 +12,7 @@ import timm
 from timm.models import get_pretrained_cfg
 from timm.models.vision_transformer import VisionTransformer
 
+from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError, MissingFileError
 
 LISTS = Path(__file__).parent / "lists"
@@ -56,7 +57,7 @@ class RegisterNeurons:
         """Write the list as JSON; the provenance keys stand beside `model` and `layers`."""
         layers = {str(block): units for block, units in self.layers.items()}
         text = json.dumps({"model": self.model, "layers": layers, **self.provenance}, indent=1)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        write_atomically(path, f"{text}\n".encode())
 
     @classmethod
     def load(cls, path: str | Path) -> RegisterNeurons:

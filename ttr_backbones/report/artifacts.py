@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ttr_backbones.atomic import writing_atomically
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.registers.images import image_batches
@@ -57,12 +58,13 @@ def compare_artifacts(
         neurons=chosen,
     )
     path = Path(out) / "artifacts.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw_overview(
+    figure = draw_overview(
         inspections,
         as_shown(squares, vit.pretrained_cfg),
         pca_maps(inspections),
         block=summary["block"],
         title=f"{heading(summary)}\n{summary['verdict']}",
-    ).savefig(path)
+    )
+    with writing_atomically(path) as partial:
+        figure.savefig(partial, format="png")
     return summary, path

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError
 from ttr_backbones.report.inspection import Inspection
 from ttr_backbones.report.page_data import kind_label, page_data
@@ -65,9 +66,7 @@ def write_page(
         # A "</script>" in a file name must not end the element.
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    write_atomically(path, page.encode())
 
 
 def _check(

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from timm.models.vision_transformer import VisionTransformer
 
+from ttr_backbones.atomic import writing_atomically
 from ttr_backbones.registers import (
     FoundNeurons,
     add_test_time_registers,
@@ -87,7 +88,8 @@ def draw_search(
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
-    figure.savefig(path)
+    with writing_atomically(path) as partial:
+        figure.savefig(partial, format="png")
 
 
 def _block_norms(histograms: list[NormHistogram]) -> BlockNorms:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from ttr_backbones.atomic import write_atomically, writing_atomically
 from ttr_backbones.backbones.register_options import add_registers
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.registers import RegisterNeurons, remove_test_time_registers
@@ -109,12 +110,13 @@ def write_report(
     pca = pca_maps(inspections, foreground=foreground)
     summary = {**summary, "pca": {"explained": pca.explained, "foreground": foreground}}
     numbers = out / "numbers.json"
-    numbers.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_atomically(numbers, f"{json.dumps(summary, indent=1, allow_nan=False)}\n".encode())
     tell(numbers)
     drawn = [one.first(MOST_DRAWN) for one in inspections]
     colours = replace(pca, maps=[maps[:MOST_DRAWN] for maps in pca.maps])
     for name, figure in _figures(drawn, images[:MOST_DRAWN], colours, summary):
-        figure.savefig(out / f"{name}.png")
+        with writing_atomically(out / f"{name}.png") as partial:
+            figure.savefig(partial, format="png")
         tell(out / f"{name}.png")
     write_page(
         out / "report.html",

@@ -42,11 +42,14 @@ class Fault:
         name: For the table.
         exit_code: What the training has to end with, as `Training` has it.
         sabotage: What is to go wrong inside the training, or None.
+        sweeps: Whether the training can take away what it has half-written; else the next one
+            does.
     """
 
     name: str
     exit_code: int
     sabotage: Sabotage | None = None
+    sweeps = True
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -74,7 +77,7 @@ class Fault:
 class Kill(Fault):
     """SIGKILL, with or without the data-loader workers."""
 
-    name, exit_code = "kill -9", -signal.SIGKILL
+    name, exit_code, sweeps = "kill -9", -signal.SIGKILL, False
 
     def amid(self, training: Training) -> None:
         """Do it between any two iterations."""
@@ -195,10 +198,24 @@ class FullDisk(Fault):
         return _unwritten(self.site.work_dir, said) == "no space is left on its disk"
 
 
+class FullDiskAtStart(FullDisk):
+    """Less is free than what a training writes before its first iteration."""
+
+    name = "full disk at the start"
+
+    def before(self) -> None:
+        """Fill the disk."""
+        if self.site.disk:
+            self.site.disk.fill(0)
+
+    def amid(self, training: Training) -> None:
+        """It has happened before."""
+
+
 class ReadOnly(Fault):
     """The work dir becomes read-only in the midst of the run."""
 
-    name, exit_code = "read-only work dir", 2
+    name, exit_code, sweeps = "read-only work dir", 2, False
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
@@ -244,6 +261,7 @@ FAULTS: tuple[type[Fault], ...] = (
     StopInWriting,
     CorruptFiles,
     FullDisk,
+    FullDiskAtStart,
     ReadOnly,
     ReadOnlyAtStart,
 )

@@ -160,14 +160,12 @@ class Soak:
 def _unnamed(fault: Fault, training: Training, half_written: set[Path]) -> Iterator[str]:
     if training.exit_code != fault.exit_code:
         yield f"ended with {training.exit_code} instead of {fault.exit_code}"
-    if training.exit_code == _KILLED:
-        return  # it could neither speak nor sweep up
     if not fault.named_in(training.said):
         yield "the fault was not named"
-    if "Traceback" in training.said:
+    if "Traceback" in training.said and training.exit_code != _KILLED:
         yield "there is a traceback"
-    for path in half_written:
-        yield f"{path.name} was left"
+    if fault.sweeps:
+        yield from (f"{path.name} was left half-written" for path in half_written)
 
 
 def _resumed(row: Row, training: Training) -> Row:

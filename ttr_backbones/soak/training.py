@@ -161,9 +161,9 @@ class Training:
 def _train(arguments: Sequence[str], output: Path, pipe: int, sabotage: Sabotage | None) -> None:
     global _pipe  # noqa: PLW0603 -- mmengine makes the hook, from a config
     os.setsid()  # a group of its own, for `signal`
-    with output.open("wb") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    sys.stdout = sys.stderr = output.open("w", buffering=1)
+    for number in (1, 2):  # what is not written by Python
+        os.dup2(sys.stdout.fileno(), number)
     _pipe = pipe
     if sabotage is not None:
         sabotage.arm()
