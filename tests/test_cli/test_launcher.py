@@ -12,6 +12,7 @@ from ttr_backbones.cli import main
 from ttr_backbones.cli.launcher import (
     Process,
     at_success,
+    check_resume,
     is_first,
     join_processes,
     this_process,
@@ -124,6 +125,23 @@ def test_torchrun_without_launcher__is_refused(first_of_two, monkeypatch):
 def test_no_launcher__is_told(alone, launcher, variable):
     with pytest.raises(InputError, match=f"expects the environment variable {variable}, which"):
         join_processes(arguments(launcher))
+
+
+def resumed(checkpoints):
+    cfg = {"resume": True, "load_from": checkpoints[distributed.get_rank()]}
+    check_resume(cfg if cfg["load_from"] else {"load_from": "weights.pth"})
+
+
+def disagreeing():
+    with pytest.raises(InputError, match=r"from iter_8\.pth, process 1 from no checkpoint: put"):
+        resumed(["iter_8.pth", None])
+
+
+def test_checkpoints_to_resume__have_to_be_the_same(two_processes):
+    two_processes(resumed, ["iter_8.pth", "iter_8.pth"])
+    two_processes(resumed, [None, None])
+    two_processes(disagreeing)
+    check_resume({"resume": True, "load_from": "iter_8.pth"})  # one process
 
 
 def test_no_address__is_told(first_of_two):

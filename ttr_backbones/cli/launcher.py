@@ -116,6 +116,19 @@ def join_processes(args: argparse.Namespace, cfg: Any = None) -> None:
     at_success.callback(_leave)
 
 
+def check_resume(cfg: Any) -> None:
+    """Raise InputError where processes would go on from different checkpoints, in all of them."""
+    from mmengine.dist import all_gather_object
+
+    first, *others = all_gather_object(cfg.get("load_from") if cfg.get("resume") else None)
+    for rank, other in enumerate(others, start=1):
+        if other != first:
+            raise InputError(
+                f"process 0 would resume from {first or 'no checkpoint'}, process {rank} from "
+                f"{other or 'no checkpoint'}: put the work dir on a disk that all machines share"
+            )
+
+
 def _leave() -> None:
     from torch import distributed
 

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     check_folders(cfg, "train_dataloader", "val_dataloader")
 
     from ttr_backbones.cli import run as runs
-    from ttr_backbones.cli.launcher import join_processes
+    from ttr_backbones.cli.launcher import check_resume, join_processes
     from ttr_backbones.engine import advise_resume, stop_signals
 
     join_processes(args, cfg)
@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.probe_grid is not None:
         cfg = _with_probes(cfg, args)
     set_resume(cfg, args.resume)
+    check_resume(cfg)
     with stop_signals():
         runner = runs.build_runner(cfg)
         with runs.clear_config_errors(), advise_resume(runner):
