@@ -37,6 +37,7 @@ def fingerprint(cfg: Config, *, tta: bool = False) -> str:
         for key in keys & set(within or ()):
             del within[key]
     backbone = content["model"]["backbone"]
+    backbone.pop("feature_cache", None)
     if backbone.get("registers"):
         backbone["registers"] = _as_found(backbone["model"], backbone["registers"])
     text = json.dumps(_plain({**content, "tta": tta}), sort_keys=True, default=str)

@@ -144,7 +144,8 @@ def _softmax_gradient(
     hits = (own == largest).logical_and_(~ignored)
     if with_gradient:
         scores.mul_(mass.reciprocal_().masked_fill_(ignored, 0.0))
-        scores.scatter_add_(2, labels, ignored.to(scores.dtype) - 1)
+        # Not scatter_add_, which deterministic runs on a GPU slow down or refuse.
+        scores.scatter_(2, labels, scores.gather(2, labels).sub_((~ignored).to(scores)))
     return losses, hits
 
 
