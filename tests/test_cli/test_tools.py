@@ -58,9 +58,9 @@ def test_dist_script__starts_torchrun(tmp_path, script, arguments, handed_on):
 @pytest.mark.parametrize(
     ("script", "arguments", "handed_on"),
     [
-        ("slurm_train.sh", ["a.py", "--amp"], "train.py a.py --amp --launcher slurm"),
-        ("slurm_test.sh", ["a.py", "b.pth"], "test.py a.py b.pth --launcher slurm"),
-        ("slurm_test.sh", ["a.py"], "test.py a.py --launcher slurm"),
+        ("slurm_train.sh", ["a.py", "--amp"], "ttrb train a.py --amp --launcher slurm"),
+        ("slurm_test.sh", ["a.py", "b.pth"], "ttrb test a.py b.pth --launcher slurm"),
+        ("slurm_test.sh", ["a.py"], "ttrb test a.py --launcher slurm"),
     ],
 )
 def test_slurm_script__starts_srun(tmp_path, script, arguments, handed_on):
