@@ -17,12 +17,15 @@ def backbone():
 
 def test_bench__times_both_forms_and_finds_the_same_boxes(backbone):
     images = torch.randn(5, 3, 80, 70, generator=torch.Generator().manual_seed(0))
-    result = bench_discovery(backbone, images, batch_size=2, rounds=2)
-    assert list(result.images_per_second) == [BACKBONE, BATCHED, USUAL]
-    assert all(speed > 0 for speed in result.images_per_second.values())
-    assert result.same_boxes == result.num_images == 5
-    assert 0 < result.share < 1
-    assert (result.goal_speedup, result.goal_share) == (1.0, None), "the goals on a CPU"
+    measured = bench_discovery(backbone, images, batch_sizes=(2,), rounds=2)
+    against = {row.contestant: row.against for row in measured.rows}
+    assert against == {BACKBONE: None, BATCHED: USUAL, USUAL: USUAL}
+    assert all(row.images_per_second > 0 for row in measured.rows)
+    assert measured.facts["same_boxes"] == {2: 5}
+    assert 0 < measured.facts["share"][2] < 1
+    goals = {row.contestant: row.goal for row in measured.rows if row.goal is not None}
+    assert goals == {BATCHED: 1.0}, "the goal on a CPU"
+    assert measured.notes[0].endswith("5 of 5 images have the same box both ways")
 
 
 def test_bench__needs_a_round(backbone):

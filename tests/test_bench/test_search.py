@@ -40,13 +40,21 @@ def median_norm(vit, images):
 
 def test_bench__times_all_contestants(make_vit, images):
     vit = make_vit()
-    result = bench_search(vit, images, batch_size=4, rounds=2)
-    assert list(result.timings) == [PLAIN, ONE_PASS, TWO_PASSES, USUAL]
-    assert result.same_neurons
-    assert result.timings[PLAIN].forwards == 1
-    assert all(timing.images_per_second > 0 for timing in result.timings.values())
-    assert {name: timing.goal for name, timing in result.timings.items() if timing.goal} == GOALS
-    assert set(result.speedup) == {ONE_PASS, TWO_PASSES}
+    measured = bench_search(vit, images, batch_sizes=(2, 4), rounds=2)
+    names = [PLAIN, ONE_PASS, TWO_PASSES, USUAL]
+    assert [(row.batch_size, row.contestant) for row in measured.rows] == [
+        (batch_size, name) for batch_size in (2, 4) for name in names
+    ]
+    assert measured.facts == {"same_neurons": True}
+    assert len(measured.notes) == 2
+    assert measured.notes[0].endswith("all find the same 10 neurons")
+    for row in measured.rows:
+        assert row.images_per_second > 0
+        assert row.against == PLAIN
+        assert row.goal == GOALS.get(row.contestant)
+        assert (row.ratio.median == 1) == (row.contestant == PLAIN)
+    peaks = {row.contestant: row.peak_bytes for row in measured.rows if row.batch_size == 4}
+    assert peaks[PLAIN] < peaks[TWO_PASSES] <= peaks[ONE_PASS]
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in vit.modules())
 
 

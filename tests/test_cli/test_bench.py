@@ -1,4 +1,4 @@
-"""`ttrb bench search` and `discovery`: a table, a file of numbers, and errors in words."""
+"""`ttrb bench`: each part from the command line, one table, one JSON file, errors in words."""
 
 import json
 
@@ -6,71 +6,138 @@ import cv2
 import numpy as np
 import pytest
 
+from ttr_backbones.bench import machine
 from ttr_backbones.cli import main
 
-SMALL = ["--num-images", "2", "--batch-size", "2", "--rounds", "1"]
+TINY = "vit_tiny_patch16_224"
+QUICK = ["--rounds", "1", "--threads", "1"]
 
 
-def test_bench_search__without_a_file(monkeypatch, capsys):
-    monkeypatch.setattr("ttr_backbones.cli.bench.MODEL", "vit_tiny_patch16_224")
-    assert main(["bench", "search", *SMALL]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("vit_tiny_patch16_224 (random), 2 images of 224 x 224 px (random)")
-    for name in ("plain forward passes", "search, one pass", "search, two passes", "one image at"):
-        assert any(line.startswith(name) for line in lines)
-    assert lines[-1] == "all searches find the same ten neurons"
+@pytest.fixture(autouse=True)
+def quick_machine(monkeypatch):
+    """Matrix products of a second each are tried in tests/test_bench."""
+    monkeypatch.setattr(machine, "matrix_rate", lambda dtype, device: 100e9)
 
 
-def test_bench_search__on_photographs_with_numbers_in_a_file(tmp_path, capsys):
+@pytest.fixture
+def bench(tmp_path, capsys):
+    """Run a part; return the lines of its table and what is in its JSON file."""
+
+    def run(*argv):
+        out = tmp_path / "bench.json"
+        assert main(["bench", *argv, "--json", str(out)]) == 0
+        return capsys.readouterr().out.splitlines(), json.loads(out.read_text(encoding="utf-8"))
+
+    return run
+
+
+def names(told):
+    return [row["contestant"] for row in told["rows"]]
+
+
+def test_bench_forward(bench):
+    argv = ["--model", TINY, "--size", "32", "--variants", "eager", "--batch-sizes", "1,2"]
+    lines, told = bench("forward", *argv, *QUICK)
+    assert "1 threads; torch" in lines[0]
+    assert lines[0].endswith("100 GFLOP/s in fp32, 100 GFLOP/s in bf16")
+    assert lines[1].startswith("contestant")
+    assert lines[3].startswith(f"forward: model {TINY}, weights random, size 32, rounds 1")
+    assert len(names(told)) == 2 * 5
+    assert {row["variant"] for row in told["rows"]} == {"eager"}
+    assert all(row["share"] > 0 for row in told["rows"])
+    assert told["parts"]["forward"]["setting"]["register_neurons"] == {"6": [189], "7": [417]}
+
+
+def test_bench_train(bench):
+    argv = ["--model", TINY, "--size", "64", "--num-classes", "5", "--heads", "2"]
+    _, told = bench("train", *argv, "--batch-sizes", "1", *QUICK)
+    assert names(told)[-2:] == ["ours, 2 heads in one pass", "ours, 2 heads one by one"]
+    assert told["parts"]["train"]["setting"]["classes"] == 5
+
+
+def test_bench_search__on_photographs(tmp_path, bench):
     folder = tmp_path / "photos"
     folder.mkdir()
     rng = np.random.default_rng(0)
     for index in range(3):
         cv2.imwrite(str(folder / f"{index}.png"), rng.integers(0, 256, (80, 90, 3), dtype=np.uint8))
-    out = tmp_path / "bench.json"
-    argv = ["bench", "search", "--model", "vit_tiny_patch16_224", "--images", str(folder), *SMALL]
-    assert main([*argv, "--json", str(out)]) == 0
-    told = json.loads(out.read_text(encoding="utf-8"))
-    assert told["setting"]["num_images"] == 2
-    assert told["setting"]["images"] == str(folder)
-    assert set(told["speedup"]) == {"search, one pass", "search, two passes"}
-    assert told["timings"]["plain forward passes"]["forwards"] == 1.0
-    assert told["same_neurons"]
+    argv = ["--model", TINY, "--images", str(folder), "--num-images", "2", "--batch-sizes", "2"]
+    lines, told = bench("search", *argv, *QUICK)
+    assert told["parts"]["search"]["setting"]["images"] == 2
+    assert told["parts"]["search"]["same_neurons"]
+    assert lines[-1].endswith("all find the same 10 neurons")
+
+
+def test_bench_discovery__on_random_images(bench):
+    argv = ["--model", TINY, "--size", "128", "--num-images", "2", "--batch-sizes", "2"]
+    lines, told = bench("discovery", *argv, *QUICK)
+    assert told["parts"]["discovery"]["same_boxes"] == {"2": 2}
+    assert lines[-1].endswith("2 of 2 images have the same box both ways")
+
+
+def test_bench_data__on_drawn_images(bench):
+    config = "augreg_vitt16_linear_ade20k_200it"
+    _, told = bench("data", "--config", config, "--workers", "0", *QUICK)
+    assert names(told) == ["0 workers", "backbone's forward"]
+    assert told["parts"]["data"]["setting"]["config"] == config
+    assert told["parts"]["data"]["setting"]["images"] == "24 drawn"
+
+
+def test_bench_memory__measures_nothing(bench):
+    argv = ["--models", f"{TINY},vit_small_patch14_dinov2", "--batch-sizes", "2", "--size", "224"]
+    lines, told = bench("memory", *argv)
+    assert "matrix products" not in lines[0]
+    assert told["rows"] == []
+    models = [one["model"] for one in told["parts"]["memory"]["memory"]]
+    assert models == [TINY] * 2 + ["vit_small_patch14_dinov2"] * 2
+
+
+def test_bench__all_parts_in_a_short_form(bench, monkeypatch):
+    """With what takes long made small: which parts there are, and that they share one table."""
+    from ttr_backbones.cli import bench as command
+
+    small = {
+        "forward": {"size": 32, "variants": "eager", "batch_sizes": "1"},
+        "train": {"size": 32, "num_classes": 5, "heads": 2, "batch_sizes": "1"},
+        "search": {"size": 32, "num_images": 2, "batch_sizes": "2"},
+        "discovery": {"size": 64, "num_images": 2, "batch_sizes": "2"},
+        "data": {"config": "augreg_vitt16_linear_ade20k_200it", "workers": "0"},
+        "memory": {"models": TINY, "batch_sizes": "1"},
+    }
+    monkeypatch.setattr(command, "_SHORT", small)
+    lines, told = bench("--model", TINY, *QUICK)
+    headings = [line.partition(":")[0] for line in lines]
+    places = [headings.index(part) for part in command.PARTS]
+    assert places == sorted(places)
+    assert list(told["parts"]) == list(command.PARTS)
+    assert {row["part"] for row in told["rows"]} == set(command.PARTS) - {"memory"}
+    assert sum(line.startswith("contestant") for line in lines) == 1
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--num-images", "0"], "--num-images 0: expected a number above 0"),
-        (["--rounds", "0"], "--rounds 0: expected a number above 0"),
-        (["--checkpoint", "none.pth"], "--checkpoint none.pth: no such file"),
-        (["--json", "nowhere/b.json"], "--json nowhere/b.json: no folder nowhere"),
-        (["--images", "nowhere", "--model", "vit_tiny_patch16_224"], "nowhere: no such folder"),
-        (["--model", "vit_tiny_patch16_223"], "Did you mean 'vit_tiny_patch16_224'"),
-        (["--device", "nonsense"], "--device nonsense cannot be used here"),
+        (["speed"], "unknown part of the bench 'speed'"),
+        (["forword"], "Did you mean 'forward'"),
+        (["memory", "--rounds", "2"], "--rounds says nothing to `ttrb bench memory`; it goes with"),
+        (["--heads", "2"], "--heads says nothing to `ttrb bench all`; it goes with train, memory"),
+        (["search", "--num-images", "0"], "--num-images 0: expected a number, 1 or more"),
+        (["forward", "--rounds", "0"], "--rounds 0: expected a number, 1 or more"),
+        (["forward", "--batch-sizes", "1,x"], "--batch-sizes 1,x: expected whole numbers of 1 or"),
+        (["data", "--workers", "-1"], "--workers -1: expected whole numbers of 0 or more"),
+        (["forward", "--variants", "fast"], "unknown variant 'fast'"),
+        (["forward", "--size", "100"], "size 100: expected a multiple of"),
+        (["search", "--size", "100"], "--size 100: expected a multiple of the patch, 16 px"),
+        (["forward", "--neurons", "none.json"], "--neurons none.json: no such file"),
+        (["train", "--heads", "1"], "heads=1: expected at least 2"),
+        (["search", "--checkpoint", "none.pth"], "--checkpoint none.pth: no such file"),
+        (["search", "--json", "nowhere/b.json"], "--json nowhere/b.json: no folder nowhere"),
+        (["search", "--images", "nowhere", "--model", TINY], "nowhere: no such folder"),
+        (["search", "--model", "vit_tiny_patch16_223"], "Did you mean 'vit_tiny_patch16_224'"),
+        (["forward", "--device", "nonsense"], "--device nonsense cannot be used here"),
+        (["data", "--config", "dinov2_vits14_linear_voc2012"], "which does not exist. Get PASCAL"),
     ],
 )
-def test_bench_search__errors(argv, message, capsys):
-    assert main(["bench", "search", *argv]) == 2
+def test_bench__errors(argv, message, capsys):
+    assert main(["bench", *argv]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_bench_discovery__table_and_numbers_in_a_file(tmp_path, capsys):
-    out = tmp_path / "bench.json"
-    model = ["--model", "vit_tiny_patch16_224", "--size", "128", "--json", str(out)]
-    assert main(["bench", "discovery", *model, *SMALL]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("vit_tiny_patch16_224 (random), 2 images of 128 x 128 px (random)")
-    for name in ("backbone", "LOST, batched", "LOST, one image at a time", "not the backbone"):
-        assert any(line.startswith(name) for line in lines)
-    assert lines[-1] == "2 of 2 images have the same box both ways"
-    told = json.loads(out.read_text(encoding="utf-8"))
-    assert told["setting"]["size"] == [128, 128]
-    assert told["speedup"] > 0
-
-
-def test_bench__asks_what_to_measure(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["bench"])
-    assert stopped.value.code == 2
-    assert "required: {search,discovery}" in capsys.readouterr().err

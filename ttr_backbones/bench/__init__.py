@@ -1,5 +1,5 @@
 """How fast this package is, measured beside what it competes with."""
 
-from ttr_backbones.compat import prepare_torchvision
+from ttr_backbones.compat import prepare_mmseg
 
-prepare_torchvision()  # timm imports torchvision, which may not fit a CPU-only torch
+prepare_mmseg()  # before the first import of mmseg, and of timm

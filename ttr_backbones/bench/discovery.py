@@ -1,15 +1,12 @@
-"""Speed of object discovery after the backbone, beside the usual way to write it.
+"""`ttrb bench discovery`: LOST after the backbone, beside the usual way to write it.
 
-The backbone runs first; both contestants get the same features. They run in turn, round after
-round; a ratio compares two runs of the same round, and medians are over the rounds.
+The backbone runs first; both contestants get the same features.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,80 +16,97 @@ import torch
 from torch import Tensor
 
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.bench.timing import seconds_of
-from ttr_backbones.errors import InputError
+from ttr_backbones.bench.cost import cost_of
+from ttr_backbones.bench.rounds import Tell, measure, silent
+from ttr_backbones.bench.row import Contestant, Cost, Measured, Row
 from ttr_backbones.object_discovery import lost_batch
 
-BACKBONE, BATCHED, USUAL = "backbone", "LOST, batched", "LOST, one image at a time on the CPU"
+BACKBONE, BATCHED, USUAL = "backbone", "LOST, batched", "usual: one image at a time, on CPU"
 REST = 0.1  # seconds; numpy's threads keep a core busy for a while after their last product
-GOAL_SPEEDUP = {"cpu": 1.0, "cuda": 5.0}  # batched over usual
+GOAL = {"cpu": 1.0, "cuda": 0.2}  # time of batched over usual
 GOAL_SHARE = {"cuda": 0.15}  # of the whole run that is not the backbone
-
-
-@dataclass(frozen=True)
-class DiscoveryBench:
-    """What was measured.
-
-    Args:
-        images_per_second: by contestant, median over the rounds.
-        speedup: of the batched form over the usual one, median of paired rounds.
-        goal_speedup: the least it should be on this device; None where there is no goal.
-        share: of backbone and batched LOST together, what is not the backbone; median.
-        goal_share: the most it should be; None where there is no goal.
-        same_boxes: number of images for which both give the same box.
-        num_images: number of all.
-    """
-
-    images_per_second: dict[str, float]
-    speedup: float
-    goal_speedup: float | None
-    share: float
-    goal_share: float | None
-    same_boxes: int
-    num_images: int
 
 
 @torch.no_grad()
 def bench_discovery(
-    backbone: TimmViT, images: Tensor, *, batch_size: int = 8, rounds: int = 5
-) -> DiscoveryBench:
-    """Time LOST on normalised images [B, 3, H, W] on the device of the backbone.
+    backbone: TimmViT,
+    images: Tensor,
+    *,
+    batch_sizes: Sequence[int] = (8,),
+    rounds: int = 5,
+    tell: Tell = silent,
+) -> Measured:
+    """Time LOST on normalised images [M, 3, H, W] on the device of the backbone.
+
+    Args:
+        backbone: gives one map of features.
+        images: in memory.
+        batch_sizes: images at a time; the usual way takes one whatever it is.
+        rounds: medians are over these.
+        tell: gets a line about what is going on.
 
     Raises:
         InputError: no round to run.
     """
-    if rounds < 1:
-        raise InputError(f"rounds={rounds}: expected at least 1")
+    rows: list[Row] = []
+    facts: dict[str, Any] = {"images": len(images), "same_boxes": {}, "share": {}}
+    notes: list[str] = []
+    held = [*backbone.parameters(), images]
+    for batch_size in batch_sizes:
+        runs = _runs(backbone, images, batch_size)
+        boxes = torch.cat(runs[BATCHED]()).tolist()
+        same = sum(box == other for box, other in zip(boxes, runs[USUAL](), strict=True))
+        contestants = [
+            Contestant(
+                name,
+                run,
+                images=len(images),
+                batch_size=batch_size,
+                against=None if name == BACKBONE else USUAL,
+                goal=GOAL.get(images.device.type) if name == BATCHED else None,
+                # numpy's memory is not seen.
+                cost=Cost if name == USUAL else partial(cost_of, run, held, images.device),
+            )
+            for name, run in runs.items()
+        ]
+        rows += measure(
+            "discovery",
+            contestants,
+            images.device,
+            rounds=rounds,
+            rest=REST,
+            tell=tell,
+        )
+        share = _share(rows[-len(runs) :])
+        facts["same_boxes"][batch_size], facts["share"][batch_size] = same, share
+        goal = GOAL_SHARE.get(images.device.type)
+        notes.append(
+            f"discovery: batches of {batch_size}: {100 * share:.1f} % of backbone and batched LOST "
+            f"is not the backbone{f' (goal: at most {100 * goal:g} %)' if goal else ''}; {same} of "
+            f"{len(images)} images have the same box both ways"
+        )
+    setting = {"images": len(images), "size": images.shape[2], "rounds": rounds}
+    return Measured("discovery", setting, rows, notes, facts)
+
+
+def _runs(backbone: TimmViT, images: Tensor, batch_size: int) -> dict[str, Callable[[], Any]]:
     batches = images.split(batch_size)
     maps = [backbone(batch)[0] for batch in batches]
     feats = [x.flatten(2).transpose(1, 2) for x in maps]
     h, w = maps[0].shape[2:]
     size = (images.shape[2], images.shape[3])
     place: dict[str, Any] = {"grid": (h, w), "patch": backbone.patch_size, "image_size": size}
-    contestants: dict[str, Callable[[], Any]] = {
+    return {
         BACKBONE: lambda: [backbone(batch)[0] for batch in batches],
         BATCHED: lambda: [lost_batch(batch, **place).boxes for batch in feats],
         USUAL: lambda: [usual_lost(f.cpu().numpy(), **place)[0] for b in feats for f in b],
     }
-    boxes = torch.cat(contestants[BATCHED]()).tolist()  # and warms up
-    usual = contestants[USUAL]()
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for index in range(rounds):
-        names = list(contestants)
-        for name in names[index % len(names) :] + names[: index % len(names)]:
-            time.sleep(REST)
-            seconds[name].append(seconds_of(contestants[name], images.device))
-    paired = list(zip(seconds[BACKBONE], seconds[BATCHED], seconds[USUAL], strict=True))
-    kind = images.device.type
-    return DiscoveryBench(
-        images_per_second={name: len(images) / median(taken) for name, taken in seconds.items()},
-        speedup=median(loop / batched for _, batched, loop in paired),
-        goal_speedup=GOAL_SPEEDUP.get(kind),
-        share=median(batched / (vit + batched) for vit, batched, _ in paired),
-        goal_share=GOAL_SHARE.get(kind),
-        same_boxes=sum(box == other for box, other in zip(boxes, usual, strict=True)),
-        num_images=len(images),
-    )
+
+
+def _share(rows: Sequence[Row]) -> float:
+    """Of backbone and batched LOST together, what is not the backbone."""
+    seconds = {row.contestant: row.seconds for row in rows}
+    return seconds[BATCHED] / (seconds[BACKBONE] + seconds[BATCHED])
 
 
 def usual_lost(

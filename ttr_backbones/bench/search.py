@@ -1,69 +1,85 @@
-"""Speed of the neuron search, beside plain forward passes and beside the usual way to write one.
+"""`ttrb bench search`: the neuron search, beside plain forwards and the usual way to write it.
 
-Images are in memory and normalised before the clock starts. All contestants run in turn, round
-after round; a ratio compares two runs of the same round, and medians are over the rounds.
+Images are in memory and normalised before the clock starts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from ttr_backbones.bench.timing import seconds_of
-from ttr_backbones.errors import InputError
+from ttr_backbones.bench.cost import cost_of
+from ttr_backbones.bench.rounds import Tell, measure, silent
+from ttr_backbones.bench.row import Contestant, Measured, Row
 from ttr_backbones.registers.outliers import token_norms
 from ttr_backbones.registers.scan import SPARSE_BELOW, SPARSE_SHARE, reading
 from ttr_backbones.registers.search import find_register_neurons
 
 PLAIN, ONE_PASS, TWO_PASSES = "plain forward passes", "search, one pass", "search, two passes"
-USUAL = "one image at a time, everything to the CPU"
+USUAL = "usual: one image at a time, on CPU"
 GOALS = {ONE_PASS: 1.3, TWO_PASSES: 2.0}  # plain forwards per image
 OUTLIER_SHARE = 0.02  # of the patches, as in real models
 TOP_K = 10
 
 
-@dataclass(frozen=True)
-class Timing:
-    """One contestant.
-
-    Args:
-        images_per_second: median over the rounds.
-        forwards: time per image in plain forward passes of the same round, median.
-        goal: the most forwards it may take; None where there is no goal.
-    """
-
-    images_per_second: float
-    forwards: float
-    goal: float | None
-
-
-@dataclass(frozen=True)
-class SearchBench:
-    """The contestants by name, and whether all searches found the same neurons."""
-
-    timings: dict[str, Timing]
-    speedup: dict[str, float]  # of one and two passes over the usual way, medians of paired rounds
-    same_neurons: bool
-
-
 def bench_search(
-    vit: VisionTransformer, images: Tensor, *, batch_size: int = 8, rounds: int = 5
-) -> SearchBench:
-    """Time the search on normalised images [B, 3, H, W] on the device of `vit`.
+    vit: VisionTransformer,
+    images: Tensor,
+    *,
+    batch_sizes: Sequence[int] = (8,),
+    rounds: int = 5,
+    tell: Tell = silent,
+) -> Measured:
+    """Time the search on normalised images [M, 3, H, W] on the device of `vit`.
 
     The threshold is the norm that 2 % of the patches exceed, so that random weights will do: the
     work does not depend on their values.
 
+    Args:
+        vit: a ViT without test-time registers.
+        images: in memory.
+        batch_sizes: images at a time; the usual way takes one whatever it is.
+        rounds: medians are over these.
+        tell: gets a line about what is going on.
+
     Raises:
         InputError: no round to run.
     """
-    if rounds < 1:
-        raise InputError(f"rounds={rounds}: expected at least 1")
+    rows: list[Row] = []
+    same: dict[int, bool] = {}
+    for batch_size in batch_sizes:
+        ways = _ways(vit, images, batch_size)
+        tops = [run() for run in ways.values()]
+        same[batch_size] = all(set(top) == set(tops[0]) for top in tops)
+        plain = partial(plain_forwards, vit, images, batch_size)
+        runs: dict[str, Callable[[], object]] = {PLAIN: plain, **ways}
+        contestants = [
+            Contestant(
+                name,
+                run,
+                images=len(images),
+                batch_size=batch_size,
+                against=PLAIN,
+                goal=GOALS.get(name),
+                cost=partial(cost_of, run, [*vit.parameters(), images], images.device),
+            )
+            for name, run in runs.items()
+        ]
+        rows += measure("search", contestants, images.device, rounds=rounds, tell=tell)
+    notes = [_told(rows, size, same=found) for size, found in same.items()]
+    setting = {"images": len(images), "size": images.shape[2], "rounds": rounds}
+    return Measured("search", setting, rows, notes, {"same_neurons": all(same.values())})
+
+
+def _ways(
+    vit: VisionTransformer, images: Tensor, batch_size: int
+) -> dict[str, Callable[[], list[tuple[int, int]]]]:
+    """The three ways to search; each gives the best (block, unit) pairs."""
     threshold = _threshold(vit, images, batch_size)
 
     def search(memory_budget: int) -> list[tuple[int, int]]:
@@ -77,30 +93,21 @@ def bench_search(
         )
         return [(block, unit) for block, unit, _ in found.ranking[:TOP_K]]
 
-    contestants: dict[str, Callable[[], list[tuple[int, int]] | None]] = {
-        PLAIN: lambda: plain_forwards(vit, images, batch_size),
+    return {
         ONE_PASS: lambda: search(2**62),
         TWO_PASSES: lambda: search(0),
         USUAL: lambda: usual_search(vit, images, threshold)[:TOP_K],
     }
-    tops = [run() for name, run in contestants.items() if name != PLAIN]  # and warms up
-    plain_forwards(vit, images, batch_size)
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for index in range(rounds):
-        names = list(contestants)
-        for name in names[index % len(names) :] + names[: index % len(names)]:
-            seconds[name].append(seconds_of(contestants[name], images.device))
-    return SearchBench(
-        timings={
-            name: Timing(
-                images_per_second=len(images) / median(taken),
-                forwards=_paired(taken, seconds[PLAIN]),
-                goal=GOALS.get(name),
-            )
-            for name, taken in seconds.items()
-        },
-        speedup={name: _paired(seconds[USUAL], seconds[name]) for name in (ONE_PASS, TWO_PASSES)},
-        same_neurons=all(set(top or []) == set(tops[0] or []) for top in tops),
+
+
+def _told(rows: Sequence[Row], batch_size: int, *, same: bool) -> str:
+    speed: dict[str, Any] = {
+        row.contestant: row.images_per_second for row in rows if row.batch_size == batch_size
+    }
+    return (
+        f"search: batches of {batch_size} are {speed[ONE_PASS] / speed[USUAL]:.2f} (one pass) and "
+        f"{speed[TWO_PASSES] / speed[USUAL]:.2f} (two) times as fast as the usual way; all find "
+        f"{'the same' if same else 'NOT the same'} {TOP_K} neurons"
     )
 
 
@@ -161,7 +168,3 @@ def _threshold(vit: VisionTransformer, images: Tensor, batch_size: int) -> float
         hook.remove()
     flat = torch.cat(norms).flatten()
     return flat.kthvalue(int((1 - OUTLIER_SHARE) * len(flat))).values.item()
-
-
-def _paired(one: list[float], other: list[float]) -> float:
-    return median(a / b for a, b in zip(one, other, strict=True))

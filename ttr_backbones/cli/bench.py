@@ -1,176 +1,192 @@
-"""Measure speed, of the neuron search or of object discovery, beside the usual way to write it."""
+"""Measure speed and memory, beside plain timm and the usual ways to write it."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ttr_backbones.errors import InputError, MissingFileError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ttr_backbones.bench.discovery import DiscoveryBench
-    from ttr_backbones.bench.search import SearchBench
+from ttr_backbones.atomic import write_atomically
+from ttr_backbones.cli.arguments import add_cfg_options
+from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 
 MODEL = "vit_small_patch16_224"
-DISCOVERY_SIZE = 480  # pixels; VOC's images have about 500 x 375
+CONFIG = "dinov2_vits14_linear_ade20k"
+PARTS = {
+    "forward": "the frozen backbone: plain timm, ours without and with a register, as token and as "
+    "bias, the authors' form of the hook; eager, compiled, bf16, channels-last",
+    "train": "a training step of a linear head, and of several heads in one pass",
+    "search": "the neuron search",
+    "discovery": "object discovery (LOST) after the backbone",
+    "data": "the data loader of a config, with several numbers of workers",
+    "memory": "what fits on which GPU, worked out without running anything",
+}
+# What each part takes, with its value if none is given; None is worked out later.
+_VIT: dict[str, Any] = {"model": None, "checkpoint": None, "size": None}
+_IMAGES = {**_VIT, "images": None, "num_images": 32, "batch_sizes": "8", "rounds": 5}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "forward": {
+        **_VIT,
+        "neurons": None,
+        "other_size": None,
+        "variants": None,
+        "batch_sizes": "1,8",
+        "rounds": 7,
+    },
+    "train": {
+        **_VIT,
+        "neurons": None,
+        "variants": None,
+        "num_classes": 150,
+        "heads": 8,
+        "batch_sizes": "2",
+        "rounds": 5,
+    },
+    "search": _IMAGES,
+    "discovery": {**_IMAGES, "size": 480},  # VOC's images have about 500 x 375
+    "data": {
+        "config": CONFIG,
+        "data_root": None,
+        "cfg_options": None,
+        "workers": "0,1,2,4",
+        "rounds": 5,
+    },
+    "memory": {
+        "models": None,
+        "size": None,
+        "num_classes": 150,
+        "heads": 1,
+        "batch_sizes": "1,8,32",
+    },
+    "all": {"model": None, "checkpoint": None, "rounds": 3},
+}
+# What `all` gives to its parts, so that they take minutes together.
+_SHORT: dict[str, dict[str, Any]] = {
+    "forward": {"batch_sizes": "8", "short": True},
+    "train": {"size": 224},
+    "search": {"num_images": 16},
+    "discovery": {"num_images": 8},
+    "data": {"workers": "0,2"},
+    "memory": {"batch_sizes": "8"},
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what can be measured, each with its options."""
-    what = parser.add_subparsers(dest="what", required=True, metavar="{search,discovery}")
-    search = what.add_parser(
-        "search",
-        help="the neuron search",
-        description=(
-            "Images per second of the neuron search, in one pass and in two, beside plain forward "
-            "passes and beside a search that runs one image at a time and copies everything to "
-            "the CPU. Without options: a ViT with random weights, on random images."
-        ),
+    """Add what can be measured, and the options."""
+    parser.description = (
+        "Contestants run in turn, round after round; a ratio compares two runs of one round, and "
+        "medians are over the rounds. Without a part: all of them in a short form. Weights and "
+        "images are random where none are given: they take the same time."
     )
-    discovery = what.add_parser(
-        "discovery",
-        help="object discovery after the backbone",
-        description=(
-            "Images per second of LOST on features that are there already, batched and one image "
-            "at a time on the CPU, and the share of a whole run that is not the backbone. Without "
-            "options: a ViT with random weights, on random images."
-        ),
-    )
-    for bench, size in ((search, None), (discovery, DISCOVERY_SIZE)):
-        bench.add_argument("--model", help=f"timm name, random weights ({MODEL})")
-        bench.add_argument("--checkpoint", type=Path, metavar="FILE", help="local weight file")
-        bench.add_argument("--images", type=Path, metavar="DIR", help="photographs (random ones)")
-        bench.add_argument(
-            "--size", type=int, default=size, help=f"side in pixels ({size or 'of the model'})"
-        )
-        bench.add_argument("--num-images", type=int, default=32, help="number of images (32)")
-        bench.add_argument("--batch-size", type=int, default=8, help="images per batch (8)")
-        bench.add_argument("--rounds", type=int, default=5, help="medians are over these (5)")
-        bench.add_argument("--device", help="torch device (default: the GPU if there is one)")
-        bench.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
+    parts = [f"{name}: {what}." for name, what in PARTS.items()]
+    parser.epilog = " ".join(parts)
+    add = parser.add_argument
+    add("part", nargs="?", default="all", help=f"all, {', '.join(PARTS)} (all)")
+    add("--model", help=f"timm name ({MODEL})")
+    add("--models", metavar="A,B", help="memory: timm names (DINOv2 S, B, L, g)")
+    add("--checkpoint", type=Path, metavar="FILE", help="local weight file")
+    add("--neurons", type=Path, metavar="FILE", help="list of register neurons (the model's)")
+    add("--size", type=int, help="side of the images in pixels")
+    add("--other-size", type=int, help="forward: alternates with it while graphs are counted")
+    add("--batch-sizes", metavar="N,N", help="images at a time")
+    add("--variants", metavar="A,B", help="eager,compiled,bf16,compiled-bf16,channels-last")
+    add("--num-classes", type=int, help="train, memory: classes of the heads (150)")
+    add("--heads", type=int, help="train, memory: linear heads trained at once (8; 1)")
+    add("--images", type=Path, metavar="DIR", help="search, discovery: photographs")
+    add("--num-images", type=int, help="search, discovery: number of images (32)")
+    add("--config", help=f"data: config ({CONFIG}, on drawn images)")
+    add("--data-root", metavar="DIR", help="data: where its data set lies")
+    add("--workers", metavar="N,N", help="data: numbers of worker processes (0,1,2,4)")
+    add_cfg_options(parser)
+    add("--rounds", type=int, help="medians are over these")
+    add("--device", help="torch device (default: the GPU if there is one)")
+    add("--threads", type=int, help="threads on the CPU (torch's default)")
+    add("--json", type=Path, metavar="FILE", help="write all numbers here too")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print one table, write the numbers if asked."""
-    _check(args)
-    from ttr_backbones.bench.discovery import bench_discovery
-    from ttr_backbones.bench.search import bench_search
+    wanted = _wanted(args)
+    from ttr_backbones.bench.machine import this_machine
+    from ttr_backbones.bench.table import as_json, as_table
+    from ttr_backbones.cli.bench_parts import MEASURES
+    from ttr_backbones.cli.model_and_images import choose_device
+    import torch  # isort: skip
 
-    model, images = _load(args)
-    options = {"batch_size": args.batch_size, "rounds": args.rounds}
-    setting = _setting(args, images)
-    result: DiscoveryBench | SearchBench
-    if args.what == "discovery":
-        result = bench_discovery(model, images, **options)
-        lines = _discovery_table(result)
-    else:
-        result = bench_search(model, images, **options)
-        lines = _search_table(result)
-    for line in [_told(setting), *lines]:
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    device = choose_device(args.device)
+    measured = [MEASURES[part](own, device, _tell) for part, own in wanted.items()]
+    timed = any(part.rows for part in measured)
+    machine = this_machine(device, matrix_products=timed, tell=_tell)
+    _tell("")
+    print(machine)
+    for line in as_table(machine, measured):
         print(line)
     if args.json is not None:
-        args.json.write_text(_as_json(setting, result), encoding="utf-8")
+        write_atomically(args.json, as_json(machine, measured).encode())
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
-    for name in ("num_images", "batch_size", "rounds", "size"):
-        given = getattr(args, name)
-        if given is not None and given < 1:
-            raise InputError(f"--{name.replace('_', '-')} {given}: expected a number above 0")
-    if args.checkpoint is not None and not args.checkpoint.is_file():
-        raise MissingFileError(f"--checkpoint {args.checkpoint}: no such file")
-    if args.json is not None and not args.json.parent.is_dir():
-        raise MissingFileError(f"--json {args.json}: no folder {args.json.parent}")
+def _wanted(args: argparse.Namespace) -> dict[str, argparse.Namespace]:
+    """Return the parts to measure, each with all its options, checked.
+
+    Raises:
+        MissingFileError: a file or folder that does not exist.
+        InputError: no such part, an option that it does not have, a value that cannot be.
+    """
+    if args.part not in _OPTIONS:
+        raise InputError(unknown_name("part of the bench", args.part, _OPTIONS))
+    known = set().union(*_OPTIONS.values())
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    for name in known & set(given) - set(_OPTIONS[args.part]):
+        places = [part for part, options in _OPTIONS.items() if name in options]
+        raise InputError(
+            f"{_spelt(name)} says nothing to `ttrb bench {args.part}`; it goes with "
+            f"{', '.join(places)}"
+        )
+    _check(given)
+    parts = list(PARTS) if args.part == "all" else [args.part]
+    wanted = {}
+    for part in parts:
+        short = {**_SHORT[part], "rounds": _OPTIONS["all"]["rounds"]} if args.part == "all" else {}
+        own = {"short": False, **_OPTIONS[part], **short, **given}
+        for name in ("batch_sizes", "workers"):
+            if name in own:
+                own[name] = _numbers(name, own[name], least=int(name == "batch_sizes"))
+        wanted[part] = argparse.Namespace(**own)
+    return wanted
 
 
-def _load(args: argparse.Namespace) -> tuple[Any, Tensor]:
-    """Make the model (a TimmViT that gives keys, for object discovery) and all its images."""
-    from ttr_backbones.backbones import TimmViT, create_vit
-    from ttr_backbones.cli.demo import model_of_file
-    from ttr_backbones.cli.model_and_images import choose_device
-    from ttr_backbones.registers.images import image_batches
-    import torch  # isort: skip
-
-    if args.model is None:
-        args.model = model_of_file(args.checkpoint) if args.checkpoint else MODEL
-    model: Any
-    if args.what == "discovery":
-        model = TimmViT(args.model, checkpoint=args.checkpoint, facet="key", pad="corner")
-    else:
-        model = create_vit(args.model, checkpoint=args.checkpoint)
-    model.to(choose_device(args.device))
-    vit = model.vit if args.what == "discovery" else model
-    if args.images is not None:
-        batches = image_batches(args.images, vit, size=args.size, num_images=args.num_images)
-        return model, torch.cat(list(batches))
-    size = (args.size, args.size) if args.size else vit.patch_embed.img_size
-    shape = (args.num_images, vit.patch_embed.proj.in_channels, *size)
-    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    return model, images.to(next(vit.parameters()))
+def _check(given: dict[str, Any]) -> None:
+    least = {"size": 1, "other_size": 1, "num_classes": 2, "heads": 1, "num_images": 1}
+    for name, low in {**least, "rounds": 1, "threads": 1}.items():
+        if given.get(name, low) < low:
+            raise InputError(f"{_spelt(name)} {given[name]}: expected a number, {low} or more")
+    for name in ("checkpoint", "neurons"):
+        if name in given and not given[name].is_file():
+            raise MissingFileError(f"--{name} {given[name]}: no such file")
+    if "json" in given and not given["json"].parent.is_dir():
+        raise MissingFileError(f"--json {given['json']}: no folder {given['json'].parent}")
 
 
-def _setting(args: argparse.Namespace, images: Tensor) -> dict[str, Any]:
-    """Everything that the numbers depend on."""
-    import torch
-
-    cuda = images.device.type == "cuda"
-    return {
-        "model": args.model,
-        "weights": str(args.checkpoint) if args.checkpoint else "random",
-        "images": str(args.images) if args.images else "random",
-        "num_images": len(images),
-        "size": list(images.shape[2:]),
-        "batch_size": args.batch_size,
-        "rounds": args.rounds,
-        "device": torch.cuda.get_device_name(images.device) if cuda else str(images.device),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
+def _numbers(name: str, text: str, least: int) -> list[int]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) >= least for part in parts):
+        raise InputError(
+            f"{_spelt(name)} {text}: expected whole numbers of {least} or more, as 1,8"
+        )
+    return list(dict.fromkeys(map(int, parts)))
 
 
-def _told(setting: dict[str, Any]) -> str:
-    height, width = setting["size"]
-    return (
-        f"{setting['model']} ({setting['weights']}), {setting['num_images']} images of "
-        f"{width} x {height} px ({setting['images']}), batches of {setting['batch_size']}; "
-        f"{setting['device']}, {setting['threads']} threads, torch {setting['torch']}; "
-        f"medians of {setting['rounds']} paired rounds"
-    )
+def _spelt(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
-def _search_table(result: SearchBench) -> list[str]:
-    lines = [f"{'':44}{'images/s':>10}{'forwards per image':>20}  goal"]
-    for name, timing in result.timings.items():
-        goal = "" if timing.goal is None else f"  at most {timing.goal}"
-        lines.append(f"{name:44}{timing.images_per_second:10.1f}{timing.forwards:20.2f}{goal}")
-    gains = [f"{name}: {gain:.2f} times as fast" for name, gain in result.speedup.items()]
-    same = "the same" if result.same_neurons else "NOT the same"
-    return [
-        *lines,
-        f"against one image at a time: {'; '.join(gains)}",
-        f"all searches find {same} ten neurons",
-    ]
-
-
-def _discovery_table(result: DiscoveryBench) -> list[str]:
-    lines = [f"{'':44}{'images/s':>10}"]
-    lines += [f"{name:44}{speed:10.1f}" for name, speed in result.images_per_second.items()]
-    speed_goal = f" (goal: at least {result.goal_speedup:g})" if result.goal_speedup else ""
-    share_goal = f" (goal: at most {100 * result.goal_share:g} %)" if result.goal_share else ""
-    return [
-        *lines,
-        f"batched against one image at a time: {result.speedup:.2f} times as fast{speed_goal}",
-        f"not the backbone: {100 * result.share:.1f} % of backbone and batched LOST{share_goal}",
-        f"{result.same_boxes} of {result.num_images} images have the same box both ways",
-    ]
-
-
-def _as_json(setting: dict[str, Any], result: DiscoveryBench | SearchBench) -> str:
-    from dataclasses import asdict
-
-    return json.dumps({"setting": setting, **asdict(result)}, indent=1) + "\n"
+def _tell(message: str) -> None:
+    """Show what is going on; on a terminal each line takes the place of the one before."""
+    if sys.stderr.isatty():
+        print(f"\r{message}\x1b[K", end="", file=sys.stderr, flush=True)
+    elif message:
+        print(f"bench: {message}", file=sys.stderr)

@@ -1,0 +1,39 @@
+"""A backbone that takes milliseconds, and how its contestants are made."""
+
+import pytest
+import torch
+
+from ttr_backbones.bench.forms import forms, make_backbone
+
+SMALL = {
+    "img_size": 64,
+    "depth": 2,
+    "embed_dim": 64,
+    "num_heads": 2,
+    "init_values": 1.0,  # LayerScale that hides nothing
+}
+LAYERS = {0: [3, 100, 255], 1: [0]}
+
+
+@pytest.fixture
+def small():
+    """More arguments of `timm.create_model`."""
+    return dict(SMALL)
+
+
+@pytest.fixture
+def layers():
+    """Register neurons of the small ViT."""
+    return {block: list(units) for block, units in LAYERS.items()}
+
+
+@pytest.fixture
+def images():
+    return torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def models(small, layers, images):
+    """The contestants of `ttrb bench forward`, {name: model}."""
+    torch.manual_seed(0)
+    return forms(make_backbone("vit_tiny_patch16_224", model_kwargs=small), layers, images)

@@ -1,0 +1,88 @@
+"""Graphs, breaks and reads: none for our registers, and some where there are some."""
+
+import pytest
+import torch
+
+from ttr_backbones.bench.compile_counts import (
+    CompileCounts,
+    compile_counts,
+    host_reads,
+    why_not_compiled,
+)
+from ttr_backbones.bench.forms import AUTHORS, BIAS, TOKEN, as_variant
+from ttr_backbones.bench.variants import VARIANTS
+
+CPU = torch.device("cpu")
+ONCE = CompileCounts(graphs=2, recompiled=0, breaks=0)  # one graph for each size
+
+
+@pytest.mark.parametrize("name", [TOKEN, BIAS])
+def test_compile_counts__no_break_and_no_recompile(models, name):
+    run = as_variant(models[name], VARIANTS["compiled"])
+    one, other = torch.randn(2, 3, 64, 64), torch.randn(2, 3, 96, 96)
+    assert compile_counts(run, one, other) == ONCE
+
+
+def test_compile_counts__sees_the_breaks_of_the_authors_form(models, layers):
+    run = as_variant(models[AUTHORS], VARIANTS["compiled"])
+    counts = compile_counts(run, torch.randn(2, 3, 64, 64), torch.randn(2, 3, 96, 96))
+    assert counts.breaks >= len(layers)
+    assert counts.graphs > 2
+
+
+def test_compile_counts__sees_recompiles():
+    """A list that grows: every call is a graph of its own."""
+    seen = []
+
+    @torch.compile(dynamic=False)
+    def grown(x, count):
+        return x * count
+
+    def run(x):
+        seen.append(0)
+        return grown(x, torch.ones(len(seen)).shape[0])
+
+    counts = compile_counts(run, torch.ones(2), torch.ones(3), turns=1)
+    assert (counts.graphs, counts.recompiled) == (2, 2)
+
+
+def test_host_reads__only_the_authors_form_waits(models, layers, images):
+    for name, model in models.items():
+        run = as_variant(model, VARIANTS["eager"])
+        run(images)
+        # The largest and the smallest value, in each edited block, of each image.
+        expected = 2 * len(layers) * len(images) if name == AUTHORS else 0
+        assert host_reads(lambda run=run: run(images), CPU) == expected
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_host_reads__counts_what_would_wait_on_a_gpu(mode):
+    x = torch.ones(3)
+
+    def run():
+        if x.sum() > 0:  # a bool of a tensor
+            x.max().item()
+        x.tolist()  # on the CPU it reads memory, without an operation
+
+    with mode():
+        assert host_reads(run, CPU) == 2
+
+
+@pytest.mark.gpu
+def test_host_reads__on_a_gpu(models, layers, images):
+    images = images.cuda()
+    for name, model in models.items():
+        run = as_variant(model.cuda(), VARIANTS["eager"])
+        run(images)
+        expected = 2 * len(layers) * len(images) if name == AUTHORS else 0
+        assert host_reads(lambda run=run: run(images), images.device) == expected
+
+
+def test_why_not_compiled__gives_the_reason(monkeypatch):
+    def broken(function):
+        raise RuntimeError("No working C++ compiler found\nmore of it")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    assert why_not_compiled(CPU) == "No working C++ compiler found"
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    assert why_not_compiled(CPU) is None

@@ -1,0 +1,107 @@
+"""The contestants do the same work on the same weights, in every variant."""
+
+import pytest
+import torch
+
+from ttr_backbones.bench.forms import (
+    AUTHORS,
+    BARE,
+    BIAS,
+    PLAIN,
+    TOKEN,
+    as_variant,
+    forms,
+    make_backbone,
+    register_layers,
+)
+from ttr_backbones.bench.variants import VARIANTS, choose_variants
+from ttr_backbones.errors import InputError
+from ttr_backbones.registers import RegisterNeurons
+
+EAGER = VARIANTS["eager"]
+
+
+def weights_of(model):
+    return {parameter.data_ptr() for parameter in model.parameters()}
+
+
+def test_forms__ours_without_a_register_is_plain_timm(models, images):
+    assert list(models) == [PLAIN, BARE, TOKEN, BIAS, AUTHORS]
+    plain, ours = (as_variant(models[name], EAGER)(images) for name in (PLAIN, BARE))
+    assert plain.shape == (3, 64, 4, 4)
+    torch.testing.assert_close(ours, plain, atol=1e-6, rtol=1e-6)
+
+
+def test_forms__each_register_changes_the_maps(models, images):
+    maps = {name: as_variant(model, EAGER)(images) for name, model in models.items()}
+    for name in (TOKEN, BIAS, AUTHORS):
+        assert (maps[name] - maps[PLAIN]).abs().max() > 1e-3
+    # One image's peaks are not another's: baked constants and the layer's peak are other numbers.
+    assert (maps[TOKEN] - maps[BIAS]).abs().max() > 1e-5
+
+
+def test_forms__share_their_weights(models):
+    shared = weights_of(models[PLAIN])
+    for name in (BARE, TOKEN, AUTHORS):
+        assert weights_of(models[name]) == shared
+    assert len(weights_of(models[BIAS]) - shared) == 2, "the zeroed columns of two blocks"
+
+
+def test_forms__leave_out_the_authors_where_mlps_are_gated(images):
+    kwargs = {"img_size": 64, "patch_size": 16, "depth": 2, "embed_dim": 48, "num_heads": 2}
+    backbone = make_backbone("vit_giant_patch14_dinov2", model_kwargs=kwargs)
+    assert list(forms(backbone, {1: [0]}, images)) == [PLAIN, BARE, TOKEN, BIAS]
+
+
+@pytest.mark.parametrize("name", [PLAIN, BARE, TOKEN, BIAS, AUTHORS])
+def test_as_variant__gives_the_same_in_another_order_of_memory(models, images, name):
+    variant = VARIANTS["channels-last"]
+    eager = as_variant(models[name], EAGER)(images)
+    last = as_variant(models[name], variant)
+    torch.testing.assert_close(last(variant.images(images)), eager, atol=1e-5, rtol=1e-5)
+    moved = weights_of(last) - weights_of(models[name])
+    assert len(moved) == 1, "the weights of the one convolution"
+
+
+@pytest.mark.parametrize("name", [PLAIN, BARE, TOKEN, BIAS, AUTHORS])
+def test_as_variant__bf16_is_near_and_leaves_the_shared_weights_alone(models, images, name):
+    before = as_variant(models[name], EAGER)(images)
+    half = as_variant(models[name], VARIANTS["bf16"])
+    maps = half(images)
+    assert maps.dtype == torch.float32
+    assert 1e-4 < (maps - before).abs().max() / before.abs().max() < 0.05
+    linear = [p for n, p in half.named_parameters() if n.endswith("fc1.weight")]
+    assert {p.dtype for p in linear} == {torch.bfloat16}
+    assert torch.equal(as_variant(models[name], EAGER)(images), before)
+
+
+def test_plain_bf16__equals_ours(models, images):
+    """Plain timm has the same numbers as ours, so that a ratio has the register alone in it."""
+    plain, ours = (as_variant(models[name], VARIANTS["bf16"])(images) for name in (PLAIN, BARE))
+    torch.testing.assert_close(plain, ours, atol=1e-6, rtol=1e-6)
+
+
+def test_register_layers__of_the_model_or_as_many_elsewhere(small):
+    tiny = make_backbone("vit_tiny_patch16_224")
+    assert register_layers(tiny, "vit_tiny_patch16_224", None) == {6: [189], 7: [417]}
+    given = RegisterNeurons("", {0: [1]})
+    assert register_layers(tiny, "vit_tiny_patch16_224", given) == {0: [1]}
+    other = make_backbone("vit_tiny_patch16_384")
+    made = register_layers(other, "vit_tiny_patch16_384", None)
+    assert list(made) == [4, 5, 6, 7, 8, 9, 10], "as DINOv2's ViT-S"
+    assert sum(map(len, made.values())) == 21
+    shallow = make_backbone("vit_tiny_patch16_224", model_kwargs={**small, "depth": 1})
+    assert register_layers(shallow, "vit_tiny_patch16_224", None) == {0: [0, 1, 2]}
+
+
+def test_make_backbone__takes_models_that_pool_before_their_norm(images):
+    backbone = make_backbone("vit_tiny_patch16_224", model_kwargs={"global_pool": "avg"})
+    assert not backbone.final_norm
+
+
+def test_choose_variants__in_the_order_given():
+    assert choose_variants(["bf16", "eager", "bf16"]) == [VARIANTS["bf16"], EAGER]
+    with pytest.raises(InputError, match=r"unknown variant 'bf-16'\. Did you mean 'bf16'"):
+        choose_variants(["bf-16"])
+    with pytest.raises(InputError, match="no variant given"):
+        choose_variants([])

@@ -1,0 +1,158 @@
+"""The contestants of `ttrb bench forward`: one ViT, with and without a test-time register.
+
+All have the same weights and give the same thing, the normed patch tokens of the last block as maps
+[B, C, h, w] in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from timm.layers import Mlp
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ttr_backbones.backbones import TimmViT
+from ttr_backbones.backbones.precision import cast_frozen_weights
+from ttr_backbones.bench.authors_form import AuthorsForm
+from ttr_backbones.bench.variants import Variant, sharing_copy
+from ttr_backbones.errors import InputError
+from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
+from ttr_backbones.registers.bake import bake_registers
+from ttr_backbones.registers.bias import add_bias_registers
+
+Layers = Mapping[int, list[int]]
+
+PLAIN, BARE = "plain timm", "ours, no register"
+TOKEN, BIAS, AUTHORS = "ours, 1 register", "ours, 1 register as bias", "authors' form of the hook"
+
+
+class PlainTimm(nn.Module):
+    """A timm ViT in as few steps as it takes to have the same maps."""
+
+    def __init__(self, vit: VisionTransformer) -> None:
+        super().__init__()
+        self.vit = vit
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, C, h, w]."""
+        vit: Any = self.vit
+        patches = vit.forward_features(images)[:, vit.num_prefix_tokens :]
+        grid = vit.patch_embed.dynamic_feat_size(images.shape[2:])
+        return patches.transpose(1, 2).unflatten(2, grid)
+
+
+class Wrapped(nn.Module):
+    """A frozen model that leaves numbers and compiling to its caller, run as a variant asks.
+
+    Args:
+        model: [B, 3, H, W] -> [B, C, h, w].
+        variant: how to run it.
+        inference: give tensors that no head can be trained on, and keep no books for it.
+    """
+
+    def __init__(self, model: nn.Module, variant: Variant, *, inference: bool = True) -> None:
+        super().__init__()
+        self.variant, self.inference = variant, inference
+        if variant.bf16:
+            cast_frozen_weights(model)
+        self.model = model
+        self.call = torch.compile(model, dynamic=False) if variant.compiled else model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, C, h, w]."""
+        without_gradient = torch.inference_mode() if self.inference else torch.no_grad()
+        with without_gradient, self.variant.autocast(images.device):
+            maps: Tensor = self.call(images)
+            return maps.float()
+
+
+class Ours(nn.Module):
+    """A `TimmViT` that gives its one map itself."""
+
+    def __init__(self, backbone: TimmViT, variant: Variant) -> None:
+        super().__init__()
+        backbone.precision = "bf16" if variant.bf16 else "fp32"
+        backbone.compiled = variant.compiled
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, C, h, w]."""
+        (maps,) = self.backbone(images)
+        return maps
+
+
+def make_backbone(model: str, checkpoint: Any = None, **kwargs: Any) -> TimmViT:
+    """Make the frozen `TimmViT` that all contestants are made from.
+
+    Positions are resampled as timm does, so that plain timm gives the same at every size.
+
+    Raises:
+        InputError: see `TimmViT`.
+    """
+    options: dict[str, Any] = {"checkpoint": checkpoint, "pos_embed": "timm", **kwargs}
+    try:
+        return TimmViT(model, **options)
+    except InputError as error:
+        if "final_norm" not in str(error):
+            raise
+    return TimmViT(model, final_norm=False, **options)  # it pools first, and has no norm for tokens
+
+
+def register_layers(backbone: TimmViT, model: str, given: RegisterNeurons | None) -> Layers:
+    """Return the register neurons to move: those given, those that ship, or as many elsewhere.
+
+    Without a list, three units in each of the blocks from a third of the depth to the last but one:
+    DINOv2's ViT-S has nineteen in these seven of twelve. Which units they are costs nothing.
+    """
+    if given is not None:
+        given.check(backbone.vit)
+        return given.layers
+    try:
+        bundled = RegisterNeurons.bundled(model)
+        bundled.check(backbone.vit)
+        return bundled.layers
+    except InputError:
+        depth = len(backbone.vit.blocks)
+        return {block: [0, 1, 2] for block in range(depth // 3, max(depth - 1, depth // 3 + 1))}
+
+
+def forms(backbone: TimmViT, layers: Layers, images: Tensor) -> dict[str, nn.Module]:
+    """Make the contestants, which share the weights of `backbone`.
+
+    Args:
+        backbone: without registers; it stays as it is.
+        layers: register neurons.
+        images: to bake the constants of the bias form on, [B, 3, H, W].
+
+    Returns:
+        {name: model}; without the authors' form where MLPs are gated: their hook does not fit.
+    """
+    token, bias = sharing_copy(backbone), sharing_copy(backbone)
+    add_test_time_registers(token.vit, layers)
+    baked = bake_registers(sharing_copy(backbone.vit), layers, images)
+    add_bias_registers(bias.vit, baked)
+    made: dict[str, nn.Module] = {
+        PLAIN: PlainTimm(backbone.vit),
+        BARE: backbone,
+        TOKEN: token,
+        BIAS: bias,
+    }
+    if all(isinstance(block.mlp, Mlp) for block in backbone.vit.blocks):
+        made[AUTHORS] = AuthorsForm(sharing_copy(backbone.vit), layers)
+    return made
+
+
+def as_variant(model: nn.Module, variant: Variant) -> nn.Module:
+    """Copy a contestant into the form that runs as `variant`: [B, 3, H, W] -> [B, C, h, w]."""
+    copied = sharing_copy(model, lambda weight: _shared(weight, variant))
+    if variant.channels_last:
+        copied = copied.to(memory_format=torch.channels_last)
+    return Ours(copied, variant) if isinstance(copied, TimmViT) else Wrapped(copied, variant)
+
+
+def _shared(weight: Tensor, variant: Variant) -> bool:
+    """Whether a variant can use the very weights that all use."""
+    return not variant.bf16 and not (variant.channels_last and weight.ndim == 4)

@@ -1,0 +1,225 @@
+"""`ttrb bench forward`: what a test-time register costs, in every way to run a ViT."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ttr_backbones.bench.compile_counts import (
+    CompileCounts,
+    compile_counts,
+    host_reads,
+    why_not_compiled,
+)
+from ttr_backbones.bench.cost import cost_of, count_flops
+from ttr_backbones.bench.forms import (
+    AUTHORS,
+    BARE,
+    BIAS,
+    PLAIN,
+    TOKEN,
+    as_variant,
+    forms,
+    make_backbone,
+    register_layers,
+)
+from ttr_backbones.bench.live_memory import peak_bytes
+from ttr_backbones.bench.rounds import Tell, measure, silent
+from ttr_backbones.bench.row import Contestant, Cost, Measured, Row
+from ttr_backbones.bench.variants import VARIANTS, Variant
+from ttr_backbones.errors import InputError
+from ttr_backbones.registers import RegisterNeurons
+
+_BAKED_ON = 4  # images; the constants cost the same on however many they were measured
+
+
+def bench_forward(
+    model: str,
+    *,
+    checkpoint: str | Path | None = None,
+    neurons: RegisterNeurons | None = None,
+    size: int | None = None,
+    other_size: int | None = None,
+    batch_sizes: Sequence[int] = (1, 8),
+    variants: Sequence[Variant] = (VARIANTS["eager"],),
+    rounds: int = 7,
+    device: torch.device | None = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+    tell: Tell = silent,
+) -> Measured:
+    """Time the forward pass of a frozen ViT on random images.
+
+    Args:
+        model: timm name.
+        checkpoint: local weight file; random weights without one, which take the same time.
+        neurons: the register neurons to move; see `register_layers`.
+        size: side of the images in pixels; the model's own by default.
+        other_size: with `size` in turn while graphs are counted; two patches more by default.
+        batch_sizes: images at a time.
+        variants: ways to run it.
+        rounds: medians are over these.
+        device: the CPU by default.
+        model_kwargs: more arguments of `timm.create_model`.
+        tell: gets a line about what is going on.
+
+    Raises:
+        InputError: see `make_backbone`; a size that is no multiple of the patch.
+    """
+    device = device or torch.device("cpu")
+    backbone = make_backbone(model, checkpoint, model_kwargs=model_kwargs)
+    layers = register_layers(backbone, model, neurons)
+    patch = backbone.patch_size[0]
+    size = size or backbone.vit.patch_embed.img_size[0]
+    other_size = other_size or size + 2 * patch
+    for side in (size, other_size):
+        if side % patch:
+            raise InputError(f"size {side}: expected a multiple of {model}'s patch, {patch} px")
+    backbone.to(device)
+    variants, notes = _possible(variants, device)
+    drawn = _images(max(_BAKED_ON, *batch_sizes), size, device)
+    models = forms(backbone, layers, drawn[:_BAKED_ON])
+    rows: list[Row] = []
+    for batch_size in batch_sizes:
+        images = drawn[:batch_size]
+        contestants = []
+        for variant in variants:
+            tell(f"forward: {variant.name}, batch of {batch_size}")
+            contestants += _contestants(models, variant, images, backbone.patch_size)
+        rows += measure("forward", contestants, device, rounds=rounds, tell=tell)
+        torch._dynamo.reset()  # noqa: SLF001 (each shape is compiled for itself)
+    tell("forward: what Python waits for, and graphs")
+    difference = _difference(models, drawn[:1])
+    reads = _reads(models, drawn[:1], device)
+    notes += [
+        f"forward: {BARE} differs from {PLAIN} by {difference:.1e} of the largest value",
+        f"forward: values that Python waits for in one pass: {_listed(reads)}",
+        *_first_runs(rows),
+    ]
+    facts: dict[str, Any] = {"difference": difference, "host_reads": reads}
+    if any(variant.compiled for variant in variants):
+        counts = _counts(models, drawn[:2], _images(2, other_size, device))
+        told = {
+            name: f"{c.graphs} graphs, {c.recompiled} recompiled, {c.breaks} breaks"
+            for name, c in counts.items()
+        }
+        notes.append(f"forward: compiled, {size} and {other_size} px in turn: {_listed(told)}")
+        facts["compile_counts"] = {name: vars(count) for name, count in counts.items()}
+    setting = {
+        "model": model,
+        "weights": str(checkpoint) if checkpoint else "random",
+        "size": size,
+        "register_neurons": {block: list(units) for block, units in layers.items()},
+        "rounds": rounds,
+    }
+    return Measured("forward", setting, rows, notes, facts)
+
+
+def _possible(
+    variants: Sequence[Variant], device: torch.device
+) -> tuple[Sequence[Variant], list[str]]:
+    """Leave out what cannot be compiled here, and say so."""
+    if not any(variant.compiled for variant in variants):
+        return variants, []
+    reason = why_not_compiled(device)
+    if reason is None:
+        return variants, []
+    kept = [variant for variant in variants if not variant.compiled]
+    return kept, [f"forward: nothing compiled, torch.compile does not work here: {reason}"]
+
+
+def _contestants(
+    models: Mapping[str, nn.Module], variant: Variant, images: Tensor, patch: tuple[int, int]
+) -> list[Contestant]:
+    images = variant.images(images)
+    batch, _, height, width = images.shape
+    made = []
+    for name, model in models.items():
+        if variant.compiled and name == AUTHORS:
+            continue  # it compiles to pieces between its hooks; they are counted instead
+        run = as_variant(model, variant)
+        made.append(
+            Contestant(
+                name,
+                partial(run, images),
+                images=batch,
+                batch_size=batch,
+                variant=variant.name,
+                against=PLAIN,
+                goal=_goal(name, variant, batch, images.device),
+                tokens=batch * (height // patch[0]) * (width // patch[1]),
+                cost=partial(_cost, model, run, variant, images),
+                number=variant.number,
+            )
+        )
+    return made
+
+
+def _cost(model: nn.Module, run: nn.Module, variant: Variant, images: Tensor) -> Cost:
+    """Count the eager form's operations; a compiled one's memory is told by a GPU only."""
+    device, call = images.device, partial(run, images)
+    held = [*run.parameters(), *run.buffers(), images]
+    if not variant.compiled:
+        return cost_of(call, held, device)
+    eager = as_variant(model, dataclasses.replace(variant, compiled=False))
+    eager(images)
+    peak = peak_bytes(call, held, device) if device.type == "cuda" else None
+    return Cost(count_flops(partial(eager, images)), peak)
+
+
+def _goal(name: str, variant: Variant, batch_size: int, device: torch.device) -> float | None:
+    """The most that a register may cost, times plain timm: issue 7, point 2."""
+    if name not in {TOKEN, BIAS}:
+        return None
+    if device.type != "cuda":
+        return 1.05
+    if not (variant.compiled and variant.bf16):
+        return None
+    return 1.02 if batch_size >= 8 else 1.05
+
+
+def _images(count: int, size: int, device: torch.device) -> Tensor:
+    drawn = torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+    return drawn.to(device)
+
+
+def _difference(models: Mapping[str, nn.Module], images: Tensor) -> float:
+    """Largest difference of our maps without a register from plain timm's, over their largest."""
+    ours, plain = (as_variant(models[name], VARIANTS["eager"])(images) for name in (BARE, PLAIN))
+    return ((ours - plain).abs().max() / plain.abs().max()).item()
+
+
+def _reads(models: Mapping[str, nn.Module], images: Tensor, device: torch.device) -> dict[str, int]:
+    reads = {}
+    for name, model in models.items():
+        run = as_variant(model, VARIANTS["eager"])
+        run(images)
+        reads[name] = host_reads(partial(run, images), device)
+    return reads
+
+
+def _counts(
+    models: Mapping[str, nn.Module], one: Tensor, other: Tensor
+) -> dict[str, CompileCounts]:
+    compiled = {name: as_variant(model, VARIANTS["compiled"]) for name, model in models.items()}
+    return {name: compile_counts(run, one, other) for name, run in compiled.items()}
+
+
+def _first_runs(rows: Sequence[Row]) -> list[str]:
+    compiled = [row for row in rows if row.variant.startswith("compiled")]
+    if not compiled:
+        return []
+    taken = [row.first_seconds for row in compiled]
+    return [
+        f"forward: compiling, in the first run, took {min(taken):.1f} to {max(taken):.1f} s each "
+        "and is in no other number"
+    ]
+
+
+def _listed(facts: Mapping[str, object]) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in facts.items())

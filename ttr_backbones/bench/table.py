@@ -1,0 +1,116 @@
+"""One table and one JSON file for all parts of the bench."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ttr_backbones.bench.machine import Machine
+from ttr_backbones.bench.row import Measured, Row
+
+_COLUMNS = (
+    ("contestant", 34),
+    ("variant", 14),
+    ("batch", -5),
+    ("images/s", -9),
+    ("ms/batch", -9),
+    ("ratio (quartiles)", -22),
+    ("goal", -13),
+    ("tokens/s", -10),
+    ("GFLOP/s", -9),
+    ("of mm", -6),
+    ("peak MiB", -9),
+)
+
+
+def as_table(machine: Machine, measured: Sequence[Measured]) -> list[str]:
+    """Give the lines of the table: a heading per part, its rows, its notes."""
+    rows = [row for part in measured for row in part.rows]
+    lines = [_line([name for name, _ in _COLUMNS])] if rows else []
+    for part in measured:
+        lines += ["", f"{part.part}: {_setting(part)}{_baseline(part)}", *part.lines]
+        lines += [_row_line(row, row.share(machine.rates)) for row in part.rows]
+        lines += [f"  {note.removeprefix(f'{part.part}: ')}" for note in part.notes]
+    return lines
+
+
+def as_json(machine: Machine, measured: Sequence[Measured]) -> str:
+    """Give everything that was measured as the text of a JSON file."""
+    told = {
+        "machine": asdict(machine),
+        "rows": [row.as_dict(machine.rates) for part in measured for row in part.rows],
+        "parts": {
+            part.part: {"setting": dict(part.setting), "notes": part.notes, **part.facts}
+            for part in measured
+        },
+    }
+    return json.dumps(told, indent=1) + "\n"
+
+
+def _row_line(row: Row, share: float | None) -> str:
+    return _line(
+        [
+            row.contestant,
+            row.variant,
+            str(row.batch_size),
+            _number(row.images_per_second),
+            _number(1e3 * row.seconds),
+            _ratio(row),
+            _goal(row),
+            _number(row.tokens_per_second),
+            _number(row.flops_per_second, 1e9),
+            "" if share is None else f"{100 * share:.0f} %",
+            _number(row.peak_bytes, 2**20),
+        ]
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    """Pad cells to their columns: to the left of text, to the right of numbers."""
+    padded = [
+        cell.ljust(width) if width > 0 else cell.rjust(-width)
+        for cell, (_, width) in zip(cells, _COLUMNS, strict=True)
+    ]
+    return " ".join(padded).rstrip()
+
+
+def _number(value: float | None, unit: float = 1.0) -> str:
+    if value is None:
+        return ""
+    scaled = value / unit
+    return f"{scaled:,.0f}" if scaled >= 1000 else f"{scaled:.1f}"
+
+
+def _ratio(row: Row) -> str:
+    if row.ratio is None:
+        return ""
+    if row.against == row.contestant:
+        return "1"
+    return f"{row.ratio.median:.3f} ({row.ratio.low:.3f}-{row.ratio.high:.3f})"
+
+
+def _goal(row: Row) -> str:
+    if row.goal is None:
+        return ""
+    return f"{row.goal:g} {'met' if row.met else 'missed'}"
+
+
+def _setting(part: Measured) -> str:
+    """The setting in a few words; lists of neurons are for the JSON file."""
+    told: list[str] = []
+    for name, value in part.setting.items():
+        if isinstance(value, dict):
+            continue
+        told.append(f"{name.replace('_', ' ')} {_value(value)}")
+    return ", ".join(told)
+
+
+def _baseline(part: Measured) -> str:
+    over = next((row.against for row in part.rows if row.against), None)
+    return f"; ratios: time over {over}" if over else ""
+
+
+def _value(value: Any) -> str:
+    return " x ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

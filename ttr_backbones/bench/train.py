@@ -1,0 +1,206 @@
+"""`ttrb bench train`: one step of training a linear head on a frozen ViT, and many heads at once.
+
+A step is what mmengine does in one: normalise the images, run backbone, head and loss, take the
+gradient, and let the optimizer step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from torch import Tensor, nn
+
+from ttr_backbones.backbones import TimmViT
+from ttr_backbones.bench.cost import cost_of
+from ttr_backbones.bench.forms import (
+    BARE,
+    TOKEN,
+    Ours,
+    PlainTimm,
+    Wrapped,
+    as_variant,
+    make_backbone,
+    register_layers,
+)
+from ttr_backbones.bench.live_memory import peak_bytes
+from ttr_backbones.bench.rounds import Tell, measure, silent
+from ttr_backbones.bench.row import Contestant, Cost, Measured, Row
+from ttr_backbones.bench.training import Training, TrainSetting, make_training, random_batch
+from ttr_backbones.bench.variants import VARIANTS, Variant, sharing_copy
+from ttr_backbones.errors import InputError
+from ttr_backbones.heads import LinearSegHead
+from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
+
+PLAIN = "plain timm, mmseg's loss"
+GOAL_PROBES = 1.3  # time of eight heads in one pass over that of one head
+
+
+class MmsegLossHead(LinearSegHead):
+    """The linear head with its loss as mmseg computes it, on logits at full size."""
+
+    loss_by_feat = BaseDecodeHead.loss_by_feat
+
+
+def bench_train(
+    model: str,
+    *,
+    checkpoint: str | Path | None = None,
+    neurons: RegisterNeurons | None = None,
+    setting: TrainSetting | None = None,
+    heads: int = 8,
+    batch_sizes: Sequence[int] = (2,),
+    variants: Sequence[Variant] = (VARIANTS["eager"],),
+    rounds: int = 5,
+    device: torch.device | None = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+    tell: Tell = silent,
+) -> Measured:
+    """Time a training step of a linear segmentation head on random images.
+
+    Args:
+        model: timm name.
+        checkpoint: local weight file; random weights without one, which take the same time.
+        neurons: the register neurons to move; see `register_layers`.
+        setting: what is trained.
+        heads: to train at once, beside one alone; at least 2.
+        batch_sizes: images per step.
+        variants: ways to run the backbone; the heads are eager and in fp32.
+        rounds: medians are over these.
+        device: the CPU by default.
+        model_kwargs: more arguments of `timm.create_model`.
+        tell: gets a line about what is going on.
+
+    Raises:
+        InputError: see `make_backbone`; less than two heads at once.
+    """
+    if heads < 2:
+        raise InputError(f"heads={heads}: expected at least 2 to train at once")
+    device, setting = device or torch.device("cpu"), setting or TrainSetting()
+    backbone = make_backbone(model, checkpoint, model_kwargs=model_kwargs)
+    layers = register_layers(backbone, model, neurons)
+    backbone.to(device)
+    rows: list[Row] = []
+    losses: dict[str, float] = {}
+    for batch_size in batch_sizes:
+        batch = random_batch(setting, batch_size, device)
+        contestants = []
+        for variant in variants:
+            tell(f"train: {variant.name}, batch of {batch_size}")
+            trainings = make_trainings(backbone, layers, variant, setting, batch, heads)
+            losses = {name: one.step()["loss"].item() for name, one in trainings.items()}
+            contestants += _contestants(trainings, variant, batch_size, heads)
+        rows += measure("train", contestants, device, rounds=rounds, tell=tell)
+        torch._dynamo.reset()  # noqa: SLF001 (each shape is compiled for itself)
+    losses[_many(heads)] /= heads  # it tells their sum
+    told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
+    described = {
+        "model": model,
+        "weights": str(checkpoint) if checkpoint else "random",
+        "size": setting.size,
+        "classes": setting.num_classes,
+        "rounds": rounds,
+    }
+    notes = [
+        f"train: loss of the first step: {told}",
+        f"train: the ratios of several heads are over {BARE}, which trains one",
+    ]
+    return Measured("train", described, rows, notes, {"first_loss": losses})
+
+
+def make_trainings(
+    backbone: TimmViT,
+    layers: Mapping[int, list[int]],
+    variant: Variant,
+    setting: TrainSetting,
+    batch: Mapping[str, list[Any]],
+    heads: int,
+) -> dict[str, Training]:
+    """Make the contestants, whose heads start from the same weights.
+
+    Args:
+        backbone: without registers; it stays as it is.
+        layers: register neurons.
+        variant: how to run the backbone.
+        setting: what is trained.
+        batch: of `random_batch`.
+        heads: to train at once.
+
+    Returns:
+        {name: training}: plain timm, ours without and with a register, several heads.
+    """
+    token = sharing_copy(backbone)
+    add_test_time_registers(token.vit, layers)
+    plain = sharing_copy(PlainTimm(backbone.vit), lambda _: not variant.bf16)
+    usual = _AsBackbone(Wrapped(plain, variant, inference=False))
+    common: dict[str, Any] = {"like": backbone, "setting": setting, "batch": batch}
+    return {
+        PLAIN: make_training(usual, head=MmsegLossHead, **common),
+        BARE: make_training(_ours(backbone, variant), **common),
+        TOKEN: make_training(_ours(token, variant), **common),
+        _many(heads): make_training(_ours(backbone, variant), heads=heads, **common),
+    }
+
+
+def _many(heads: int) -> str:
+    return f"ours, {heads} heads in one pass"
+
+
+class _AsBackbone(nn.Module):
+    """Gives the one map of a model as OpenMMLab's backbones give theirs."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        return (self.model(images),)
+
+
+def _ours(backbone: TimmViT, variant: Variant) -> TimmViT:
+    ours: Any = as_variant(backbone, variant)
+    made: Ours = ours
+    return made.backbone
+
+
+def _contestants(
+    trainings: Mapping[str, Training], variant: Variant, batch_size: int, heads: int
+) -> list[Contestant]:
+    against = {PLAIN: PLAIN, BARE: PLAIN, TOKEN: PLAIN, _many(heads): BARE}
+    common: dict[str, Any] = {
+        "images": batch_size,
+        "batch_size": batch_size,
+        "variant": variant.name,
+        "number": variant.number,
+    }
+    made = [
+        Contestant(
+            name,
+            training.step,
+            against=against[name],
+            goal=GOAL_PROBES if name == _many(8) else None,
+            cost=partial(_cost, training, variant),
+            **common,
+        )
+        for name, training in trainings.items()
+    ]
+
+    def one_by_one() -> None:
+        for _ in range(heads):
+            trainings[BARE].step()
+
+    name = f"ours, {heads} heads one by one"
+    return [*made, Contestant(name, one_by_one, against=BARE, **common)]
+
+
+def _cost(training: Training, variant: Variant) -> Cost:
+    """Count an eager step; a compiled one's memory is told by a GPU only."""
+    device = training.batch["inputs"][0].device
+    if not variant.compiled:
+        return cost_of(training.step, training.held, device)
+    seen = device.type == "cuda"
+    return Cost(None, peak_bytes(training.step, training.held, device) if seen else None)

@@ -1,0 +1,186 @@
+"""From the options of `ttrb bench` to each of its parts."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttr_backbones.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from ttr_backbones.bench.rounds import Tell
+    from ttr_backbones.bench.row import Measured
+    from ttr_backbones.bench.variants import Variant
+    from ttr_backbones.registers import RegisterNeurons
+
+_DRAWN = "ADE20KDataset"  # the data set for which images can be drawn
+
+
+def forward(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
+    """Measure the forward pass."""
+    from ttr_backbones.bench.forward import bench_forward
+
+    default = ["eager", "compiled", "bf16", "channels-last"]
+    if args.short:
+        default = ["eager", "bf16"]
+    if device.type == "cuda":
+        default.append("compiled-bf16")
+    return bench_forward(
+        _model(args),
+        checkpoint=args.checkpoint,
+        neurons=_neurons(args),
+        size=args.size,
+        other_size=args.other_size,
+        batch_sizes=args.batch_sizes,
+        variants=_variants(args, default),
+        rounds=args.rounds,
+        device=device,
+        tell=tell,
+    )
+
+
+def train(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
+    """Measure a training step."""
+    from ttr_backbones.bench.train import bench_train
+    from ttr_backbones.bench.training import TrainSetting
+
+    return bench_train(
+        _model(args),
+        checkpoint=args.checkpoint,
+        neurons=_neurons(args),
+        setting=TrainSetting(args.size or TrainSetting.size, args.num_classes),
+        heads=args.heads,
+        batch_sizes=args.batch_sizes,
+        variants=_variants(args, ["eager", "bf16"] if device.type == "cuda" else ["eager"]),
+        rounds=args.rounds,
+        device=device,
+        tell=tell,
+    )
+
+
+def search(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
+    """Measure the neuron search."""
+    from ttr_backbones.backbones import create_vit
+    from ttr_backbones.bench.search import bench_search
+
+    vit = create_vit(_model(args), checkpoint=args.checkpoint).to(device)
+    return bench_search(
+        vit,
+        _images(args, vit),
+        batch_sizes=args.batch_sizes,
+        rounds=args.rounds,
+        tell=tell,
+    )
+
+
+def discovery(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
+    """Measure object discovery."""
+    from ttr_backbones.backbones import TimmViT
+    from ttr_backbones.bench.discovery import bench_discovery
+
+    backbone = TimmViT(_model(args), checkpoint=args.checkpoint, facet="key", pad="corner")
+    backbone.to(device)
+    return bench_discovery(
+        backbone,
+        _images(args, backbone.vit),
+        batch_sizes=args.batch_sizes,
+        rounds=args.rounds,
+        tell=tell,
+    )
+
+
+def data(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
+    """Measure data loading, on drawn images where no folder is given."""
+    from ttr_backbones.bench.data import bench_data
+    from ttr_backbones.bench.drawn_data import draw_ade20k
+    from ttr_backbones.cli.config import load_config, set_data_root, type_name
+    from ttr_backbones.cli.folders import check_folders
+    from ttr_backbones.cli.run import clear_config_errors
+
+    common = {"work_dir": None, "launcher": "none"}
+    cfg = load_config(argparse.Namespace(**{**vars(args), **common}))
+    loader = cfg.get("train_dataloader")
+    with tempfile.TemporaryDirectory(prefix="ttrb-bench-") as folder:
+        drawn = args.data_root is None and loader and type_name(loader.dataset) == _DRAWN
+        if drawn:
+            tell("data: draw images")
+            set_data_root(cfg, str(draw_ade20k(Path(folder))))
+        check_folders(cfg, "train_dataloader")
+        with clear_config_errors():
+            return bench_data(
+                cfg,
+                source="drawn" if drawn else loader.dataset.get("data_root", ""),
+                workers=args.workers,
+                rounds=args.rounds,
+                device=device,
+                tell=tell,
+            )
+
+
+def memory(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
+    """Work out what fits where."""
+    from ttr_backbones.bench.memory import MODELS, bench_memory
+    from ttr_backbones.bench.training import TrainSetting
+
+    return bench_memory(
+        args.models.split(",") if args.models else MODELS,
+        batch_sizes=args.batch_sizes,
+        setting=TrainSetting(args.size or TrainSetting.size, args.num_classes),
+        heads=args.heads,
+        device=device,
+        tell=tell,
+    )
+
+
+MEASURES: dict[str, Callable[[argparse.Namespace, torch.device, Tell], Measured]] = {
+    "forward": forward,
+    "train": train,
+    "search": search,
+    "discovery": discovery,
+    "data": data,
+    "memory": memory,
+}
+
+
+def _model(args: argparse.Namespace) -> str:
+    from ttr_backbones.cli.bench import MODEL
+    from ttr_backbones.cli.demo import model_of_file
+
+    if args.model is None and args.checkpoint is not None:
+        return model_of_file(args.checkpoint)
+    return args.model or MODEL
+
+
+def _neurons(args: argparse.Namespace) -> RegisterNeurons | None:
+    from ttr_backbones.registers import RegisterNeurons
+
+    path = getattr(args, "neurons", None)
+    return None if path is None else RegisterNeurons.load(path)
+
+
+def _variants(args: argparse.Namespace, default: list[str]) -> list[Variant]:
+    from ttr_backbones.bench.variants import choose_variants
+
+    return choose_variants(args.variants.split(",") if args.variants else default)
+
+
+def _images(args: argparse.Namespace, vit: Any) -> torch.Tensor:
+    """All images in memory, normalised: of a folder, or random."""
+    from ttr_backbones.registers.images import image_batches
+    import torch  # isort: skip
+
+    if args.images is not None:
+        batches = image_batches(args.images, vit, size=args.size, num_images=args.num_images)
+        return torch.cat(list(batches))
+    height, width = (args.size, args.size) if args.size else vit.patch_embed.img_size
+    patch = vit.patch_embed.patch_size[0]
+    if height % patch or width % patch:
+        raise InputError(f"--size {height}: expected a multiple of the patch, {patch} px")
+    random = torch.Generator().manual_seed(0)
+    images = torch.randn(args.num_images, 3, height, width, generator=random)
+    return images.to(next(vit.parameters()))
