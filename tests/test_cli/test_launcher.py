@@ -3,6 +3,7 @@
 import argparse
 import os
 import socket
+import time
 
 import pytest
 import torch
@@ -94,6 +95,23 @@ def test_launchers__on_cpus(two_processes, tmp_path, port, launcher, variables):
         assert value[0] == [1, 2]
         assert value[1][:2] == (rank, 2)
         assert err.count("ttrb: note: told once") == (rank == 0)
+
+
+def waited(cfg, ended):
+    """Process 1 does not answer until process 0 has given up."""
+    os.environ["MASTER_ADDR"] = "127.0.0.1"
+    join_processes(arguments("pytorch"), cfg)
+    if distributed.get_rank() == 0:
+        with pytest.raises(RuntimeError, match="gloo"):
+            distributed.all_reduce(torch.ones(1))
+        ended.touch()
+    while not ended.exists():
+        time.sleep(0.05)
+
+
+def test_a_process_that_hangs__is_waited_for_no_longer_than_told(two_processes, port, tmp_path):
+    cfg = {"env_cfg": {"dist_cfg": {"timeout": 3, "port": port}}}
+    two_processes(waited, cfg, tmp_path / "ended", join=False)
 
 
 def test_alone__this_is_process_0_of_1(alone):
