@@ -17,6 +17,7 @@ custom_imports = dict(
         "ttr_backbones.losses",
         "ttr_backbones.segmentors",
         "ttr_backbones.object_discovery",
+        "ttr_backbones.probes",
         "ttr_backbones.report.depth_visualizer",
         "ttr_backbones.report.box_visualizer",
         "ttr_backbones.report.artifact_hook",
