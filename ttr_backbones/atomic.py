@@ -161,7 +161,9 @@ def unwritable(
     number = _errno(error)
     if number not in _REASONS:
         return None
-    named = path or getattr(error, "filename", None) or _open_for_writing(error)
+    named = path or getattr(error, "filename", None)
+    if named is None and number in _SPACE:
+        named = _open_for_writing(error)
     if named is None and number in _PERMISSION:
         return None  # no file has to do with it
     # Where nobody says that a file was being written, a missing permission may be that to read.

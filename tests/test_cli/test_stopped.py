@@ -43,14 +43,25 @@ def test_one_process__stops_at_once(signal_in, config, tmp_path, capsys):
 def test_two_processes__stop_after_the_same_iteration(
     two_processes, signal_in, config, tmp_path, monkeypatch
 ):
-    signal_in(2)
-    monkeypatch.setattr(SaveOnSignal.__init__, "__defaults__", (3,))  # they compare notes then
+    signal_in(3)
+    monkeypatch.setattr(SaveOnSignal.__init__, "__defaults__", (0.0,))  # look at every iteration
     arguments = ["train", str(config), "--launcher", "pytorch", "--work-dir", str(tmp_path)]
     first, second = two_processes(main, arguments)
     assert first.value == second.value == 143
     assert "ttrb: stopped by SIGTERM after iteration 3 of 12. The last complete" in first.err
     assert "stopped" not in second.err  # one tells it
     assert [path.name for path in tmp_path.glob("*.pth")] == ["iter_3.pth"]
+
+
+def test_compare__stops_and_goes_on_from_there(signal_in, config, tmp_path, capsys, quick_runners):
+    command = ["compare", str(config), "--registers", "none", "--seeds", "0"]
+    command += ["--out", str(tmp_path)]
+    signal_in(3)
+    assert main(command) == 143
+    told = "ttrb: interrupted; 0 of 1 cells are done. The same command goes on from here"
+    assert told in capsys.readouterr().err
+    assert main(command) == 0
+    assert "resumed from iter_3.pth)" in capsys.readouterr().err
 
 
 def test_work_dir__is_tried_before_the_model_is_built(config, capsys, monkeypatch):

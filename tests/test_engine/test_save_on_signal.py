@@ -89,6 +89,33 @@ def test_accumulated_gradients__are_not_lost(tmp_path, several):
     assert weight != 0
 
 
+def test_several_processes__compare_notes_once_in_a_second(tmp_path, monkeypatch):
+    """Both know of the signal of one, and that an iteration of the slower one takes 0.3 s."""
+    looked, clock = [], iter(range(1000))
+
+    def all_reduce(told, op):
+        assert op == "max"
+        looked.append(runner.iter + 1)
+        told[1] = max(told[1], 0.3)
+        told[0] = signal.SIGTERM if runner.iter > 8 else 0
+
+    patched = "ttr_backbones.engine.save_on_signal"
+    monkeypatch.setattr(f"{patched}.get_world_size", lambda: 2)
+    monkeypatch.setattr(f"{patched}.all_reduce", all_reduce)
+    monkeypatch.setattr(f"{patched}.time.monotonic", lambda: next(clock) / 10)
+    runner, hook = make_runner(tmp_path, iter=0), SaveOnSignal()
+    hook.before_train(runner)
+
+    def train():
+        for runner.iter in range(12):
+            hook.after_train_iter(runner)
+
+    with pytest.raises(StopSignal, match="stopped by SIGTERM after iteration 10"):
+        train()
+    assert looked == [1, 4, 7, 10]
+    assert runner.hooks[0].saved == [10]
+
+
 def save(hook, **info):
     written = []
     hook._save_checkpoint_with_step = lambda runner, step, meta: written.append((step, meta))

@@ -62,16 +62,18 @@ def run(args: argparse.Namespace) -> int:
     cycles = args.cycles or (len(FAULTS) if args.minutes is None else sys.maxsize)
     deadline = start + 60 * args.minutes if args.minutes else float("inf")
     failed = 0
-    with contextlib.closing(Soak(folder, args.weights, args.seed)) as soak:
-        print(f"disk: {soak.disk}\n{_HEAD}", flush=True)
-        for row in soak.run(cycles, deadline):
-            failed += bool(row.problems)
-            print("\n".join(_lines(row)), flush=True)
+    try:
+        with contextlib.closing(Soak(folder, args.weights, args.seed)) as soak:
+            print(f"disk: {soak.disk}\n{_HEAD}", flush=True)
+            for row in soak.run(cycles, deadline):
+                failed += bool(row.problems)
+                print("\n".join(_lines(row)), flush=True)
+    finally:
+        if not (args.keep or failed):
+            shutil.rmtree(folder)
     print(f"{failed or 'no'} line(s) with a problem, {time.monotonic() - start:.0f} s")
     if args.keep or failed:
         print(f"data, logs and checkpoints: {folder}")
-    else:
-        shutil.rmtree(folder)
     return int(bool(failed))
 
 

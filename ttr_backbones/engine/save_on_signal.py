@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import Any
 
 import torch
@@ -24,25 +25,26 @@ class SaveOnSignal(Hook):
     validation it writes the checkpoint after the current batch: a resumed run validates again.
 
     Several processes have to stop after the same iteration, or those that go on would wait for the
-    others for ever. One process may be signalled before another or alone, so they compare notes:
-    one all-reduce of one number every `interval` iterations, none in between. In a validation,
-    whose batches need no other process, each one that is signalled ends by itself.
+    others for ever. One of them may be signalled before another or alone, so they compare notes,
+    by an all-reduce of two numbers, as rarely as `every` allows. In a validation, whose batches
+    need no other process, each one that is signalled ends by itself.
 
     Args:
-        interval: Iterations between two comparisons of several processes. It bounds the delay: ten
-            iterations have to fit between the signal and the end that it announces.
+        every: Seconds between two comparisons of several processes. torchrun and slurm give 30 s
+            between the signal and the end, unless told otherwise.
     """
 
     priority = "LOWEST"  # the checkpoint of this iteration is written, the learning rate is set
 
-    def __init__(self, interval: int = 10) -> None:
-        self.interval = interval
+    def __init__(self, every: float = 1.0) -> None:
+        self.every = every
         self._agreed: signal.Signals | None = None
         self._training = False
 
-    def before_train(self, runner: Any) -> None:  # noqa: ARG002
+    def before_train(self, runner: Any) -> None:
         """From now on a signal waits for the end of an iteration."""
         self._training = True
+        self._last_look, self._next_look = (runner.iter, time.monotonic()), runner.iter + 1
         defer_stop()
 
     def before_test(self, runner: Any) -> None:  # noqa: ARG002
@@ -74,10 +76,13 @@ class SaveOnSignal(Hook):
     def _asked_anywhere(self, step: int) -> signal.Signals | None:
         if get_world_size() == 1:
             return stop_asked()
-        if step % self.interval:
+        if step < self._next_look:
             return None
-        number = torch.tensor(int(stop_asked() or 0))
-        all_reduce(number, op="max")
+        (last_step, then), now = self._last_look, time.monotonic()
+        told = torch.tensor([int(stop_asked() or 0), (now - then) / (step - last_step)])
+        all_reduce(told, op="max")  # so that all know the same, also when to look next
+        number, seconds = told.tolist()
+        self._last_look, self._next_look = (step, now), step + max(1, int(self.every / seconds))
         return signal.Signals(int(number)) if number else None
 
 

@@ -68,6 +68,7 @@ class Soak:
         except OSError as error:
             self.disk = f"no mount is allowed ({error}): a full or read-only one is injected"
         rng = np.random.default_rng(seed)
+        self._training: Training | None = None
         self._site = Site(folder / "disk" / "run", self._work.files, disk, rng)
 
     def run(self, count: int, deadline: float) -> Iterator[Row]:
@@ -93,7 +94,9 @@ class Soak:
         yield self._compared(training, last)
 
     def close(self) -> None:
-        """Take the work dir off its disk, which goes."""
+        """End what still runs, and take the work dir off its disk, which goes."""
+        if self._training is not None:
+            self._training.end()
         if self._site.disk is not None:
             if self._site.work_dir.exists():
                 shutil.copytree(self._site.work_dir, self._folder / "run")
@@ -130,7 +133,8 @@ class Soak:
         options += [f"train_cfg.max_iters={last}"] if last else []
         arguments = [str(self._work.config), "--work-dir", str(work_dir), "--resume"]
         log = self._folder / "logs" / f"{name}.txt"
-        return Training([*arguments, "--cfg-options", *options], log, sabotage)
+        self._training = Training([*arguments, "--cfg-options", *options], log, sabotage)
+        return self._training
 
     def _lost(self, fault: Fault, done: int) -> Iterator[str]:
         lost = done - self._iteration()

@@ -5,6 +5,7 @@ It is forked from a process that has imported everything: a start takes a second
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -26,6 +27,7 @@ from ttr_backbones.cli import main
 _PATIENCE = 120.0  # seconds without a sign of life
 _LOOK = 0.02
 _NUMBER = 4  # bytes
+_PR_SET_PDEATHSIG = 1  # of Linux: a signal when the parent dies
 
 _pipe: int | None = None
 
@@ -137,13 +139,18 @@ class Training:
             if select.select([self._reading], [], [], _LOOK)[0] and self._listen():
                 deadline, done = time.monotonic() + _PATIENCE, done + 1
             if time.monotonic() > deadline:
-                self.signal(signal.SIGKILL, group=True)
-                self._process.join()
+                self.end()
         if self.exit_code is not None:
             while self._listen():
                 pass
             os.close(self._reading)
         return self.exit_code is None
+
+    def end(self) -> None:
+        """Kill it if it still runs."""
+        if self.exit_code is None:
+            self.signal(signal.SIGKILL, group=True)
+            self._process.join()
 
     def _listen(self) -> bool:
         try:
@@ -161,6 +168,7 @@ class Training:
 def _train(arguments: Sequence[str], output: Path, pipe: int, sabotage: Sabotage | None) -> None:
     global _pipe  # noqa: PLW0603 -- mmengine makes the hook, from a config
     os.setsid()  # a group of its own, for `signal`
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # it would train for ever
     sys.stdout = sys.stderr = output.open("w", buffering=1)
     for number in (1, 2):  # what is not written by Python
         os.dup2(sys.stdout.fileno(), number)
