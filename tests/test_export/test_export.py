@@ -1,0 +1,176 @@
+"""Exported files equal their models, at sizes and numbers of images that nobody traced."""
+
+import json
+
+import onnxruntime
+import pytest
+import torch
+
+from ttr_backbones.errors import InputError
+from ttr_backbones.export import MismatchError, check, check_target, export_model, load_subject
+from ttr_backbones.export.files import open_onnx, open_pt2
+
+TTR = {
+    "logits": "augreg_vitt16_ttr_linear_ade20k_200it",
+    "depth": "augreg_vitt16_ttr_lin1_nyu_200it",
+}
+BIAS = ["model.backbone.registers.form=bias", "model.backbone.registers.neurons=None"]
+HEADS = {
+    "logits": {
+        **{f"bn.{name}": (192,) for name in ("weight", "bias", "running_mean", "running_var")},
+        "conv_seg.weight": (150, 192, 1, 1),
+        "conv_seg.bias": (150,),
+    },
+    "depth": {"conv_depth.weight": (256, 384, 1, 1), "conv_depth.bias": (256,)},
+}
+
+
+def assert_equal(path, subject, images):
+    run = open_onnx(path) if path.suffix == ".onnx" else open_pt2(path)
+    outputs, expected = run(images), subject.eager(images)
+    assert outputs.keys() == expected.keys()
+    for name, output in outputs.items():
+        largest = expected[name].abs().max().item()
+        torch.testing.assert_close(output, expected[name], rtol=0, atol=1e-4 * largest)
+
+
+@pytest.fixture(scope="module")
+def any_size(make_subject, tmp_path_factory):
+    """{case: (file for every size, its subject, what was compared)}."""
+    folder = tmp_path_factory.mktemp("any_size")
+    cases = {
+        "ms.onnx": ("ms", {"pos_embed": "dinov2", "pad": "center", "crop": True}),
+        "dpt.onnx": ("dpt", {"pos_embed": "timm", "pad": "corner"}),
+        "key.pt2": (None, {"pos_embed": "dinov2", "pad": "corner", "facet": "key"}),
+    }
+    exported = {}
+    for name, (head, options) in cases.items():
+        subject = make_subject(head, **options)
+        differences = export_model(subject, folder / name, any_size=True)
+        exported[name] = (folder / name, subject, differences)
+    return exported
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 96), (3, 80, 48), (2, 61, 177), (4, 48, 48)], ids=str)
+@pytest.mark.parametrize("case", ["ms.onnx", "dpt.onnx", "key.pt2"])
+def test_any_size__equals_the_model(any_size, random_images, case, shape):
+    path, subject, _ = any_size[case]
+    assert_equal(path, subject, random_images(*shape))
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (2, 3, 40)], ids=str)
+def test_any_size__onnx_takes_even_single_patches(any_size, random_images, shape):
+    path, subject, _ = any_size["ms.onnx"]
+    assert_equal(path, subject, random_images(*shape))
+
+
+def test_any_size__compared_where_it_could_go_wrong(any_size):
+    shapes = [difference.shape for difference in any_size["ms.onnx"][2]]
+    assert shapes == [(2, 3, 80, 64), (1, 3, 88, 97), (3, 3, 64, 96)]
+    assert all(0 < d.relative < check.TOLERANCE for d in any_size["ms.onnx"][2])
+    assert any_size["ms.onnx"][2][0].equal_classes > 0.999
+    assert any_size["dpt.onnx"][2][0].equal_classes is None
+
+
+def test_one_size__number_of_images_and_weights_beside(
+    make_subject, tmp_path, monkeypatch, random_images
+):
+    """The crop of a padded map too, which is resampled by a grid here."""
+    from torch.onnx._internal.exporter import _onnx_program
+
+    monkeypatch.setattr(_onnx_program, "_LARGE_MODEL_THRESHOLD", 1000)
+    subject = make_subject("lin4", pos_embed="dinov2", pad="center", crop=True)
+    out = tmp_path / "new" / "model.onnx"
+    differences = export_model(subject, out, size=(50, 131), batch=2)
+    assert [difference.shape for difference in differences] == [(2, 3, 50, 131)]
+    assert sorted(file.name for file in out.parent.iterdir()) == ["model.onnx", "model.onnx.data"]
+    assert_equal(out, subject, random_images(2, 50, 131))
+    [image] = onnxruntime.InferenceSession(out).get_inputs()
+    assert image.shape == [2, 3, 50, 131]
+
+
+@pytest.fixture(scope="module")
+def real(tiny_weights, tmp_path_factory):
+    """{output and form: (file for every size, its subject)}, of the real ViT and random heads."""
+    folder = tmp_path_factory.mktemp("real")
+    exported = {}
+    for output, form in (("logits", []), ("depth", BIAS)):
+        torch.manual_seed(0)
+        state = {f"decode_head.{n}": torch.randn(size).abs() for n, size in HEADS[output].items()}
+        state[next(name for name in state if "conv" in name)].normal_(std=0.02)
+        torch.save(state, folder / f"{output}.pth")
+        subject = load_subject(
+            TTR[output],
+            folder / f"{output}.pth",
+            cfg_options=[
+                f"model.backbone.checkpoint={tiny_weights}",
+                "model.backbone.pretrained=False",
+                *form,
+            ],
+        )
+        export_model(subject, folder / f"{output}.onnx", any_size=True, size=(96, 96))
+        exported[output] = (folder / f"{output}.onnx", subject)
+    return exported
+
+
+@pytest.mark.parametrize("size", [(224, 224), (161, 300)], ids=str)
+@pytest.mark.parametrize("output", ["logits", "depth"])
+def test_real_vit_with_register_and_head__on_photographs(real, photos, output, size):
+    path, subject = real[output]
+    images = torch.nn.functional.interpolate(photos(224)[:2], size) * 127.5 + 127.5
+    assert_equal(path, subject, images)
+    if output == "logits":
+        classes = [run(images)["logits"].argmax(1) for run in (open_onnx(path), subject.eager)]
+        assert (classes[0] == classes[1]).float().mean() > 0.9999
+
+
+def test_real_vit__registers_in_either_form_are_inside(real):
+    told = {
+        output: onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+        for output, (path, _) in real.items()
+    }
+    registers = {output: json.loads(about["registers"]) for output, about in told.items()}
+    assert registers["logits"]["peak"] == "neuron"
+    assert registers["depth"]["form"] == "bias"
+    assert registers["logits"]["layers"] == registers["depth"]["layers"]
+    assert json.loads(told["logits"]["classes"])[0] == "wall"
+    assert json.loads(told["logits"]["mean"]) == [127.5] * 3
+    assert "classes" not in told["depth"]
+    for about in told.values():
+        assert about["model"] == "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+        assert len(about["weights_sha256"]) == len(about["checkpoint_sha256"]) == 64
+
+
+def test_mismatch__leaves_what_was_there(make_subject, tmp_path, monkeypatch):
+    out = tmp_path / "model.pt2"
+    out.write_bytes(b"old")
+    monkeypatch.setattr(check, "TOLERANCE", -1.0)
+    with pytest.raises(MismatchError, match=r"model.pt2 is not written, it differs from the model"):
+        export_model(make_subject("linear"), out, size=(32, 48))
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt2"]
+    assert out.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model"])
+def test_target__of_another_suffix(tmp_path, name):
+    with pytest.raises(InputError, match=r"unknown suffix '.*'\. .*Known: \.onnx, \.pt2"):
+        check_target(tmp_path / name)
+
+
+def test_target__that_is_a_folder(tmp_path):
+    (tmp_path / "model.onnx").mkdir()
+    with pytest.raises(InputError, match="is a folder: expected a file"):
+        check_target(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": (0, 32)}, r"size=\(0, 32\), batch=None: expected numbers above 0"),
+        ({"batch": -1}, "batch=-1"),
+        ({"opset": 18}, "--opset 18 is for .onnx files"),
+    ],
+)
+def test_wrong_numbers(make_subject, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        export_model(make_subject("linear"), tmp_path / "model.pt2", **options)

@@ -1,0 +1,61 @@
+"""What is in the files: names, free sides, the description; what cannot be written."""
+
+import json
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from ttr_backbones.errors import InputError
+from ttr_backbones.export import MismatchError
+from ttr_backbones.export.files import ABOUT, open_onnx, open_pt2, write_onnx, write_pt2
+from ttr_backbones.export.trace import trace
+
+
+@pytest.fixture(scope="module")
+def subject(make_subject):
+    return make_subject("linear")
+
+
+@pytest.fixture(scope="module")
+def program(subject):
+    return trace(subject, size=(32, 48))
+
+
+def test_onnx__names_sides_and_description(subject, program, tmp_path, random_images):
+    path = tmp_path / "model.onnx"
+    write_onnx(program, path, {"model": "ViT", "classes": '["é"]'}, outputs=["logits"], opset=18)
+    session = onnxruntime.InferenceSession(path)
+    [image], [logits] = session.get_inputs(), session.get_outputs()
+    assert (image.name, image.shape, image.type) == ("image", ["batch", 3, 32, 48], "tensor(float)")
+    assert (logits.name, logits.shape) == ("logits", ["batch", 7, 32, 48])
+    assert session.get_modelmeta().custom_metadata_map == {"model": "ViT", "classes": '["é"]'}
+    assert onnx.load(path).opset_import[0].version == 18
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+    assert b".py" not in path.read_bytes(), "no names of this machine's files"
+
+
+@pytest.mark.parametrize("opset", [11, 17, 99])
+def test_onnx__opset_that_is_not_written(program, tmp_path, opset):
+    with pytest.raises(InputError, match=f"--opset {opset}: torch .* write 18 to "):
+        write_onnx(program, tmp_path / "model.onnx", {}, outputs=["logits"], opset=opset)
+
+
+def test_onnx__that_is_none(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"none")
+    with pytest.raises(MismatchError, match="onnxruntime cannot load it"):
+        open_onnx(tmp_path / "model.onnx")
+
+
+def test_pt2__description_and_sides(program, tmp_path, random_images):
+    path = tmp_path / "model.pt2"
+    write_pt2(program, path, {"model": "ViT"})
+    extra = {ABOUT: ""}
+    torch.export.load(path, extra_files=extra)
+    assert json.loads(extra[ABOUT]) == {"model": "ViT"}
+    assert b'.py"' not in path.read_bytes()
+    run = open_pt2(path)
+    assert run(random_images(3, 32, 48))["logits"].shape == (3, 7, 32, 48)
+    with pytest.raises(Exception, match=r"image.size\(\)\[2\] == 32"):
+        run(random_images(3, 48, 48))

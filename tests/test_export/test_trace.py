@@ -1,0 +1,58 @@
+"""Tracing: whole, without a look at values, or refused in words."""
+
+import pytest
+from torch import nn
+
+from ttr_backbones.errors import InputError
+from ttr_backbones.export.trace import trace
+
+# What torch writes where a value decides: .item(), nonzero, masked_select and their kin.
+VALUE_DEPENDENT = ("aten.item", "local_scalar", "nonzero", "masked_select", "unique", "cond")
+
+
+@pytest.fixture(scope="module")
+def subject(make_subject):
+    return make_subject("linear")
+
+
+def operators(program):
+    return {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+
+
+@pytest.mark.parametrize(
+    "options", [{"peak": "neuron"}, {"peak": "layer", "fill": "only_outliers", "keep_cls": True}]
+)
+def test_trace__no_value_decides(make_subject, options):
+    registers = {"neurons": {1: [3, 70], 2: [7]}, "num": 2} | options
+    program = trace(make_subject("linear", registers=registers), size=(32, 48), batch=1)
+    found = operators(program)
+    assert any("argmax" in name for name in found), "the registers are inside"
+    assert not [name for name in found if any(word in name for word in VALUE_DEPENDENT)]
+    assert not any("upsample_bicubic" in name for name in found), "positions are a constant"
+
+
+def test_trace__free_and_fixed_sides(subject):
+    program = trace(subject, size=None, batch=2)
+    shape = next(n for n in program.graph.nodes if n.name == "image").meta["val"].shape
+    assert [isinstance(side, int) for side in shape] == [True, True, False, False]
+    assert shape[0] == 2
+
+
+def test_trace__any_size_without_padding(make_subject):
+    with pytest.raises(InputError, match="would lose its last pixels without a word"):
+        trace(make_subject("linear", pad=None), size=None)
+
+
+def test_trace__a_head_that_looks_at_values(make_subject):
+    class Looking(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def predict(self, maps, *args):
+            return self.inner.predict(maps, *args) * (1 if maps[0].sum() > 0 else 2)
+
+    subject = make_subject("linear")
+    subject.model.decode_head = Looking(subject.model.decode_head)
+    with pytest.raises(InputError, match=r"torch\.export cannot trace EncoderDecoder whole: "):
+        trace(subject, size=(32, 48))

@@ -1,0 +1,58 @@
+"""The description inside an exported file: what it is, made of what, and by what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import timm
+import torch
+
+import ttr_backbones
+from ttr_backbones.backbones.description import description
+from ttr_backbones.export.graph import Size
+from ttr_backbones.export.subject import Subject
+
+_MEANING = {
+    "logits": "float32 [B, K, H, W]: one per class, before the softmax; argmax over K is the class",
+    "depth": "float32 [B, 1, H, W]: metres, without averaging over the mirrored image",
+    None: "float32 [B, C, h, w] each: features of the patches, one map per block taken",
+}
+
+
+def about(subject: Subject, size: Size | None, batch: int | None) -> dict[str, str]:
+    """Describe an exported file, flat, as ONNX stores it; what is no text is JSON."""
+    sides = "any H and W from three patches on" if size is None else "H, W = {}, {}".format(*size)
+    backbone = subject.backbone
+    told = {
+        "made_by": f"ttr_backbones {ttr_backbones.__version__}",
+        "versions": {"torch": str(torch.__version__), "timm": timm.__version__},
+        "source": subject.name,
+        "input": f"image: float32 [{batch or 'B'}, 3, H, W], RGB on the scale 0..255, {sides}; "
+        "normalised and padded inside",
+        "output": f"{subject.output or 'map_0, map_1, ...'}: {_MEANING[subject.output]}",
+        "mean": subject.images.mean.flatten().tolist(),
+        "std": subject.images.std.flatten().tolist(),
+        **description(backbone),
+        "blocks": list(backbone.out_indices),
+        "facet": backbone.facet,
+        "final_norm": backbone.final_norm,
+    }
+    if subject.classes:
+        told["classes"] = list(subject.classes)
+    if subject.checkpoint is not None:
+        told["checkpoint"] = Path(subject.checkpoint).name
+        told |= _hash(subject.checkpoint)
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in told.items()}
+
+
+def _hash(checkpoint: str | Path) -> dict[str, str]:
+    path = Path(checkpoint).expanduser()
+    if not path.is_file():  # a URL
+        return {}
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return {"checkpoint_sha256": digest.hexdigest()}

@@ -1,0 +1,123 @@
+"""What is exported: a model that takes raw images, with nothing left to decide in Python."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from mmseg.models.decode_heads.dpt_head import FeatureFusionBlock
+from mmseg.models.utils import resize
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ttr_backbones.backbones import TimmViT
+from ttr_backbones.backbones.padding import crop_map, margins
+from ttr_backbones.backbones.pos_embed import position_table
+from ttr_backbones.backbones.taps import Tap, tapped_maps
+from ttr_backbones.export.resampling import resampled_table, resampled_window
+from ttr_backbones.export.subject import Subject
+
+Size = tuple[int, int]
+
+
+class ModelGraph(nn.Module):
+    """Images [B, 3, H, W], RGB on the scale 0..255 -> the outputs of a `Subject` by name.
+
+    Args:
+        subject: what to export; it is left as it is, and its backbone's weights are shared.
+        size: (H, W) of all images; None for any.
+
+    Raises:
+        InputError: the backbone cannot pad this size, or not any size.
+    """
+
+    def __init__(self, subject: Subject, size: Size | None) -> None:
+        super().__init__()
+        self.output = subject.output
+        self.prepare = subject.images
+        if size is not None:
+            size = subject.images.padded(size)
+        backbone = GraphBackbone(subject.backbone, size)
+        # The memo puts the new backbone where the copy would have another one of the old.
+        self.model: Any = copy.deepcopy(subject.model, {id(subject.backbone): backbone})
+        for module in self.model.modules():
+            if size is None and type(module) is FeatureFusionBlock:
+                module.__class__ = _AlwaysResizing
+        self.eval().requires_grad_(requires_grad=False)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Run the model."""
+        x = self.prepare(image)
+        if self.output is None:
+            return {f"map_{index}": one for index, one in enumerate(self.model(x))}
+        shape = (x.shape[2], x.shape[3])
+        out = self.model.encode_decode(x, [{"img_shape": shape, "pad_shape": shape}])
+        if self.prepare.divisor != 1:
+            out = out[:, :, : image.shape[2], : image.shape[3]]
+        return {self.output: out}
+
+
+class GraphBackbone(nn.Module):
+    """`TimmViT.forward` in float32, for one size or with every decision on the size in the graph.
+
+    Args:
+        backbone: its weights are shared.
+        size: (H, W) of its images, whose position embedding becomes a constant; None for any.
+    """
+
+    table: Tensor | None
+
+    def __init__(self, backbone: TimmViT, size: Size | None) -> None:
+        super().__init__()
+        norm = backbone.final_norm and backbone.facet == "token"
+        self.taps = [Tap(index, backbone.facet, norm) for index in backbone.out_indices]
+        self.pad, self.crop = backbone.pad, backbone.crop
+        self.patch_size, self.pos_embed = backbone.patch_size, backbone.pos_embed
+        self.with_cls = backbone.cls_token == "concat"
+        self.any_size = size is None
+        table = None
+        if size is not None:
+            table = self._constant_table(backbone, size)
+        self.register_buffer("table", table)
+        self.vit = _without_size_check(backbone.vit)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Images [B, 3, H, W] -> one map [B, C, h, w] per block taken."""
+        around = margins((x.shape[2], x.shape[3]), self.patch_size, self.pad)
+        images = F.pad(x, around)
+        grid = (images.shape[2] // self.patch_size[0], images.shape[3] // self.patch_size[1])
+        table = resampled_table(self.vit, grid, self.pos_embed) if self.any_size else self.table
+        maps = tapped_maps(self.vit, images, table, self.taps, with_cls=self.with_cls)
+        if self.crop:
+            window = resampled_window if self.any_size else crop_map
+            maps = [window(one, around, self.patch_size) for one in maps]
+        return tuple(maps)
+
+    def _constant_table(self, backbone: TimmViT, size: Size) -> Tensor | None:
+        left, right, top, bottom = margins(size, self.patch_size, self.pad)
+        height, width = size[0] + top + bottom, size[1] + left + right
+        grid = (height // self.patch_size[0], width // self.patch_size[1])
+        table = position_table(backbone.vit, grid, self.pos_embed)
+        return None if table is None else table.detach().clone()
+
+
+class _AlwaysResizing(FeatureFusionBlock):
+    """Resizes to the size that is there already, which changes nothing, instead of asking."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x, *others = inputs
+        size = (x.shape[2], x.shape[3])
+        others = [resize(one, size, mode="bilinear", align_corners=False) for one in others]
+        return super().forward(x, *others)
+
+
+def _without_size_check(vit: Any) -> Any:
+    """Make a ViT of the same weights whose patch embedding takes the padding's word for the size.
+
+    timm writes the size into the message of its check, which would fix it.
+    """
+    vit = copy.copy(vit)
+    vit._modules = dict(vit._modules)  # noqa: SLF001 (else the two would share it)
+    vit.patch_embed = copy.copy(vit.patch_embed)
+    vit.patch_embed.img_size = None
+    return vit

@@ -1,0 +1,178 @@
+"""From MODEL or CONFIG to what is to be exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.structures import BaseDataElement
+from mmseg.models.segmentors import DepthEstimator
+from torch import Tensor
+
+from ttr_backbones.backbones import TimmViT
+from ttr_backbones.errors import InputError
+from ttr_backbones.export.image_input import ImageInput
+from ttr_backbones.inference.backbone import is_timm_name, make_backbone, read_named_config
+from ttr_backbones.inference.feature_images import input_side
+from ttr_backbones.inference.model import build_model, classes_and_palette, test_dataset
+
+Outputs = dict[str, Tensor]
+Run = Callable[[Tensor], Outputs]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be exported, as it is and as it runs outside of any graph.
+
+    Args:
+        name: what the user called it.
+        model: a segmentor or depth estimator, or a backbone alone.
+        backbone: of the model; in float32.
+        images: what happens to an image before.
+        output: "logits", "depth" or, for maps, None.
+        eager: images [B, 3, H, W], RGB on the scale 0..255 -> outputs by name.
+        size: (H, W) that suggests itself.
+        classes: names of the classes, if there are any.
+        checkpoint: file of the head, if there is one.
+    """
+
+    name: str
+    model: Any
+    backbone: TimmViT
+    images: ImageInput
+    output: str | None
+    eager: Run
+    size: tuple[int, int]
+    classes: tuple[str, ...] = ()
+    checkpoint: str | Path | None = None
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs."""
+        num = len(self.backbone.out_indices)
+        return [f"map_{i}" for i in range(num)] if self.output is None else [self.output]
+
+
+def load_subject(
+    name: str,
+    checkpoint: str | Path | None = None,
+    *,
+    registers: str | None = None,
+    blocks: Sequence[int] | None = None,
+    cfg_options: Sequence[str] | None = None,
+) -> Subject:
+    """Load what is to be exported.
+
+    Args:
+        name: a timm model, of which the maps are exported, or a config or its packaged name.
+        checkpoint: weights of the timm model (by default the hub's), or of the config's head.
+        registers: of a timm model: "auto", the path of a list, or "none", the default.
+        blocks: of a timm model; by default the last one.
+        cfg_options: changes to the config.
+
+    Raises:
+        MissingFileError: no such config, checkpoint or list.
+        InputError: see `make_backbone` and `build_model`; an option that goes with the other kind,
+            or a model whose inputs or backbone cannot be exported.
+    """
+    if is_timm_name(name):
+        made = make_backbone(
+            name,
+            registers=registers,
+            checkpoint=checkpoint,
+            blocks=blocks,
+            cfg_options=cfg_options,
+        )
+        images = ImageInput(made.mean, made.std)
+        return _of_backbone(name, made.backbone, images, images, checkpoint)
+    for option, value in (("--registers", registers), ("--blocks", blocks)):
+        if value is not None:
+            raise InputError(
+                f"{option} is for a timm model, and {name} is a config: change that with "
+                "--cfg-options, as in model.backbone.registers=None or "
+                "model.backbone.out_indices='[8,11]'"
+            )
+    cfg = read_named_config(name, cfg_options)
+    model: Any = build_model(cfg, checkpoint)
+    backbone: Any = getattr(model, "backbone", None)
+    if not isinstance(backbone, TimmViT):
+        raise InputError(
+            f"{name}: model.backbone is a {type(backbone).__name__}, expected type='TimmViT'"
+        )
+    images = ImageInput.of(model.data_preprocessor)
+    prepare = _own_preparation(model.data_preprocessor)
+    if not hasattr(model, "encode_decode"):
+        return _of_backbone(name, backbone, images, prepare, checkpoint)
+    output = "depth" if isinstance(model, DepthEstimator) else "logits"
+    classes: tuple[str, ...] = ()
+    if output == "logits" and cfg.get("test_dataloader") is not None:
+        classes, _ = classes_and_palette(test_dataset(cfg), model.decode_head.num_classes)
+    return Subject(
+        name,
+        model,
+        _in_float32(backbone),
+        images,
+        output,
+        _eager_model(model, output, prepare),
+        _usual_size(model, backbone),
+        classes,
+        checkpoint,
+    )
+
+
+def _of_backbone(
+    name: str,
+    backbone: TimmViT,
+    images: ImageInput,
+    prepare: Callable[[Tensor], Tensor],
+    checkpoint: str | Path | None,
+) -> Subject:
+    @torch.no_grad()
+    def eager(image: Tensor) -> Outputs:
+        return {f"map_{i}": one for i, one in enumerate(backbone(prepare(image)))}
+
+    side = input_side(backbone.vit, None)
+    backbone = _in_float32(backbone)
+    return Subject(
+        name, backbone, backbone, images, None, eager, (side, side), checkpoint=checkpoint
+    )
+
+
+def _in_float32(backbone: TimmViT) -> TimmViT:
+    backbone.precision, backbone.compiled = "fp32", False
+    return backbone
+
+
+def _own_preparation(preprocessor: Any) -> Callable[[Tensor], Tensor]:
+    """What the data_preprocessor itself makes of images, which it is given in BGR."""
+
+    def prepare(image: Tensor) -> Tensor:
+        data = {"inputs": list(image.flip(1)), "data_samples": [BaseDataElement() for _ in image]}
+        prepared = preprocessor(data)["inputs"]
+        return torch.stack(prepared) if isinstance(prepared, list) else prepared
+
+    return prepare
+
+
+def _eager_model(model: Any, output: str, prepare: Callable[[Tensor], Tensor]) -> Run:
+    """The model as `ttrb test` runs it on whole images, without flips."""
+
+    @torch.no_grad()
+    def run(image: Tensor) -> Outputs:
+        height, width = image.shape[2:]
+        x = prepare(image)
+        meta = {"img_shape": tuple(x.shape[2:]), "pad_shape": tuple(x.shape[2:])}
+        return {output: model.encode_decode(x, [meta] * len(x))[:, :, :height, :width]}
+
+    return run
+
+
+def _usual_size(model: Any, backbone: TimmViT) -> tuple[int, int]:
+    """The window of the test, or the crop of the training, or the backbone's own size."""
+    window = (model.test_cfg or {}).get("crop_size") or model.data_preprocessor.size
+    side = input_side(backbone.vit, None)
+    height, width = window or (side, side)
+    return int(height), int(width)
