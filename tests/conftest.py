@@ -111,6 +111,7 @@ def two_processes(tmp_path_factory):
             processes[-1].start()
             sending.close()
         try:
+            assert all(end.poll(120) for end in ends), "a process does not end"
             return [pickle.loads(end.recv_bytes()) for end in ends]
         except EOFError:
             pytest.fail("a process ended without a result; its traceback is above")

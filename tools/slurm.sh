@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run a command with slurm: tools/slurm.sh COMMAND PARTITION JOB_NAME [arguments of ttrb COMMAND]
-# COMMAND is train, test, sweep, find-neurons or verify.
+# COMMAND is train, test, features, sweep, find-neurons or verify.
 # GPUS (8) in all, GPUS_PER_NODE (8), CPUS_PER_TASK (5) and SRUN_ARGS as in mmsegmentation.
 # GRES=gpu:a100:4 names the kind of GPU; an empty GRES= asks for none and runs on CPUs.
 # Two jobs on one machine: set MASTER_PORT. If one process fails, srun ends the others.

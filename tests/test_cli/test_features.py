@@ -101,6 +101,12 @@ def test_model__that_is_neither(arguments, tmp_path, capsys):
     assert "vit_tiny_patch16_224" in error
 
 
+def test_launcher__has_to_be_there(arguments, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("SLURM_PROCID", raising=False)
+    assert main([*arguments, str(tmp_path), "--launcher", "slurm"]) == 2
+    assert "expects the environment variable SLURM_PROCID" in capsys.readouterr().err
+
+
 def test_environment__that_makes_no_sense(arguments, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "2")

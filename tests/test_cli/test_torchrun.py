@@ -137,7 +137,8 @@ def test_features__are_the_same_files(shared, tiny_weights, tmp_path):
         *("features", f"{MODEL}.augreg_in21k_ft_in1k", "--images", str(images), "--size", "64"),
         *("--checkpoint", str(tiny_weights), "--registers", "auto", "--shard-size", "5"),
     ]
-    code, output, _ = torchrun(*arguments, "--out", tmp_path / "two", cwd=tmp_path)
+    shared_out = ["--out", tmp_path / "two", "--launcher", "pytorch"]
+    code, output, _ = torchrun(*arguments, *shared_out, cwd=tmp_path)
     assert code == 0, output
     assert output.count("features of 17 images: ") == 1
     assert main([*arguments, "--out", str(tmp_path / "one")]) == 0

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ttr_backbones.cli.arguments import add_cfg_options, allow_negative_lists
-from ttr_backbones.cli.launcher import this_process
+from ttr_backbones.cli.launcher import add_launcher, take_names, this_process
 from ttr_backbones.errors import InputError
 
 DTYPES = ("fp16", "bf16", "fp32")  # inference.write_features imports too much for --help
@@ -17,8 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Writes one map [C, h, w] per image ([blocks, C, h, w] for several blocks), to be read by "
         "ttr_backbones.Features(PATH)[name]. A killed run goes on with the same command. On "
-        "several GPUs: torchrun --nproc-per-node N --no-python ttrb features ..., or any processes "
-        "with RANK and WORLD_SIZE in the environment; they share nothing but the folder."
+        "several GPUs: torchrun --nproc-per-node N --no-python ttrb features ..., tools/slurm.sh, "
+        "or any processes with RANK and WORLD_SIZE in the environment; they share nothing but the "
+        "folder."
     )
     allow_negative_lists(parser)
     parser.add_argument("model", help="tagged timm name, or a config (its backbone is taken)")
@@ -56,10 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skip-bad", action="store_true", help="go on without images that cannot be used"
     )
     add_cfg_options(parser)
+    add_launcher(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the features."""
+    take_names(args.launcher, args.local_rank)
     rank, world_size, local_rank = this_process()
     blocks = None if args.blocks is None else _blocks(args.blocks)
     from ttr_backbones.registers.photos import photo_files

@@ -84,7 +84,7 @@ def join_processes(args: argparse.Namespace, cfg: Any = None) -> None:
 
     if distributed.is_initialized():  # by who called `main`
         return
-    _take_names(args.launcher, args.local_rank)
+    take_names(args.launcher, args.local_rank)
     process = this_process()
     options = dict((cfg or {}).get("env_cfg", {}).get("dist_cfg", {}))
     for name in options:
@@ -145,8 +145,14 @@ def _refuse_to_repeat_work() -> None:
         )
 
 
-def _take_names(launcher: str, local_rank: int) -> None:
-    """Give the launcher's variables the names that torch reads."""
+def take_names(launcher: str, local_rank: int) -> None:
+    """Give the launcher's variables the names that torch reads.
+
+    Raises:
+        InputError: they are not there.
+    """
+    if launcher == "none":
+        return
     names = dict(zip(_VARIABLES["pytorch"], _VARIABLES[launcher], strict=True))
     if launcher == "pytorch":
         os.environ.setdefault("LOCAL_RANK", str(local_rank))

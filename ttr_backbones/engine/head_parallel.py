@@ -23,7 +23,7 @@ class HeadDistributedDataParallel(MMDistributedDataParallel):
         **kwargs: as for torch's DistributedDataParallel.
     """
 
-    def __new__(cls, module: nn.Module, **kwargs: Any) -> Any:  # noqa: ARG004
+    def __new__(cls, module: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG004
         """Return `module` itself if nothing in it is trained."""
         return super().__new__(cls) if _is_trained(module) else module
 

@@ -73,6 +73,8 @@ def tune_register_neurons(
 ) -> TunedNeurons:
     """Find the smallest set of neurons that takes the outliers away and changes little else.
 
+    In a distributed job the processes share the images, and all come to the same result.
+
     Args:
         vit: a timm ViT without test-time registers; left exactly as it came.
         images: whatever `image_batches` takes, if it can be read twice.
