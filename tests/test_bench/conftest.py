@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from ttr_backbones.bench.forms import forms, make_backbone
+from ttr_backbones.bench.forms import forms
+from ttr_backbones.bench.subject import Subject
+from ttr_backbones.registers import RegisterNeurons
 
 SMALL = {
     "img_size": 64,
@@ -33,7 +35,17 @@ def images():
 
 
 @pytest.fixture
-def models(small, layers, images):
-    """The contestants of `ttrb bench forward`, {name: model}."""
+def subject(small, layers):
+    return Subject("vit_tiny_patch16_224", neurons=RegisterNeurons("", layers), model_kwargs=small)
+
+
+@pytest.fixture
+def backbone(subject):
     torch.manual_seed(0)
-    return forms(make_backbone("vit_tiny_patch16_224", model_kwargs=small), layers, images)
+    return subject.backbone()
+
+
+@pytest.fixture
+def models(backbone, layers, images):
+    """The contestants of `ttrb bench forward`, {name: model}."""
+    return forms(backbone, layers, images)

@@ -11,12 +11,10 @@ from ttr_backbones.bench.forms import (
     TOKEN,
     as_variant,
     forms,
-    make_backbone,
-    register_layers,
 )
+from ttr_backbones.bench.subject import Subject
 from ttr_backbones.bench.variants import VARIANTS, choose_variants
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers import RegisterNeurons
 
 EAGER = VARIANTS["eager"]
 
@@ -49,7 +47,7 @@ def test_forms__share_their_weights(models):
 
 def test_forms__leave_out_the_authors_where_mlps_are_gated(images):
     kwargs = {"img_size": 64, "patch_size": 16, "depth": 2, "embed_dim": 48, "num_heads": 2}
-    backbone = make_backbone("vit_giant_patch14_dinov2", model_kwargs=kwargs)
+    backbone = Subject("vit_giant_patch14_dinov2", model_kwargs=kwargs).backbone()
     assert list(forms(backbone, {1: [0]}, images)) == [PLAIN, BARE, TOKEN, BIAS]
 
 
@@ -79,24 +77,6 @@ def test_plain_bf16__equals_ours(models, images):
     """Plain timm has the same numbers as ours, so that a ratio has the register alone in it."""
     plain, ours = (as_variant(models[name], VARIANTS["bf16"])(images) for name in (PLAIN, BARE))
     torch.testing.assert_close(plain, ours, atol=1e-6, rtol=1e-6)
-
-
-def test_register_layers__of_the_model_or_as_many_elsewhere(small):
-    tiny = make_backbone("vit_tiny_patch16_224")
-    assert register_layers(tiny, "vit_tiny_patch16_224", None) == {6: [189], 7: [417]}
-    given = RegisterNeurons("", {0: [1]})
-    assert register_layers(tiny, "vit_tiny_patch16_224", given) == {0: [1]}
-    other = make_backbone("vit_tiny_patch16_384")
-    made = register_layers(other, "vit_tiny_patch16_384", None)
-    assert list(made) == [4, 5, 6, 7, 8, 9, 10], "as DINOv2's ViT-S"
-    assert sum(map(len, made.values())) == 21
-    shallow = make_backbone("vit_tiny_patch16_224", model_kwargs={**small, "depth": 1})
-    assert register_layers(shallow, "vit_tiny_patch16_224", None) == {0: [0, 1, 2]}
-
-
-def test_make_backbone__takes_models_that_pool_before_their_norm(images):
-    backbone = make_backbone("vit_tiny_patch16_224", model_kwargs={"global_pool": "avg"})
-    assert not backbone.final_norm
 
 
 def test_choose_variants__in_the_order_given():

@@ -8,22 +8,15 @@ from ttr_backbones.bench.forms import AUTHORS, BARE, BIAS, PLAIN, TOKEN
 from ttr_backbones.bench.forward import bench_forward
 from ttr_backbones.bench.variants import VARIANTS
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers import RegisterNeurons
 
 NAMES = [PLAIN, BARE, TOKEN, BIAS, AUTHORS]
 
 
 @pytest.fixture
-def bench(small, layers):
+def bench(subject):
     def run(*variants, **kwargs):
-        return bench_forward(
-            "vit_tiny_patch16_224",
-            neurons=RegisterNeurons("", layers),
-            model_kwargs=small,
-            variants=[VARIANTS[name] for name in variants],
-            rounds=2,
-            **kwargs,
-        )
+        chosen = [VARIANTS[name] for name in variants]
+        return bench_forward(subject, variants=chosen, rounds=2, **kwargs)
 
     return run
 
@@ -92,6 +85,8 @@ def test_bench_forward__says_what_cannot_be_compiled(bench, monkeypatch):
     measured = bench("compiled", "eager", batch_sizes=(1,))
     assert {row.variant for row in measured.rows} == {"eager"}
     assert measured.notes[0].endswith("torch.compile does not work here: no compiler")
+    with pytest.raises(InputError, match=r"here: no compiler\. Measure other"):
+        bench("compiled")
 
 
 @pytest.mark.parametrize("sizes", [{"size": 65}, {"size": 64, "other_size": 70}])

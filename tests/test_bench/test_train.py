@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from ttr_backbones.bench.forms import BARE, TOKEN, make_backbone
+from ttr_backbones.bench.forms import BARE, TOKEN
 from ttr_backbones.bench.train import PLAIN, bench_train, make_trainings
 from ttr_backbones.bench.training import TrainSetting, random_batch
 from ttr_backbones.bench.variants import VARIANTS
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers import RegisterNeurons
 
 SETTING = TrainSetting(size=64, num_classes=7)
 CPU = torch.device("cpu")
@@ -16,9 +15,7 @@ MANY = "ours, 3 heads in one pass"
 
 
 @pytest.fixture
-def trainings(small, layers):
-    torch.manual_seed(0)
-    backbone = make_backbone("vit_tiny_patch16_224", model_kwargs=small)
+def trainings(backbone, layers):
     batch = random_batch(SETTING, 2, CPU)
     return make_trainings(backbone, layers, VARIANTS["eager"], SETTING, batch, 3)
 
@@ -63,16 +60,14 @@ def test_training__holds_the_moments_and_the_batch(trainings):
     assert training.held[-1].shape == (1, 64, 64)
 
 
-def test_bench_train__a_row_for_every_contestant(small, layers):
+def test_bench_train__a_row_for_every_contestant(subject):
     measured = bench_train(
-        "vit_tiny_patch16_224",
-        neurons=RegisterNeurons("", layers),
+        subject,
         setting=SETTING,
         heads=3,
         batch_sizes=(2,),
         variants=[VARIANTS["eager"], VARIANTS["bf16"]],
         rounds=1,
-        model_kwargs=small,
     )
     one_by_one = "ours, 3 heads one by one"
     against = {PLAIN: PLAIN, BARE: PLAIN, TOKEN: PLAIN, MANY: BARE, one_by_one: BARE}
@@ -86,6 +81,6 @@ def test_bench_train__a_row_for_every_contestant(small, layers):
     assert peaks[BARE] < peaks[MANY]
 
 
-def test_bench_train__needs_several_heads():
+def test_bench_train__needs_several_heads(subject):
     with pytest.raises(InputError, match="heads=1: expected at least 2"):
-        bench_train("vit_tiny_patch16_224", heads=1)
+        bench_train(subject, heads=1)

@@ -29,6 +29,9 @@ class CompileCounts:
     recompiled: int
     breaks: int
 
+    def __str__(self) -> str:
+        return f"{self.graphs} graphs, {self.recompiled} recompiled, {self.breaks} breaks"
+
 
 def compile_counts(
     run: Callable[[Tensor], object], one: Tensor, other: Tensor, turns: int = 3

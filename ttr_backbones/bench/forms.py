@@ -6,7 +6,6 @@ All have the same weights and give the same thing, the normed patch tokens of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,13 +16,11 @@ from torch import Tensor, nn
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.precision import cast_frozen_weights
 from ttr_backbones.bench.authors_form import AuthorsForm
+from ttr_backbones.bench.subject import Layers
 from ttr_backbones.bench.variants import Variant, sharing_copy
-from ttr_backbones.errors import InputError
-from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
+from ttr_backbones.registers import add_test_time_registers
 from ttr_backbones.registers.bake import bake_registers
 from ttr_backbones.registers.bias import add_bias_registers
-
-Layers = Mapping[int, list[int]]
 
 PLAIN, BARE = "plain timm", "ours, no register"
 TOKEN, BIAS, AUTHORS = "ours, 1 register", "ours, 1 register as bias", "authors' form of the hook"
@@ -82,41 +79,6 @@ class Ours(nn.Module):
         """[B, 3, H, W] -> [B, C, h, w]."""
         (maps,) = self.backbone(images)
         return maps
-
-
-def make_backbone(model: str, checkpoint: Any = None, **kwargs: Any) -> TimmViT:
-    """Make the frozen `TimmViT` that all contestants are made from.
-
-    Positions are resampled as timm does, so that plain timm gives the same at every size.
-
-    Raises:
-        InputError: see `TimmViT`.
-    """
-    options: dict[str, Any] = {"checkpoint": checkpoint, "pos_embed": "timm", **kwargs}
-    try:
-        return TimmViT(model, **options)
-    except InputError as error:
-        if "final_norm" not in str(error):
-            raise
-    return TimmViT(model, final_norm=False, **options)  # it pools first, and has no norm for tokens
-
-
-def register_layers(backbone: TimmViT, model: str, given: RegisterNeurons | None) -> Layers:
-    """Return the register neurons to move: those given, those that ship, or as many elsewhere.
-
-    Without a list, three units in each of the blocks from a third of the depth to the last but one:
-    DINOv2's ViT-S has nineteen in these seven of twelve. Which units they are costs nothing.
-    """
-    if given is not None:
-        given.check(backbone.vit)
-        return given.layers
-    try:
-        bundled = RegisterNeurons.bundled(model)
-        bundled.check(backbone.vit)
-        return bundled.layers
-    except InputError:
-        depth = len(backbone.vit.blocks)
-        return {block: [0, 1, 2] for block in range(depth // 3, max(depth - 1, depth // 3 + 1))}
 
 
 def forms(backbone: TimmViT, layers: Layers, images: Tensor) -> dict[str, nn.Module]:

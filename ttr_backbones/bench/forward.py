@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,62 +25,57 @@ from ttr_backbones.bench.forms import (
     TOKEN,
     as_variant,
     forms,
-    make_backbone,
-    register_layers,
 )
 from ttr_backbones.bench.live_memory import peak_bytes
 from ttr_backbones.bench.rounds import Tell, measure, silent
 from ttr_backbones.bench.row import Contestant, Cost, Measured, Row
+from ttr_backbones.bench.subject import Subject
 from ttr_backbones.bench.variants import VARIANTS, Variant
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers import RegisterNeurons
 
 _BAKED_ON = 4  # images; the constants cost the same on however many they were measured
 
 
 def bench_forward(
-    model: str,
+    subject: Subject,
     *,
-    checkpoint: str | Path | None = None,
-    neurons: RegisterNeurons | None = None,
     size: int | None = None,
     other_size: int | None = None,
     batch_sizes: Sequence[int] = (1, 8),
     variants: Sequence[Variant] = (VARIANTS["eager"],),
-    rounds: int = 7,
+    rounds: int = 5,
     device: torch.device | None = None,
-    model_kwargs: Mapping[str, Any] | None = None,
     tell: Tell = silent,
 ) -> Measured:
     """Time the forward pass of a frozen ViT on random images.
 
     Args:
-        model: timm name.
-        checkpoint: local weight file; random weights without one, which take the same time.
-        neurons: the register neurons to move; see `register_layers`.
+        subject: the ViT and its register neurons.
         size: side of the images in pixels; the model's own by default.
         other_size: with `size` in turn while graphs are counted; two patches more by default.
         batch_sizes: images at a time.
         variants: ways to run it.
         rounds: medians are over these.
         device: the CPU by default.
-        model_kwargs: more arguments of `timm.create_model`.
         tell: gets a line about what is going on.
 
     Raises:
-        InputError: see `make_backbone`; a size that is no multiple of the patch.
+        InputError: see `Subject`; a size that is no multiple of the patch; nothing but compiled
+            variants where nothing can be compiled.
     """
     device = device or torch.device("cpu")
-    backbone = make_backbone(model, checkpoint, model_kwargs=model_kwargs)
-    layers = register_layers(backbone, model, neurons)
+    backbone = subject.backbone()
+    layers = subject.layers(backbone)
     patch = backbone.patch_size[0]
     size = size or backbone.vit.patch_embed.img_size[0]
     other_size = other_size or size + 2 * patch
     for side in (size, other_size):
         if side % patch:
-            raise InputError(f"size {side}: expected a multiple of {model}'s patch, {patch} px")
-    backbone.to(device)
+            raise InputError(
+                f"size {side}: expected a multiple of {subject.model}'s patch, {patch} px"
+            )
     variants, notes = _possible(variants, device)
+    backbone.to(device)
     drawn = _images(max(_BAKED_ON, *batch_sizes), size, device)
     models = forms(backbone, layers, drawn[:_BAKED_ON])
     rows: list[Row] = []
@@ -94,25 +88,19 @@ def bench_forward(
         rows += measure("forward", contestants, device, rounds=rounds, tell=tell)
         torch._dynamo.reset()  # noqa: SLF001 (each shape is compiled for itself)
     tell("forward: what Python waits for, and graphs")
-    difference = _difference(models, drawn[:1])
-    reads = _reads(models, drawn[:1], device)
+    difference, reads = _difference(models, drawn[:1]), _reads(models, drawn[:1])
+    facts: dict[str, Any] = {"difference": difference, "host_reads": reads}
     notes += [
         f"forward: {BARE} differs from {PLAIN} by {difference:.1e} of the largest value",
         f"forward: values that Python waits for in one pass: {_listed(reads)}",
-        *_first_runs(rows),
     ]
-    facts: dict[str, Any] = {"difference": difference, "host_reads": reads}
     if any(variant.compiled for variant in variants):
         counts = _counts(models, drawn[:2], _images(2, other_size, device))
-        told = {
-            name: f"{c.graphs} graphs, {c.recompiled} recompiled, {c.breaks} breaks"
-            for name, c in counts.items()
-        }
-        notes.append(f"forward: compiled, {size} and {other_size} px in turn: {_listed(told)}")
         facts["compile_counts"] = {name: vars(count) for name, count in counts.items()}
+        told = f"forward: compiled, {size} and {other_size} px in turn: {_listed(counts)}"
+        notes += [told, _first_runs(rows)]
     setting = {
-        "model": model,
-        "weights": str(checkpoint) if checkpoint else "random",
+        **subject.told(),
         "size": size,
         "register_neurons": {block: list(units) for block, units in layers.items()},
         "rounds": rounds,
@@ -130,7 +118,10 @@ def _possible(
     if reason is None:
         return variants, []
     kept = [variant for variant in variants if not variant.compiled]
-    return kept, [f"forward: nothing compiled, torch.compile does not work here: {reason}"]
+    told = f"nothing compiled, torch.compile does not work here: {reason}"
+    if not kept:
+        raise InputError(f"{told}. Measure other variants")
+    return kept, [f"forward: {told}"]
 
 
 def _contestants(
@@ -194,12 +185,12 @@ def _difference(models: Mapping[str, nn.Module], images: Tensor) -> float:
     return ((ours - plain).abs().max() / plain.abs().max()).item()
 
 
-def _reads(models: Mapping[str, nn.Module], images: Tensor, device: torch.device) -> dict[str, int]:
+def _reads(models: Mapping[str, nn.Module], images: Tensor) -> dict[str, int]:
     reads = {}
     for name, model in models.items():
         run = as_variant(model, VARIANTS["eager"])
         run(images)
-        reads[name] = host_reads(partial(run, images), device)
+        reads[name] = host_reads(partial(run, images), images.device)
     return reads
 
 
@@ -210,15 +201,12 @@ def _counts(
     return {name: compile_counts(run, one, other) for name, run in compiled.items()}
 
 
-def _first_runs(rows: Sequence[Row]) -> list[str]:
-    compiled = [row for row in rows if row.variant.startswith("compiled")]
-    if not compiled:
-        return []
-    taken = [row.first_seconds for row in compiled]
-    return [
+def _first_runs(rows: Sequence[Row]) -> str:
+    taken = [row.first_seconds for row in rows if row.variant.startswith("compiled")]
+    return (
         f"forward: compiling, in the first run, took {min(taken):.1f} to {max(taken):.1f} s each "
         "and is in no other number"
-    ]
+    )
 
 
 def _listed(facts: Mapping[str, object]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,17 +23,16 @@ from ttr_backbones.bench.forms import (
     PlainTimm,
     Wrapped,
     as_variant,
-    make_backbone,
-    register_layers,
 )
 from ttr_backbones.bench.live_memory import peak_bytes
 from ttr_backbones.bench.rounds import Tell, measure, silent
 from ttr_backbones.bench.row import Contestant, Cost, Measured, Row
+from ttr_backbones.bench.subject import Subject
 from ttr_backbones.bench.training import Training, TrainSetting, make_training, random_batch
 from ttr_backbones.bench.variants import VARIANTS, Variant, sharing_copy
 from ttr_backbones.errors import InputError
 from ttr_backbones.heads import LinearSegHead
-from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
+from ttr_backbones.registers import add_test_time_registers
 
 PLAIN = "plain timm, mmseg's loss"
 GOAL_PROBES = 1.3  # time of eight heads in one pass over that of one head
@@ -47,42 +45,36 @@ class MmsegLossHead(LinearSegHead):
 
 
 def bench_train(
-    model: str,
+    subject: Subject,
     *,
-    checkpoint: str | Path | None = None,
-    neurons: RegisterNeurons | None = None,
     setting: TrainSetting | None = None,
     heads: int = 8,
     batch_sizes: Sequence[int] = (2,),
     variants: Sequence[Variant] = (VARIANTS["eager"],),
     rounds: int = 5,
     device: torch.device | None = None,
-    model_kwargs: Mapping[str, Any] | None = None,
     tell: Tell = silent,
 ) -> Measured:
     """Time a training step of a linear segmentation head on random images.
 
     Args:
-        model: timm name.
-        checkpoint: local weight file; random weights without one, which take the same time.
-        neurons: the register neurons to move; see `register_layers`.
+        subject: the ViT and its register neurons.
         setting: what is trained.
         heads: to train at once, beside one alone; at least 2.
         batch_sizes: images per step.
         variants: ways to run the backbone; the heads are eager and in fp32.
         rounds: medians are over these.
         device: the CPU by default.
-        model_kwargs: more arguments of `timm.create_model`.
         tell: gets a line about what is going on.
 
     Raises:
-        InputError: see `make_backbone`; less than two heads at once.
+        InputError: see `Subject`; less than two heads at once.
     """
     if heads < 2:
         raise InputError(f"heads={heads}: expected at least 2 to train at once")
     device, setting = device or torch.device("cpu"), setting or TrainSetting()
-    backbone = make_backbone(model, checkpoint, model_kwargs=model_kwargs)
-    layers = register_layers(backbone, model, neurons)
+    backbone = subject.backbone()
+    layers = subject.layers(backbone)
     backbone.to(device)
     rows: list[Row] = []
     losses: dict[str, float] = {}
@@ -99,8 +91,7 @@ def bench_train(
     losses[_many(heads)] /= heads  # it tells their sum
     told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
     described = {
-        "model": model,
-        "weights": str(checkpoint) if checkpoint else "random",
+        **subject.told(),
         "size": setting.size,
         "classes": setting.num_classes,
         "rounds": rounds,

@@ -32,7 +32,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "other_size": None,
         "variants": None,
         "batch_sizes": "1,8",
-        "rounds": 7,
+        "rounds": 5,
     },
     "train": {
         **_VIT,

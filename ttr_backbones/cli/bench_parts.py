@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from ttr_backbones.bench.rounds import Tell
     from ttr_backbones.bench.row import Measured
+    from ttr_backbones.bench.subject import Subject
     from ttr_backbones.bench.variants import Variant
-    from ttr_backbones.registers import RegisterNeurons
 
 _DRAWN = "ADE20KDataset"  # the data set for which images can be drawn
 
@@ -25,15 +25,16 @@ def forward(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measu
     """Measure the forward pass."""
     from ttr_backbones.bench.forward import bench_forward
 
-    default = ["eager", "compiled", "bf16", "channels-last"]
-    if args.short:
-        default = ["eager", "bf16"]
+    # Compiling takes a quarter of a minute or more for each contestant and batch size.
+    default = ["eager", "bf16"]
     if device.type == "cuda":
         default.append("compiled-bf16")
+    elif not args.short:
+        default.append("compiled")
+    if not args.short:
+        default.append("channels-last")
     return bench_forward(
-        _model(args),
-        checkpoint=args.checkpoint,
-        neurons=_neurons(args),
+        _subject(args),
         size=args.size,
         other_size=args.other_size,
         batch_sizes=args.batch_sizes,
@@ -50,9 +51,7 @@ def train(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measure
     from ttr_backbones.bench.training import TrainSetting
 
     return bench_train(
-        _model(args),
-        checkpoint=args.checkpoint,
-        neurons=_neurons(args),
+        _subject(args),
         setting=TrainSetting(args.size or TrainSetting.size, args.num_classes),
         heads=args.heads,
         batch_sizes=args.batch_sizes,
@@ -100,6 +99,7 @@ def data(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured
     from ttr_backbones.bench.drawn_data import draw_ade20k
     from ttr_backbones.cli.config import load_config, set_data_root, type_name
     from ttr_backbones.cli.folders import check_folders
+    from ttr_backbones.cli.loaders import pin_loaders
     from ttr_backbones.cli.run import clear_config_errors
 
     common = {"work_dir": None, "launcher": "none"}
@@ -111,6 +111,7 @@ def data(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured
             tell("data: draw images")
             set_data_root(cfg, str(draw_ade20k(Path(folder))))
         check_folders(cfg, "train_dataloader")
+        pin_loaders(cfg)
         with clear_config_errors():
             return bench_data(
                 cfg,
@@ -156,11 +157,13 @@ def _model(args: argparse.Namespace) -> str:
     return args.model or MODEL
 
 
-def _neurons(args: argparse.Namespace) -> RegisterNeurons | None:
+def _subject(args: argparse.Namespace) -> Subject:
+    from ttr_backbones.bench.subject import Subject
     from ttr_backbones.registers import RegisterNeurons
 
-    path = getattr(args, "neurons", None)
-    return None if path is None else RegisterNeurons.load(path)
+    path = args.neurons
+    neurons = None if path is None else RegisterNeurons.load(path)
+    return Subject(_model(args), args.checkpoint, neurons)
 
 
 def _variants(args: argparse.Namespace, default: list[str]) -> list[Variant]:

@@ -1,0 +1,78 @@
+"""The ViT that is measured, and the register neurons that are moved in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ttr_backbones.backbones import TimmViT
+from ttr_backbones.errors import InputError
+from ttr_backbones.registers import RegisterNeurons
+
+Layers = Mapping[int, list[int]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Which ViT is measured.
+
+    Args:
+        model: timm name.
+        checkpoint: local weight file; random weights without one, which take the same time.
+        neurons: the register neurons to move; see `layers`.
+        model_kwargs: more arguments of `timm.create_model`.
+    """
+
+    model: str
+    checkpoint: Path | None = None
+    neurons: RegisterNeurons | None = None
+    model_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def backbone(self) -> TimmViT:
+        """Make the frozen `TimmViT` that all contestants are made from, without registers.
+
+        Positions are resampled as timm does, so that plain timm gives the same at every size.
+
+        Raises:
+            InputError: see `TimmViT`.
+        """
+        options: dict[str, Any] = {
+            "checkpoint": self.checkpoint,
+            "model_kwargs": self.model_kwargs,
+            "pos_embed": "timm",
+        }
+        try:
+            return TimmViT(self.model, **options)
+        except InputError as error:
+            if "final_norm" not in str(error):
+                raise
+        # It pools before its norm, and has none for tokens.
+        return TimmViT(self.model, final_norm=False, **options)
+
+    def layers(self, backbone: TimmViT) -> Layers:
+        """Return the register neurons to move: those given, those that ship, or as many elsewhere.
+
+        Without a list, three units in each of the blocks from a third of the depth to the last but
+        one: DINOv2's ViT-S has nineteen in these seven of twelve. Which units costs nothing.
+
+        Raises:
+            InputError: the neurons given are of another model.
+        """
+        if self.neurons is not None:
+            self.neurons.check(backbone.vit)
+            return self.neurons.layers
+        try:
+            bundled = RegisterNeurons.bundled(self.model)
+            bundled.check(backbone.vit)
+            return bundled.layers
+        except InputError:
+            depth = len(backbone.vit.blocks)
+            last = max(depth - 1, depth // 3 + 1)
+            return {block: [0, 1, 2] for block in range(depth // 3, last)}
+
+    def told(self) -> dict[str, Any]:
+        """The model and its weights, for the setting of a part."""
+        weights = str(self.checkpoint) if self.checkpoint else "random"
+        return {"model": self.model, "weights": weights}
