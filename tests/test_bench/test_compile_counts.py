@@ -3,14 +3,17 @@
 import pytest
 import torch
 
+from ttr_backbones.bench import compile_counts as counts_module
 from ttr_backbones.bench.compile_counts import (
     CompileCounts,
     compile_counts,
     host_reads,
+    possible_variants,
     why_not_compiled,
 )
 from ttr_backbones.bench.forms import AUTHORS, BIAS, TOKEN, as_variant
 from ttr_backbones.bench.variants import VARIANTS
+from ttr_backbones.errors import InputError
 
 CPU = torch.device("cpu")
 ONCE = CompileCounts(graphs=2, recompiled=0, breaks=0)  # one graph for each size
@@ -86,3 +89,15 @@ def test_why_not_compiled__gives_the_reason(monkeypatch):
     assert why_not_compiled(CPU) == "No working C++ compiler found"
     monkeypatch.setattr(torch, "compile", lambda function: function)
     assert why_not_compiled(CPU) is None
+
+
+def test_possible_variants__says_what_cannot_be_compiled(monkeypatch):
+    eager, compiled = VARIANTS["eager"], VARIANTS["compiled"]
+    monkeypatch.setattr(counts_module, "why_not_compiled", lambda device: None)
+    assert possible_variants("train", [compiled, eager], CPU) == ([compiled, eager], [])
+    monkeypatch.setattr(counts_module, "why_not_compiled", lambda device: "no compiler")
+    assert possible_variants("train", [eager], CPU) == ([eager], [])
+    told = "train: nothing compiled, torch.compile does not work here: no compiler"
+    assert possible_variants("train", [compiled, eager], CPU) == ([eager], [told])
+    with pytest.raises(InputError, match=f"{told}\\. Measure other variants"):
+        possible_variants("train", [compiled], CPU)

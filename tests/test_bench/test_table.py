@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ttr_backbones.bench.machine import Machine
-from ttr_backbones.bench.row import Measured, Ratio, Row
+from ttr_backbones.bench.row import Measured, Ratio, Row, patch_tokens
 from ttr_backbones.bench.table import as_json, as_table
 
 MACHINE = Machine("cpu", "a CPU", 2, None, "2.9", "1.0", {"fp32": 200e9})
@@ -59,6 +59,10 @@ def test_as_json__has_what_the_table_has(measured):
     assert told["parts"]["forward"]["setting"]["register_neurons"] == {"3": [1]}
     assert told["parts"]["forward"]["difference"] == 0.0
     assert told["parts"]["memory"]["memory"] == [{"train": 7}]
+
+
+def test_patch_tokens__of_padded_images():
+    assert patch_tokens(2, (512, 500), (14, 14)) == 2 * 37 * 36
 
 
 @pytest.mark.parametrize(("median", "met"), [(1.05, True), (1.0501, False)])

@@ -74,6 +74,9 @@ def test_bench_train__a_row_for_every_contestant(subject):
     assert {row.contestant: row.against for row in measured.rows} == against
     assert [row.variant for row in measured.rows] == ["eager"] * 5 + ["bf16"] * 5
     assert all(row.goal is None for row in measured.rows), "the goal is one of eight heads"
+    assert all(
+        row.tokens_per_second == pytest.approx(16 * row.images_per_second) for row in measured.rows
+    )
     losses = measured.facts["first_loss"]
     assert losses[BARE] == pytest.approx(losses[MANY], rel=1e-4)
     peaks = {row.contestant: row.peak_bytes for row in measured.rows if row.variant == "eager"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch._dynamo.utils import counters
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from ttr_backbones.bench.variants import Variant
+from ttr_backbones.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,27 @@ def why_not_compiled(device: torch.device) -> str | None:
     except RuntimeError as error:
         return str(error).strip().partition("\n")[0]
     return None
+
+
+def possible_variants(
+    part: str, variants: Sequence[Variant], device: torch.device
+) -> tuple[Sequence[Variant], list[str]]:
+    """Leave out what cannot be compiled here.
+
+    Returns:
+        The other variants, and what to say about it.
+
+    Raises:
+        InputError: there are no others.
+    """
+    reason = why_not_compiled(device) if any(one.compiled for one in variants) else None
+    if reason is None:
+        return variants, []
+    kept = [variant for variant in variants if not variant.compiled]
+    told = f"{part}: nothing compiled, torch.compile does not work here: {reason}"
+    if not kept:
+        raise InputError(f"{told}. Measure other variants")
+    return kept, [told]
 
 
 def host_reads(run: Callable[[], object], device: torch.device) -> int:

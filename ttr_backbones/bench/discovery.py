@@ -18,7 +18,7 @@ from torch import Tensor
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.bench.cost import cost_of
 from ttr_backbones.bench.rounds import Tell, measure, silent
-from ttr_backbones.bench.row import Contestant, Cost, Measured, Row
+from ttr_backbones.bench.row import Contestant, Cost, Measured, Row, patch_tokens
 from ttr_backbones.object_discovery import lost_batch
 
 BACKBONE, BATCHED, USUAL = "backbone", "LOST, batched", "usual: one image at a time, on CPU"
@@ -51,6 +51,7 @@ def bench_discovery(
     rows: list[Row] = []
     facts: dict[str, Any] = {"images": len(images), "same_boxes": {}, "share": {}}
     notes: list[str] = []
+    tokens = patch_tokens(len(images), images.shape[2:], backbone.patch_size)
     held = [*backbone.parameters(), images]
     for batch_size in batch_sizes:
         runs = _runs(backbone, images, batch_size)
@@ -64,6 +65,7 @@ def bench_discovery(
                 batch_size=batch_size,
                 against=None if name == BACKBONE else USUAL,
                 goal=GOAL.get(images.device.type) if name == BATCHED else None,
+                tokens=tokens,
                 # numpy's memory is not seen.
                 cost=Cost if name == USUAL else partial(cost_of, run, held, images.device),
             )

@@ -14,7 +14,7 @@ from ttr_backbones.bench.compile_counts import (
     CompileCounts,
     compile_counts,
     host_reads,
-    why_not_compiled,
+    possible_variants,
 )
 from ttr_backbones.bench.cost import cost_of, count_flops
 from ttr_backbones.bench.forms import (
@@ -28,7 +28,7 @@ from ttr_backbones.bench.forms import (
 )
 from ttr_backbones.bench.live_memory import peak_bytes
 from ttr_backbones.bench.rounds import Tell, measure, silent
-from ttr_backbones.bench.row import Contestant, Cost, Measured, Row
+from ttr_backbones.bench.row import Contestant, Cost, Measured, Row, patch_tokens
 from ttr_backbones.bench.subject import Subject
 from ttr_backbones.bench.variants import VARIANTS, Variant
 from ttr_backbones.errors import InputError
@@ -74,7 +74,7 @@ def bench_forward(
             raise InputError(
                 f"size {side}: expected a multiple of {subject.model}'s patch, {patch} px"
             )
-    variants, notes = _possible(variants, device)
+    variants, notes = possible_variants("forward", variants, device)
     backbone.to(device)
     drawn = _images(max(_BAKED_ON, *batch_sizes), size, device)
     models = forms(backbone, layers, drawn[:_BAKED_ON])
@@ -108,27 +108,12 @@ def bench_forward(
     return Measured("forward", setting, rows, notes, facts)
 
 
-def _possible(
-    variants: Sequence[Variant], device: torch.device
-) -> tuple[Sequence[Variant], list[str]]:
-    """Leave out what cannot be compiled here, and say so."""
-    if not any(variant.compiled for variant in variants):
-        return variants, []
-    reason = why_not_compiled(device)
-    if reason is None:
-        return variants, []
-    kept = [variant for variant in variants if not variant.compiled]
-    told = f"nothing compiled, torch.compile does not work here: {reason}"
-    if not kept:
-        raise InputError(f"{told}. Measure other variants")
-    return kept, [f"forward: {told}"]
-
-
 def _contestants(
     models: Mapping[str, nn.Module], variant: Variant, images: Tensor, patch: tuple[int, int]
 ) -> list[Contestant]:
     images = variant.images(images)
     batch, _, height, width = images.shape
+    tokens = patch_tokens(batch, (height, width), patch)
     made = []
     for name, model in models.items():
         if variant.compiled and name == AUTHORS:
@@ -143,7 +128,7 @@ def _contestants(
                 variant=variant.name,
                 against=PLAIN,
                 goal=_goal(name, variant, batch, images.device),
-                tokens=batch * (height // patch[0]) * (width // patch[1]),
+                tokens=tokens,
                 cost=partial(_cost, model, run, variant, images),
                 number=variant.number,
             )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 EAGER = "eager"
+
+
+def patch_tokens(count: int, size: Sequence[int], patch: Sequence[int]) -> int:
+    """Patches of so many images of H x W pixels, the last ones padded."""
+    return count * math.ceil(size[0] / patch[0]) * math.ceil(size[1] / patch[1])
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Contestant:
         variant: how it is run, see `variants.VARIANTS`.
         against: name of the contestant, of the same variant, that its time is divided by.
         goal: the most that this ratio may be.
-        tokens: patch tokens in one run; None where they are not what the work is about.
+        tokens: patch tokens in one run; None where there are none.
         cost: tells what else one run takes, by another run, which is not timed.
         number: in which numbers its matrix products are, "fp32" or "bf16".
         prepare: is called before each timing, untimed.

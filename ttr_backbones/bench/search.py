@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ttr_backbones.bench.cost import cost_of
 from ttr_backbones.bench.rounds import Tell, measure, silent
-from ttr_backbones.bench.row import Contestant, Measured, Row
+from ttr_backbones.bench.row import Contestant, Measured, Row, patch_tokens
 from ttr_backbones.registers.outliers import token_norms
 from ttr_backbones.registers.scan import SPARSE_BELOW, SPARSE_SHARE, reading
 from ttr_backbones.registers.search import find_register_neurons
@@ -50,6 +50,7 @@ def bench_search(
     Raises:
         InputError: no round to run.
     """
+    tokens = patch_tokens(len(images), images.shape[2:], vit.patch_embed.patch_size)
     rows: list[Row] = []
     same: dict[int, bool] = {}
     for batch_size in batch_sizes:
@@ -66,6 +67,7 @@ def bench_search(
                 batch_size=batch_size,
                 against=PLAIN,
                 goal=GOALS.get(name),
+                tokens=tokens,
                 cost=partial(cost_of, run, [*vit.parameters(), images], images.device),
             )
             for name, run in runs.items()

@@ -15,6 +15,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from ttr_backbones.backbones import TimmViT
+from ttr_backbones.bench.compile_counts import possible_variants
 from ttr_backbones.bench.cost import cost_of
 from ttr_backbones.bench.forms import (
     BARE,
@@ -26,7 +27,7 @@ from ttr_backbones.bench.forms import (
 )
 from ttr_backbones.bench.live_memory import peak_bytes
 from ttr_backbones.bench.rounds import Tell, measure, silent
-from ttr_backbones.bench.row import Contestant, Cost, Measured, Row
+from ttr_backbones.bench.row import Contestant, Cost, Measured, Row, patch_tokens
 from ttr_backbones.bench.subject import Subject
 from ttr_backbones.bench.training import Training, TrainSetting, make_training, random_batch
 from ttr_backbones.bench.variants import VARIANTS, Variant, sharing_copy
@@ -68,13 +69,15 @@ def bench_train(
         tell: gets a line about what is going on.
 
     Raises:
-        InputError: see `Subject`; less than two heads at once.
+        InputError: see `Subject`; less than two heads at once; nothing but compiled variants where
+            nothing can be compiled.
     """
     if heads < 2:
         raise InputError(f"heads={heads}: expected at least 2 to train at once")
     device, setting = device or torch.device("cpu"), setting or TrainSetting()
     backbone = subject.backbone()
     layers = subject.layers(backbone)
+    variants, notes = possible_variants("train", variants, device)
     backbone.to(device)
     rows: list[Row] = []
     losses: dict[str, float] = {}
@@ -85,7 +88,9 @@ def bench_train(
             tell(f"train: {variant.name}, batch of {batch_size}")
             trainings = make_trainings(backbone, layers, variant, setting, batch, heads)
             losses = {name: one.step()["loss"].item() for name, one in trainings.items()}
-            contestants += _contestants(trainings, variant, batch_size, heads)
+            tokens = patch_tokens(batch_size, (setting.size, setting.size), backbone.patch_size)
+            common = {"images": batch_size, "batch_size": batch_size, "tokens": tokens}
+            contestants += _contestants(trainings, variant, heads, common)
         rows += measure("train", contestants, device, rounds=rounds, tell=tell)
         torch._dynamo.reset()  # noqa: SLF001 (each shape is compiled for itself)
     losses[_many(heads)] /= heads  # it tells their sum
@@ -96,7 +101,7 @@ def bench_train(
         "classes": setting.num_classes,
         "rounds": rounds,
     }
-    notes = [
+    notes += [
         f"train: loss of the first step: {told}",
         f"train: the ratios of several heads are over {BARE}, which trains one",
     ]
@@ -159,15 +164,10 @@ def _ours(backbone: TimmViT, variant: Variant) -> TimmViT:
 
 
 def _contestants(
-    trainings: Mapping[str, Training], variant: Variant, batch_size: int, heads: int
+    trainings: Mapping[str, Training], variant: Variant, heads: int, common: dict[str, Any]
 ) -> list[Contestant]:
     against = {PLAIN: PLAIN, BARE: PLAIN, TOKEN: PLAIN, _many(heads): BARE}
-    common: dict[str, Any] = {
-        "images": batch_size,
-        "batch_size": batch_size,
-        "variant": variant.name,
-        "number": variant.number,
-    }
+    common = {**common, "variant": variant.name, "number": variant.number}
     made = [
         Contestant(
             name,

@@ -117,10 +117,12 @@ def run(args: argparse.Namespace) -> int:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = choose_device(args.device)
-    measured = [MEASURES[part](own, device, _tell) for part, own in wanted.items()]
-    timed = any(part.rows for part in measured)
-    machine = this_machine(device, matrix_products=timed, tell=_tell)
-    _tell("")
+    try:
+        measured = [MEASURES[part](own, device, _tell) for part, own in wanted.items()]
+        timed = any(part.rows for part in measured)
+        machine = this_machine(device, matrix_products=timed, tell=_tell)
+    finally:
+        _tell("")
     print(machine)
     for line in as_table(machine, measured):
         print(line)
@@ -140,7 +142,7 @@ def _wanted(args: argparse.Namespace) -> dict[str, argparse.Namespace]:
         raise InputError(unknown_name("part of the bench", args.part, _OPTIONS))
     known = set().union(*_OPTIONS.values())
     given = {name: value for name, value in vars(args).items() if value is not None}
-    for name in known & set(given) - set(_OPTIONS[args.part]):
+    for name in sorted(known & set(given) - set(_OPTIONS[args.part])):
         places = [part for part, options in _OPTIONS.items() if name in options]
         raise InputError(
             f"{_spelt(name)} says nothing to `ttrb bench {args.part}`; it goes with "
