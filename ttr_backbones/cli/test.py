@@ -128,7 +128,11 @@ def _save_predictions(cfg: Config, path: str) -> None:
     evaluators = cfg.test_evaluator
     for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
         if type_name(evaluator) in _SAVING:
-            evaluator[_SAVING[type_name(evaluator)]] = path
+            place = Path(path).expanduser()
+            evaluator[_SAVING[type_name(evaluator)]] = str(place)
+            if type_name(evaluator) == "IoUMetric":
+                # mmseg makes the folder in one process, while another may write into it already.
+                place.mkdir(parents=True, exist_ok=True)
             return
     raise InputError(
         f"--out works with the metrics {', '.join(_SAVING)}; test_evaluator has none of them."
