@@ -22,6 +22,7 @@ COMMANDS = {
     "test": "ttr_backbones.cli.test",
     "predict": "ttr_backbones.cli.predict",
     "features": "ttr_backbones.cli.features",
+    "export": "ttr_backbones.cli.export",
     "prepare": "ttr_backbones.cli.prepare",
     "check-data": "ttr_backbones.cli.check_data",
     "sweep": "ttr_backbones.cli.sweep",

@@ -6,6 +6,7 @@ import argparse
 import re
 
 from ttr_backbones.cli.launcher import add_launcher
+from ttr_backbones.errors import InputError
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,3 +46,17 @@ def add_feature_cache(parser: argparse.ArgumentParser) -> None:
 def allow_negative_lists(parser: argparse.ArgumentParser) -> None:
     """Let an option take -1,-2: argparse asks this pattern whether it is a number."""
     parser._negative_number_matcher = re.compile(r"-[\d.]")  # noqa: SLF001
+
+
+def block_list(text: str) -> list[int]:
+    """Read the value of --blocks.
+
+    Raises:
+        InputError: it is no list of numbers.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--blocks {text}: expected block numbers separated by commas, as in 8,11 or -1"
+        ) from None

@@ -33,6 +33,9 @@ PACKAGES = (
     "regex",
     "safetensors",
     "tensorboard",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
     "setuptools",
     "openmim",
 )
@@ -71,6 +74,7 @@ def run(args: argparse.Namespace) -> int:  # noqa: ARG001
         "mmcv is": mmcv_kind,
         "device": device,
         "configs": configs,
+        "export": export,
     }.items():
         print(f"{name:<23} {_or_error(describe)}")
     for problem in problems:
@@ -236,6 +240,14 @@ def configs() -> str:
     folder = configs_dir()
     number = sum("_base_" not in path.parts for path in folder.rglob("*.py"))
     return f"{number} in {folder}"
+
+
+def export() -> str:
+    """Say which files `ttrb export` can write here."""
+    from ttr_backbones.export.packages import why_not
+
+    reasons = {suffix: why_not(suffix) for suffix in (".onnx", ".pt2")}
+    return "; ".join(f"{suffix}: {reason or 'yes'}" for suffix, reason in reasons.items())
 
 
 def _or_error(describe: Callable[[], str]) -> str:

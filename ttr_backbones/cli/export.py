@@ -40,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, metavar="N", help="number of images (any)")
     parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset (the exporter's)")
     parser.add_argument(
-        "--registers", metavar="F|auto|none", help="register-neuron list of a timm model (none)"
+        "--registers",
+        metavar="F|auto|none",
+        help="of a timm model: register-neuron list, baked registers (.safetensors), auto: the "
+        "list that ships (none)",
     )
     parser.add_argument(
         "--blocks", metavar="B,...", help="blocks of a timm model, as 8,11 or -1 (-1)"
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.cli.run import note
     from ttr_backbones.export import MismatchError, check_target, export_model, load_subject
 
-    out = check_target(args.out)
+    out = check_target(args.out, args.opset)
     subject = load_subject(
         args.model,
         args.checkpoint,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ttr_backbones.cli.arguments import add_cfg_options, allow_negative_lists
+from ttr_backbones.cli.arguments import add_cfg_options, allow_negative_lists, block_list
 from ttr_backbones.cli.launcher import add_launcher, take_names, this_process
 from ttr_backbones.errors import InputError
 
@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registers",
         metavar="F|auto|none",
-        help="register-neuron list, auto: the one that ships, none (default: the config's; none)",
+        help="register-neuron list, baked registers (.safetensors), auto: the list that ships, none "
+        "(default: the config's; none)",
     )
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="weights of the backbone (the hub's)"
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the features."""
     take_names(args.launcher, args.local_rank)
     rank, world_size, local_rank = this_process()
-    blocks = None if args.blocks is None else _blocks(args.blocks)
+    blocks = None if args.blocks is None else block_list(args.blocks)
     from ttr_backbones.registers.photos import photo_files
 
     photo_files(args.images)  # before gigabytes of weights are fetched
@@ -114,12 +115,3 @@ def run(args: argparse.Namespace) -> int:
     left_out = f", {len(features.bad)} left out (named there)" if features.bad else ""
     print(f"features of {len(features)} images{left_out}: {features.index}")
     return 0
-
-
-def _blocks(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(
-            f"--blocks {text}: expected block numbers separated by commas, as in 8,11 or -1"
-        ) from None

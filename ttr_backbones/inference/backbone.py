@@ -36,8 +36,9 @@ def make_backbone(
 
     Args:
         name: tagged timm name, `hf-hub:...`, `local-dir:...`, or a config or its packaged name.
-        registers: "none", "auto" (the list that ships) or the path of a list; None leaves it to
-            the config, and means "none" for a timm model.
+        registers: "none", "auto" (the list that ships), the path of a list, or that of baked
+            registers (.safetensors); None leaves it to the config, and means "none" for a timm
+            model.
         checkpoint: local weight file of the backbone, in place of the hub's.
         blocks: blocks whose output is taken; None leaves it to the config.
         cfg_options: changes to the config.
@@ -48,15 +49,14 @@ def make_backbone(
     """
     if checkpoint is not None and not Path(checkpoint).expanduser().is_file():
         raise MissingFileError(f"--checkpoint {checkpoint}: no such file")
-    of_timm = name.startswith(("hf-hub:", "local-dir:")) or timm.is_model(name.partition(".")[0])
     options: dict[str, Any]
     preprocessor: dict[str, Any] = {}
-    if of_timm and not Path(name).is_file():
+    if is_timm_name(name):
         if cfg_options:
             raise InputError(f"--cfg-options change a config, and {name} is a timm model")
         options = {"type": "TimmViT", "model": name, "pretrained": True}
     else:
-        model = _config(name, cfg_options).model
+        model = read_named_config(name, cfg_options).model
         options = dict(model.get("backbone") or {})
         if options.get("type") not in ("TimmViT", TimmViT):
             raise InputError(
@@ -65,6 +65,8 @@ def make_backbone(
         preprocessor = dict(model.get("data_preprocessor") or {})
     if registers == "none":
         options["registers"] = None
+    elif registers is not None and registers.endswith(".safetensors"):
+        options["registers"] = {"form": "bias", "baked": registers}
     elif registers is not None:
         options["registers"] = {**(options.get("registers") or {}), "neurons": registers}
     if checkpoint is not None:
@@ -80,7 +82,19 @@ def make_backbone(
     )
 
 
-def _config(name: str, options: Sequence[str] | None) -> Config:
+def is_timm_name(name: str) -> bool:
+    """Whether `name` is that of a timm model rather than of a config."""
+    of_timm = name.startswith(("hf-hub:", "local-dir:")) or timm.is_model(name.partition(".")[0])
+    return of_timm and not Path(name).is_file()
+
+
+def read_named_config(name: str, options: Sequence[str] | None) -> Config:
+    """Read a config as `read_config` does, where `name` might have been a timm model.
+
+    Raises:
+        MissingFileError: it is neither; the nearest names are told.
+        InputError: an option that cannot be read.
+    """
     try:
         return read_config(name, options)
     except MissingFileError as error:
