@@ -25,8 +25,11 @@ HEADS = {
 }
 
 
-def assert_equal(path, subject, images):
-    run = open_onnx(path) if path.suffix == ".onnx" else open_pt2(path)
+def opened(path):
+    return open_onnx(path) if path.suffix == ".onnx" else open_pt2(path)
+
+
+def assert_equal(run, subject, images):
     outputs, expected = run(images), subject.eager(images)
     assert outputs.keys() == expected.keys()
     for name, output in outputs.items():
@@ -36,7 +39,7 @@ def assert_equal(path, subject, images):
 
 @pytest.fixture(scope="module")
 def any_size(make_subject, tmp_path_factory):
-    """{case: (file for every size, its subject, what was compared)}."""
+    """{case: (file for every size, opened, its subject, what was compared)}."""
     folder = tmp_path_factory.mktemp("any_size")
     cases = {
         "ms.onnx": ("ms", {"pos_embed": "dinov2", "pad": "center", "crop": True}),
@@ -47,21 +50,21 @@ def any_size(make_subject, tmp_path_factory):
     for name, (head, options) in cases.items():
         subject = make_subject(head, **options)
         differences = export_model(subject, folder / name, any_size=True)
-        exported[name] = (folder / name, subject, differences)
+        exported[name] = (opened(folder / name), subject, differences)
     return exported
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 96), (3, 80, 48), (2, 61, 177), (4, 48, 48)], ids=str)
 @pytest.mark.parametrize("case", ["ms.onnx", "dpt.onnx", "key.pt2"])
 def test_any_size__equals_the_model(any_size, random_images, case, shape):
-    path, subject, _ = any_size[case]
-    assert_equal(path, subject, random_images(*shape))
+    run, subject, _ = any_size[case]
+    assert_equal(run, subject, random_images(*shape))
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (2, 3, 40)], ids=str)
 def test_any_size__onnx_takes_even_single_patches(any_size, random_images, shape):
-    path, subject, _ = any_size["ms.onnx"]
-    assert_equal(path, subject, random_images(*shape))
+    run, subject, _ = any_size["ms.onnx"]
+    assert_equal(run, subject, random_images(*shape))
 
 
 def test_any_size__compared_where_it_could_go_wrong(any_size):
@@ -84,7 +87,7 @@ def test_one_size__number_of_images_and_weights_beside(
     differences = export_model(subject, out, size=(50, 131), batch=2)
     assert [difference.shape for difference in differences] == [(2, 3, 50, 131)]
     assert sorted(file.name for file in out.parent.iterdir()) == ["model.onnx", "model.onnx.data"]
-    assert_equal(out, subject, random_images(2, 50, 131))
+    assert_equal(open_onnx(out), subject, random_images(2, 50, 131))
     [image] = onnxruntime.InferenceSession(out).get_inputs()
     assert image.shape == [2, 3, 50, 131]
 
@@ -117,10 +120,11 @@ def real(tiny_weights, tmp_path_factory):
 @pytest.mark.parametrize("output", ["logits", "depth"])
 def test_real_vit_with_register_and_head__on_photographs(real, photos, output, size):
     path, subject = real[output]
+    exported = open_onnx(path)
     images = torch.nn.functional.interpolate(photos(224)[:2], size) * 127.5 + 127.5
-    assert_equal(path, subject, images)
+    assert_equal(exported, subject, images)
     if output == "logits":
-        classes = [run(images)["logits"].argmax(1) for run in (open_onnx(path), subject.eager)]
+        classes = [run(images)["logits"].argmax(1) for run in (exported, subject.eager)]
         assert (classes[0] == classes[1]).float().mean() > 0.9999
 
 

@@ -9,7 +9,14 @@ import torch
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.export import MismatchError
-from ttr_backbones.export.files import ABOUT, open_onnx, open_pt2, write_onnx, write_pt2
+from ttr_backbones.export.files import (
+    ABOUT,
+    check_opset,
+    open_onnx,
+    open_pt2,
+    write_onnx,
+    write_pt2,
+)
 from ttr_backbones.export.trace import trace
 
 
@@ -37,9 +44,25 @@ def test_onnx__names_sides_and_description(subject, program, tmp_path, random_im
 
 
 @pytest.mark.parametrize("opset", [11, 17, 99])
-def test_onnx__opset_that_is_not_written(program, tmp_path, opset):
+def test_onnx__opset_that_is_not_written(opset):
     with pytest.raises(InputError, match=f"--opset {opset}: torch .* write 18 to "):
-        write_onnx(program, tmp_path / "model.onnx", {}, outputs=["logits"], opset=opset)
+        check_opset(opset)
+
+
+def test_onnx__opset_that_torch_replaces(program, tmp_path):
+    """As it does with a mere line in the log, if a conversion fails."""
+    with pytest.raises(InputError, match=r"--opset 17: torch .* wrote 18 instead"):
+        write_onnx(program, tmp_path / "model.onnx", {}, outputs=["logits"], opset=17)
+    assert not list(tmp_path.iterdir())
+
+
+def test_onnx__onnxscript_that_does_not_fit(program, tmp_path, monkeypatch):
+    def export(*args, **kwargs):
+        raise ModuleNotFoundError("No module named 'onnxscript._framework_apis.torch_9_9'")
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+    with pytest.raises(InputError, match=r"torch_9_9.*: pip install --upgrade onnxscript"):
+        write_onnx(program, tmp_path / "model.onnx", {}, outputs=["logits"])
 
 
 def test_onnx__that_is_none(tmp_path):

@@ -21,7 +21,7 @@ def without(monkeypatch):
 def test_missing_packages__are_all_named(without, tmp_path):
     without("onnx", "onnxruntime")
     message = (
-        "writing .onnx needs onnx, onnxruntime, which is not installed: pip install "
+        "writing .onnx needs packages that are not installed (onnx, onnxruntime): pip install "
         '"ttr_backbones[export]". A .pt2 file needs torch only'
     )
     with pytest.raises(InputError) as caught:

@@ -18,7 +18,7 @@ GRIDS = [(4, 6), (6, 4), (4, 5), (3, 6), (5, 6), (1, 1), (1, 9), (9, 13), (32, 3
 def test_resampled_table__equals_the_model_s(make_vit, how, grid):
     vit = add_test_time_registers(make_vit(img_size=(64, 96)), {1: [3]}, num=2)
     expected = position_table(vit, grid, how)
-    table = resampled_table(vit, grid, how)
+    table = resampled_table(vit.pos_embed, 3, (4, 6), grid, how)
     assert table.shape == (1, 3 + grid[0] * grid[1], 32)
     torch.testing.assert_close(table, expected, rtol=0, atol=1e-5)
     if grid == (4, 6):
@@ -27,12 +27,8 @@ def test_resampled_table__equals_the_model_s(make_vit, how, grid):
 
 def test_resampled_table__without_positions_of_the_prefix(make_vit):
     vit = make_vit(no_embed_class=True, img_size=(64, 96))
-    table = resampled_table(vit, (5, 9), "timm")
+    table = resampled_table(vit.pos_embed, 0, (4, 6), (5, 9), "timm")
     torch.testing.assert_close(table, position_table(vit, (5, 9), "timm"), rtol=0, atol=1e-5)
-
-
-def test_resampled_table__of_a_model_without_positions(make_vit):
-    assert resampled_table(make_vit(pos_embed="none"), (5, 9), "timm") is None
 
 
 @pytest.mark.parametrize(

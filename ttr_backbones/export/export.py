@@ -10,7 +10,7 @@ from ttr_backbones.atomic import check_writable
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.export.about import about
 from ttr_backbones.export.check import Difference, MismatchError, compare
-from ttr_backbones.export.files import open_onnx, open_pt2, write_onnx, write_pt2
+from ttr_backbones.export.files import check_opset, open_onnx, open_pt2, write_onnx, write_pt2
 from ttr_backbones.export.graph import Size
 from ttr_backbones.export.packages import PACKAGES, require_packages
 from ttr_backbones.export.subject import Subject
@@ -23,11 +23,12 @@ def _no_progress(stage: str) -> None:
     """Tell nobody."""
 
 
-def check_target(out: str | Path) -> Path:
+def check_target(out: str | Path, opset: int | None = None) -> Path:
     """Check that `out` can be written here, before a model is loaded.
 
     Raises:
-        InputError: another suffix than .onnx and .pt2, missing packages, or an unwritable folder.
+        InputError: another suffix than .onnx and .pt2, missing packages, an opset that is not
+            written here or does not apply, or an unwritable folder.
     """
     out = Path(out).expanduser()
     if out.suffix not in PACKAGES:
@@ -38,6 +39,10 @@ def check_target(out: str | Path) -> Path:
     if out.is_dir():
         raise InputError(f"--out {out} is a folder: expected a file")
     require_packages(out.suffix)
+    if opset is not None and out.suffix != ".onnx":
+        raise InputError(f"--opset {opset} is for .onnx files, {out} is none: leave it out")
+    if opset is not None:
+        check_opset(opset)
     check_writable(out.parent)
     return out
 
@@ -74,12 +79,10 @@ def export_model(
         InputError: see `check_target` and `trace`; sizes or numbers that are none.
         MismatchError: the file is not what the model is.
     """
-    out = check_target(out)
+    out = check_target(out, opset)
     size = size or subject.size
     if min(size) < 1 or (batch is not None and batch < 1):
         raise InputError(f"size={size}, batch={batch}: expected numbers above 0")
-    if opset is not None and out.suffix != ".onnx":
-        raise InputError(f"--opset {opset} is for .onnx files, {out} is none: leave it out")
     fixed = None if any_size else size
     progress("tracing the model")
     program = trace(subject, size=fixed, batch=batch)

@@ -46,44 +46,60 @@ def write_onnx(
     Weights above 1.5 GB go to a file beside it, PATH.data.
 
     Raises:
-        InputError: this opset cannot be written.
+        InputError: onnxscript is too old for this torch, or torch cannot write this opset.
         MismatchError: the file is not valid.
     """
     import onnx
 
-    newest = onnx.defs.onnx_opset_version()
-    if opset is not None and not _OLDEST_OPSET <= opset <= newest:
-        raise InputError(
-            f"--opset {opset}: torch {torch.__version__} and onnx {onnx.__version__} write "
-            f"{_OLDEST_OPSET} to {newest}"
-        )
-    names = {dim: name for dim, name in _AXES.items() if _is_free(program, dim)}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporter's own insides
-        exported: Any = torch.onnx.export(
-            program,
-            dynamo=True,
-            opset_version=opset,
-            input_names=["image"],
-            output_names=list(outputs),
-            dynamic_shapes={"image": names},
-            verbose=False,
-        )
-    for node in exported.model.graph.all_nodes():
-        node.metadata_props.clear()  # the lines of source that it comes from
-    exported.model.metadata_props.update(about)
-    exported.save(path)
-    opsets = onnx.load(path, load_external_data=False).opset_import
-    written = next(one.version for one in opsets if not one.domain)
+    model = _converted(program, outputs, opset)
+    written = model.model.opset_imports[""]
     if opset not in (None, written):
         raise InputError(
             f"--opset {opset}: torch {torch.__version__} wrote {written} instead. Leave it out, or "
             "ask for that one"
         )
+    for node in model.model.graph.all_nodes():
+        node.metadata_props.clear()  # the lines of source that it comes from
+    model.model.metadata_props.update(about)
+    model.save(path)
     try:
         onnx.checker.check_model(path, full_check=True)
     except onnx.checker.ValidationError as error:
         raise MismatchError(f"it is not valid ONNX: {error}") from error
+
+
+def check_opset(opset: int) -> None:
+    """Raise InputError unless the opset is among those that can be written here."""
+    import onnx
+
+    newest = onnx.defs.onnx_opset_version()
+    if not _OLDEST_OPSET <= opset <= newest:
+        raise InputError(
+            f"--opset {opset}: torch {torch.__version__} and onnx {onnx.__version__} write "
+            f"{_OLDEST_OPSET} to {newest}"
+        )
+
+
+def _converted(program: ExportedProgram, outputs: Sequence[str], opset: int | None) -> Any:
+    image = next(node for node in program.graph.nodes if node.name == "image").meta["val"]
+    names = {dim: name for dim, name in _AXES.items() if not isinstance(image.shape[dim], int)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the exporter's own insides
+        try:
+            return torch.onnx.export(
+                program,
+                dynamo=True,
+                opset_version=opset,
+                input_names=["image"],
+                output_names=list(outputs),
+                dynamic_shapes={"image": names},
+                verbose=False,
+            )
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"torch {torch.__version__} takes another onnxscript than the one here ({error}): "
+                "pip install --upgrade onnxscript"
+            ) from error
 
 
 def open_onnx(path: Path) -> Run:
@@ -107,8 +123,3 @@ def open_onnx(path: Path) -> Run:
         return {name: torch.from_numpy(one) for name, one in zip(names, results, strict=True)}
 
     return run
-
-
-def _is_free(program: ExportedProgram, dim: int) -> bool:
-    image = next(node for node in program.graph.nodes if node.name == "image")
-    return not isinstance(image.meta["val"].shape[dim], int)

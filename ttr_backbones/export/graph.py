@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.backbones.padding import crop_map, margins
+from ttr_backbones.backbones.padding import Margins, crop_map, margins
 from ttr_backbones.backbones.pos_embed import position_table
 from ttr_backbones.backbones.taps import Tap, tapped_maps
 from ttr_backbones.export.resampling import resampled_table, resampled_window
@@ -74,31 +74,35 @@ class GraphBackbone(nn.Module):
         self.pad, self.crop = backbone.pad, backbone.crop
         self.patch_size, self.pos_embed = backbone.patch_size, backbone.pos_embed
         self.with_cls = backbone.cls_token == "concat"
-        self.any_size = size is None
-        table = None
+        vit = backbone.vit
+        self.any_size, self.own_grid = size is None, tuple(vit.patch_embed.grid_size)
+        self.num_prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
+        grid = self.own_grid
         if size is not None:
-            table = self._constant_table(backbone, size)
-        self.register_buffer("table", table)
-        self.vit = _without_size_check(backbone.vit)
+            grid = self._grid(size, margins(size, self.patch_size, self.pad))
+        table = position_table(vit, grid, self.pos_embed)
+        self.register_buffer("table", None if table is None else table.detach().clone())
+        self.vit = _without_size_check(vit)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [B, 3, H, W] -> one map [B, C, h, w] per block taken."""
-        around = margins((x.shape[2], x.shape[3]), self.patch_size, self.pad)
+        size = (x.shape[2], x.shape[3])
+        around = margins(size, self.patch_size, self.pad)
+        table = self.table
+        if self.any_size and table is not None:
+            grid = self._grid(size, around)
+            table = resampled_table(table, self.num_prefix, self.own_grid, grid, self.pos_embed)
         images = F.pad(x, around)
-        grid = (images.shape[2] // self.patch_size[0], images.shape[3] // self.patch_size[1])
-        table = resampled_table(self.vit, grid, self.pos_embed) if self.any_size else self.table
         maps = tapped_maps(self.vit, images, table, self.taps, with_cls=self.with_cls)
         if self.crop:
             window = resampled_window if self.any_size else crop_map
             maps = [window(one, around, self.patch_size) for one in maps]
         return tuple(maps)
 
-    def _constant_table(self, backbone: TimmViT, size: Size) -> Tensor | None:
-        left, right, top, bottom = margins(size, self.patch_size, self.pad)
+    def _grid(self, size: Size, around: Margins) -> Size:
+        left, right, top, bottom = around
         height, width = size[0] + top + bottom, size[1] + left + right
-        grid = (height // self.patch_size[0], width // self.patch_size[1])
-        table = position_table(backbone.vit, grid, self.pos_embed)
-        return None if table is None else table.detach().clone()
+        return height // self.patch_size[0], width // self.patch_size[1]
 
 
 class _AlwaysResizing(FeatureFusionBlock):

@@ -9,7 +9,7 @@ from ttr_backbones.errors import InputError
 
 PACKAGES = {".onnx": ("onnx", "onnxscript", "onnxruntime"), ".pt2": ()}
 """What each kind of file needs besides torch, by suffix."""
-_TORCH = (2, 13)  # the first whose dynamo reads the properties of a ViT with registers
+_TORCH = (2, 13)  # the oldest tried that exports a ViT with register tokens whole; 2.9 does not
 
 
 def why_not(suffix: str) -> str | None:
@@ -21,8 +21,8 @@ def why_not(suffix: str) -> str | None:
     missing = [name for name in PACKAGES[suffix] if util.find_spec(name) is None]
     if missing:
         return (
-            f"needs {', '.join(missing)}, which is not installed: pip install "
-            '"ttr_backbones[export]"'
+            f"needs packages that are not installed ({', '.join(missing)}): pip install "
+            '"ttr_backbones[export]". A .pt2 file needs torch only'
         )
     return None
 
@@ -35,5 +35,4 @@ def require_packages(suffix: str) -> None:
     """
     reason = why_not(suffix)
     if reason is not None:
-        other = ". A .pt2 file needs torch only" if PACKAGES[suffix] else ""
-        raise InputError(f"writing {suffix} {reason}{other}")
+        raise InputError(f"writing {suffix} {reason}")

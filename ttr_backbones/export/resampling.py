@@ -8,7 +8,6 @@ elementary operations.
 from __future__ import annotations
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,15 +18,21 @@ _OFFSET = 0.1  # DINOv2's, as in `position_table`
 _REACH = 2  # of the bicubic kernel, in samples
 
 
-def resampled_table(vit: VisionTransformer, grid: Grid, how: PosEmbed) -> Tensor | None:
-    """Do what `position_table` does, for a grid of symbolic sizes."""
-    own = vit.pos_embed
-    if own is None:
-        return None
-    old = vit.patch_embed.grid_size
-    num = 0 if vit.no_embed_class else vit.num_prefix_tokens
-    square = own[0, num:].float().unflatten(0, old).permute(2, 0, 1)  # [C, h0, w0]
-    sizes = [_number(side, own) for side in grid]
+def resampled_table(table: Tensor, num: int, old: Grid, grid: Grid, how: PosEmbed) -> Tensor:
+    """Do what `position_table` does, for a grid of symbolic sizes.
+
+    Args:
+        table: the model's positions at its own grid, [1, num + h0 * w0, C].
+        num: rows before those of the patches.
+        old: its own grid, (h0, w0).
+        grid: the one asked for, (h, w).
+        how: see there.
+
+    Returns:
+        [1, num + h * w, C].
+    """
+    square = table[0, num:].float().unflatten(0, old).permute(2, 0, 1)  # [C, h0, w0]
+    sizes = [_number(side, table) for side in grid]
     if how == "timm":
         rows, columns = (
             _antialiased(n, size, m) for n, size, m in zip(old, sizes, grid, strict=True)
@@ -39,8 +44,8 @@ def resampled_table(vit: VisionTransformer, grid: Grid, how: PosEmbed) -> Tensor
         rows, columns = (
             _interpolating(n, size + offset, m) for n, size, m in zip(old, sizes, grid, strict=True)
         )
-    resampled = (rows @ square @ columns.T).flatten(1).T[None].to(own.dtype)
-    return torch.cat([own[:, :num], resampled], dim=1)
+    resampled = (rows @ square @ columns.T).flatten(1).T[None].to(table.dtype)
+    return torch.cat([table[:, :num], resampled], dim=1)
 
 
 def resampled_window(x: Tensor, around: Margins, patch: tuple[int, int]) -> Tensor:

@@ -1,0 +1,34 @@
+"""What a file says of itself."""
+
+import hashlib
+import json
+
+import torch
+
+from ttr_backbones.export.about import about
+
+
+def test_about__is_flat_text_and_json(make_subject):
+    subject = make_subject("lin4", pos_embed="dinov2")
+    told = about(subject, (48, 64), 2)
+    assert all(isinstance(value, str) for value in told.values())
+    assert told["input"].startswith(
+        "image: float32 [2, 3, H, W], RGB on the scale 0..255, H, W = 48, 64"
+    )
+    assert told["output"].startswith("depth: float32 [B, 1, H, W]: metres")
+    assert json.loads(told["mean"]) == [120.0, 110.0, 100.0]
+    assert json.loads(told["registers"])["layers"] == {"1": [3, 70], "2": [7]}
+    assert json.loads(told["blocks"]) == [0, 1, 2, 3]
+    assert json.loads(told["versions"])["torch"] == torch.__version__
+    assert told["checkpoint"] == "head.pth"
+    content = subject.checkpoint.read_bytes()
+    assert told["checkpoint_sha256"] == hashlib.sha256(content).hexdigest()
+    assert told["pos_embed"] == "dinov2"
+
+
+def test_about__any_size_without_a_checkpoint(make_subject):
+    told = about(make_subject(None, pad="corner"), None, None)
+    assert "image: float32 [B, 3, H, W]" in told["input"]
+    assert "any H and W" in told["input"]
+    assert told["output"].startswith("map_0, map_1, ...: ")
+    assert not {"checkpoint", "checkpoint_sha256", "classes"} & told.keys()
