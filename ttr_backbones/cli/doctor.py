@@ -244,9 +244,9 @@ def configs() -> str:
 
 def export() -> str:
     """Say which files `ttrb export` can write here."""
-    from ttr_backbones.export.packages import why_not
+    from ttr_backbones.export.packages import PACKAGES, why_not
 
-    reasons = {suffix: why_not(suffix) for suffix in (".onnx", ".pt2")}
+    reasons = {suffix: why_not(suffix) for suffix in PACKAGES}
     return "; ".join(f"{suffix}: {reason or 'yes'}" for suffix, reason in reasons.items())
 
 

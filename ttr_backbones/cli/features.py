@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ttr_backbones.cli.arguments import add_cfg_options, allow_negative_lists, block_list
 from ttr_backbones.cli.launcher import add_launcher, take_names, this_process
-from ttr_backbones.errors import InputError
 
 DTYPES = ("fp16", "bf16", "fp32")  # inference.write_features imports too much for --help
 
@@ -34,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registers",
         metavar="F|auto|none",
-        help="register-neuron list, baked registers (.safetensors), auto: the list that ships, none "
-        "(default: the config's; none)",
+        help="register-neuron list, baked registers (.safetensors), auto: the list that ships, "
+        "none (default: the config's; none)",
     )
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="weights of the backbone (the hub's)"
