@@ -16,6 +16,7 @@ def test_about__is_flat_text_and_json(make_subject):
         "image: float32 [2, 3, H, W], RGB on the scale 0..255, H, W = 48, 64"
     )
     assert told["output"].startswith("depth: float32 [B, 1, H, W]: metres")
+    assert told["not_inside"].endswith("the average with the mirrored image")
     assert json.loads(told["mean"]) == [120.0, 110.0, 100.0]
     assert json.loads(told["registers"])["layers"] == {"1": [3, 70], "2": [7]}
     assert json.loads(told["blocks"]) == [0, 1, 2, 3]
@@ -31,4 +32,4 @@ def test_about__any_size_without_a_checkpoint(make_subject):
     assert "image: float32 [B, 3, H, W]" in told["input"]
     assert "any H and W" in told["input"]
     assert told["output"].startswith("map_0, map_1, ...: ")
-    assert not {"checkpoint", "checkpoint_sha256", "classes"} & told.keys()
+    assert not {"checkpoint", "checkpoint_sha256", "classes", "not_inside"} & told.keys()

@@ -49,6 +49,18 @@ def test_eager__is_what_the_test_does(make_subject, random_images):
     assert data["inputs"].shape == (2, 3, 50, 70)
 
 
+def test_besides__names_windows_and_flips(make_subject):
+    slide = {"mode": "slide", "crop_size": (48, 32), "stride": (9, 8)}
+    windows = "windows of 48 x 32 pixels every (9, 8), averaged where they overlap"
+    assert make_subject("linear", test_cfg=slide).besides == windows
+    assert (
+        make_subject("lin1", test_cfg={"mode": "whole"}).besides
+        == "the average with the mirrored image"
+    )
+    assert make_subject("lin1", test_cfg={"flip": False}).besides is None
+    assert make_subject("linear").besides is None
+
+
 @pytest.mark.parametrize(
     ("test_cfg", "size"),
     [

@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
     except MismatchError as error:
         print(f"ttrb: error: {error}", file=sys.stderr)
         return 1
+    if subject.besides is not None:
+        note(f"not inside is what `ttrb test` does besides: {subject.besides}")
     sides = "images of any size" if args.dynamic else "images of {} x {}".format(*size)
     print(f"{out}: {subject.name}, {sides} -> {', '.join(subject.outputs)}")
     for difference in differences:

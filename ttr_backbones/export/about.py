@@ -16,7 +16,7 @@ from ttr_backbones.export.subject import Subject
 
 _MEANING = {
     "logits": "float32 [B, K, H, W]: one per class, before the softmax; argmax over K is the class",
-    "depth": "float32 [B, 1, H, W]: metres, without averaging over the mirrored image",
+    "depth": "float32 [B, 1, H, W]: metres",
     None: "float32 [B, C, h, w] each: features of the patches, one map per block taken",
 }
 
@@ -41,6 +41,8 @@ def about(subject: Subject, size: Size | None, batch: int | None) -> dict[str, s
     }
     if subject.classes:
         told["classes"] = list(subject.classes)
+    if subject.besides is not None:
+        told["not_inside"] = f"what `ttrb test` does besides: {subject.besides}"
     if subject.checkpoint is not None:
         told["checkpoint"] = Path(subject.checkpoint).name
         told |= _hash(subject.checkpoint)

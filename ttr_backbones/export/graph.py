@@ -43,7 +43,7 @@ class ModelGraph(nn.Module):
         for module in self.model.modules():
             if size is None and type(module) is FeatureFusionBlock:
                 module.__class__ = _AlwaysResizing
-        self.eval().requires_grad_(requires_grad=False)
+        self.eval()
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Run the model."""

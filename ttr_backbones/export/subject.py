@@ -37,6 +37,7 @@ class Subject:
         size: (H, W) that suggests itself.
         classes: names of the classes, if there are any.
         checkpoint: file of the head, if there is one.
+        besides: what `ttrb test` does around the model, which is not exported.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Subject:
     size: tuple[int, int]
     classes: tuple[str, ...] = ()
     checkpoint: str | Path | None = None
+    besides: str | None = None
 
     @property
     def outputs(self) -> list[str]:
@@ -120,6 +122,7 @@ def load_subject(
         _usual_size(model, backbone),
         classes,
         checkpoint,
+        _besides(model),
     )
 
 
@@ -176,3 +179,14 @@ def _usual_size(model: Any, backbone: TimmViT) -> tuple[int, int]:
     side = input_side(backbone.vit, None)
     height, width = window or (side, side)
     return int(height), int(width)
+
+
+def _besides(model: Any) -> str | None:
+    options = model.test_cfg or {}
+    if options.get("mode") == "slide":
+        (height, width), stride = options["crop_size"], options["stride"]
+        return (
+            f"windows of {height} x {width} pixels every {tuple(stride)}, averaged where they "
+            "overlap"
+        )
+    return "the average with the mirrored image" if options.get("flip") else None
