@@ -54,13 +54,15 @@ def prepare_mmseg() -> None:
     """Make `import mmseg` work and safe; call it before the first import of mmseg.
 
     Gives mmcv-lite an importable `mmcv.ops`, keeps albumentations from asking the network for
-    updates, and has mmengine read checkpoints without unpickling foreign code.
+    updates, and has mmengine read checkpoints without unpickling foreign code and write one report
+    of a test.
     """
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     prepare_torchvision()
     if "mmcv.ops" not in sys.modules and importlib.util.find_spec("mmcv._ext") is None:
         _import_mmcv_ops_without_extension()
     _register_safe_loaders()
+    _report_tests_once()
 
 
 class _MissingExtension(ModuleType):
@@ -108,6 +110,14 @@ def _register_safe_loaders() -> None:
     CheckpointLoader.register_scheme(
         prefixes=["http://", "https://"], loader=load_from_http, force=True
     )
+
+
+def _report_tests_once() -> None:
+    """Let one process write a test's metrics: mmengine 0.10 has all of them write into one file."""
+    from mmengine.dist import master_only
+    from mmengine.hooks import LoggerHook
+
+    LoggerHook.after_test_epoch = master_only(LoggerHook.after_test_epoch)
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.dist import get_rank, get_world_size
+from mmengine.hooks import logger_hook
 
 from ttr_backbones.cli import main
 from ttr_backbones.evaluation import NYUDepthMetric
@@ -90,10 +91,15 @@ def test_test__is_the_same(two_processes, trained, config, tmp_path):
 
     def tested(name, *launcher):
         folders = ["--work-dir", str(tmp_path / name), "--out", str(tmp_path / f"{name}_masks")]
-        return main([*arguments, *folders, *launcher, "--cfg-options", *overrides])
+        reports, write = [], logger_hook.dump
+        logger_hook.dump = lambda *args: [reports.append(args), write(*args)]
+        code = main([*arguments, *folders, *launcher, "--cfg-options", *overrides])
+        logger_hook.dump = write
+        return code, len(reports)
 
-    assert tested("one") == 0
-    two_processes(tested, "two", "--launcher", "pytorch")
+    assert tested("one") == (0, 1)
+    outcomes = two_processes(tested, "two", "--launcher", "pytorch")
+    assert [outcome.value for outcome in outcomes] == [(0, 1), (0, 0)]
     metrics = [
         json.loads(next((tmp_path / name).glob("*/*.json")).read_text()) for name in ("one", "two")
     ]
@@ -107,6 +113,14 @@ def test_test__is_the_same(two_processes, trained, config, tmp_path):
     ]
     assert len(masks[0]) == 5
     assert masks[0] == masks[1]
+
+
+def test_pictures__are_for_one_process(two_processes, trained, config, tmp_path):
+    show = ["--show-dir", str(tmp_path), "--launcher", "pytorch"]
+    arguments = ["test", str(config), str(trained / "iter_12.pth"), *show]
+    for outcome in two_processes(main, arguments):
+        assert outcome.value == 2
+        assert "the others' images would be missing: leave --launcher out" in outcome.err
 
 
 def measured(maps):

@@ -107,6 +107,11 @@ def use_tta(cfg: Config) -> None:
 
 
 def _draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
+    if args.launcher != "none":
+        raise InputError(
+            "--show and --show-dir draw in one process, and the others' images would be missing: "
+            "leave --launcher out"
+        )
     if (
         args.show
         and sys.platform == "linux"
