@@ -249,17 +249,29 @@ def counter(monkeypatch):
 
 @pytest.mark.parametrize("registers", [None, REGISTERS])
 @torch.no_grad()
-def test_compiles_in_one_graph_and_alternating_sizes_never_recompile(counter, registers):
+def test_compiles_in_one_graph_and_other_sizes_never_recompile(counter, registers):
     backbone = make(registers=registers, compiled=True)
     eager = make(registers=registers)
-    sizes = [(50, 70), (84, 56)]
-    for size in sizes:  # one graph for the first size, one for all others
+    native = (518, 518)
+    sizes = [(50, 70), (84, 56), (28, 98), (120, 60), native]
+    for size in sizes[:2]:  # one graph for the first size, one for all others
         backbone(torch.randn(2, 3, *size))
     assert counter.frame_count == 2
-    for size in sizes * 3:
+    for size in sizes * 2:
         x = torch.randn(2, 3, *size)
         torch.testing.assert_close(backbone(x)[0], eager(x)[0])
     assert counter.frame_count == 2, "registers cost no recompilation"
+
+
+@torch.no_grad()
+def test_hooks_on_a_compiled_backbone_see_every_pass(counter):
+    backbone, seen = make(compiled=True), []
+    backbone(torch.randn(1, 3, 28, 42))
+    handle = backbone.vit.patch_embed.register_forward_hook(lambda *_: seen.append(1))
+    backbone(torch.randn(1, 3, 28, 42))
+    handle.remove()
+    backbone(torch.randn(1, 3, 28, 42))
+    assert (seen, counter.frame_count) == ([1], 1)
 
 
 @torch.no_grad()

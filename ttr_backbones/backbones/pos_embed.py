@@ -62,7 +62,7 @@ def embed(vit: VisionTransformer, patches: Tensor, table: Tensor | None) -> Tens
     """
     tokens = patches.flatten(1, 2)
     prefix = [
-        t.expand(len(patches), -1, -1) for t in (vit.cls_token, vit.reg_token) if t is not None
+        t.expand(patches.shape[0], -1, -1) for t in (vit.cls_token, vit.reg_token) if t is not None
     ]
     if table is not None and vit.no_embed_class:
         tokens = tokens + table
@@ -92,8 +92,11 @@ class PositionTables:
         version = own._version  # noqa: SLF001 (torch has no public name for it)
         key = (grid, vit.num_prefix_tokens, own.data_ptr(), version, own.device, own.dtype)
         if key not in self._tables:
-            # The tensor itself is kept too: else another one could come to lie at its address.
-            self._tables[key] = position_table(vit, grid, self.how), own.detach()
+            # Detached, for a compiler tells parameters, of the model's own grid, from tables. The
+            # embedding is kept too: else another one could come to lie at its address.
+            with torch.no_grad():
+                table = position_table(vit, grid, self.how)
+            self._tables[key] = None if table is None else table.detach(), own.detach()
             if len(self._tables) > _KEPT:
                 self._tables.popitem(last=False)
         self._tables.move_to_end(key)

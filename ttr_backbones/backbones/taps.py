@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -46,7 +46,7 @@ def tapped_maps(
     Returns:
         One map [B, C, h, w] per tap.
     """
-    patches = vit.patch_embed(images)
+    patches = _patches(vit.patch_embed, images)
     grid = (patches.shape[1], patches.shape[2])
     tokens = vit.norm_pre(vit.patch_drop(embed(vit, patches, table)))
     taken: dict[Tap, Tensor] = {}
@@ -63,6 +63,14 @@ def tapped_maps(
         taken |= {tap: vit.norm(tokens) if tap.norm else tokens for tap in of_tokens}
     first = vit.num_prefix_tokens
     return [_to_map(taken[tap], first, grid, with_cls and tap.facet == "token") for tap in taps]
+
+
+def _patches(embedding: Any, images: Tensor) -> Tensor:
+    """Images [B, 3, H, W] -> [B, h, w, C]."""
+    if torch.compiler.is_compiling():
+        # Its check of the size puts it into a message, and so every size would be compiled anew.
+        return embedding.norm(embedding.proj(images).permute(0, 2, 3, 1))
+    return embedding(images)
 
 
 def _to_map(tokens: Tensor, first: int, grid: tuple[int, int], with_cls: bool) -> Tensor:

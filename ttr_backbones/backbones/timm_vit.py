@@ -215,13 +215,15 @@ class TimmViT(BaseModule):
         bf16 = self.frozen and wants_bf16(self.precision, x.device)
         if bf16 and self.vit.patch_embed.proj.weight.dtype == torch.float32:
             cast_frozen_weights(self.vit)
-        run = _compiled() if self.compiled else tapped_maps
+        # Whoever looks inside, with hooks, sees an eager pass.
+        run = _compiled() if self.compiled and not is_watched(self) else tapped_maps
         # Inference mode keeps no books for autograd at all, but no compiler follows it.
         inference = self.frozen and not torch.compiler.is_compiling()
+        # Made before: to a compiler tensors of inference mode are another kind.
+        images = pad_image(x, around)
+        grid = (images.shape[2] // self.patch_size[0], images.shape[3] // self.patch_size[1])
+        table = self._tables(self.vit, grid)
         with self._without_gradient(inference), self._autocast(x.device, bf16):
-            images = pad_image(x, around)
-            grid = (images.shape[2] // self.patch_size[0], images.shape[3] // self.patch_size[1])
-            table = self._tables(self.vit, grid)
             maps = run(self.vit, images, table, taps, with_cls=self.cls_token == "concat")
             if self.crop:
                 maps = [crop_map(one, around, self.patch_size) for one in maps]
