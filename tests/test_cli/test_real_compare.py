@@ -120,7 +120,8 @@ def test_three_tasks_in_one_table__killed_resumed_and_reused(
             assert float(row["mean"]) == pytest.approx((a + b) / 2)
             assert float(row["std"]) == pytest.approx(abs(a - b) / 2**0.5)
         plain, registered = (stored(out, name, kind)[0] for kind in ("none", "test_time"))
-        assert plain["value"] != registered["value"], "the register changes the features"
+        # All metrics: after three iterations one alone may be equal to its last digit.
+        assert plain["metrics"] != registered["metrics"], "the register changes the features"
     assert stored(out, VOC, "none").keys() == {None}
     assert rows[VOC, "none"]["runs_planned"] == "1"
     assert float(rows[VOC, "none"]["mean"]) % 20 == 0, "a share of five images"
