@@ -115,12 +115,13 @@ def test_three_tasks_in_one_table__killed_resumed_and_reused(
         for registers in ("none", "test_time"):
             results = stored(out, name, registers)
             a, b = results[0]["value"], results[1]["value"]
-            assert a != b
+            # All metrics: after three iterations one may be equal to its last digit (mIoU 0.02).
+            assert results[0]["metrics"] != results[1]["metrics"]
+            assert a != b or name == ADE
             row = rows[name, registers]
             assert float(row["mean"]) == pytest.approx((a + b) / 2)
             assert float(row["std"]) == pytest.approx(abs(a - b) / 2**0.5)
         plain, registered = (stored(out, name, kind)[0] for kind in ("none", "test_time"))
-        # All metrics: after three iterations one alone may be equal to its last digit.
         assert plain["metrics"] != registered["metrics"], "the register changes the features"
     assert stored(out, VOC, "none").keys() == {None}
     assert rows[VOC, "none"]["runs_planned"] == "1"
