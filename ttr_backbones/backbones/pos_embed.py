@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 PosEmbed = Literal["dinov2", "timm"]
 Grid = tuple[int, int]
-_OFFSET = 0.1
+OFFSET = 0.1  # that DINOv2 adds to a size before it makes a scale factor of it
 _KEPT = 16  # tables in memory; one of ViT-L at 518 px takes 5.6 MB
 
 
@@ -43,7 +43,7 @@ def position_table(vit: VisionTransformer, grid: Grid, how: PosEmbed) -> Tensor 
         return own
     h, w = grid
     square = own[:, num:].float().unflatten(1, old).permute(0, 3, 1, 2)
-    scale = ((h + _OFFSET) / old[0], (w + _OFFSET) / old[1])
+    scale = ((h + OFFSET) / old[0], (w + OFFSET) / old[1])
     resampled = F.interpolate(square, scale_factor=scale, mode="bicubic", antialias=False)
     rows = resampled.permute(0, 2, 3, 1).reshape(1, h * w, -1).to(own.dtype)
     return torch.cat([own[:, :num], rows], dim=1)

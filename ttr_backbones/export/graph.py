@@ -82,7 +82,7 @@ class GraphBackbone(nn.Module):
             grid = self._grid(size, margins(size, self.patch_size, self.pad))
         table = position_table(vit, grid, self.pos_embed)
         self.register_buffer("table", None if table is None else table.detach().clone())
-        self.vit = _without_size_check(vit)
+        self.vit = vit
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [B, 3, H, W] -> one map [B, C, h, w] per block taken."""
@@ -113,15 +113,3 @@ class _AlwaysResizing(FeatureFusionBlock):
         size = (x.shape[2], x.shape[3])
         others = [resize(one, size, mode="bilinear", align_corners=False) for one in others]
         return super().forward(x, *others)
-
-
-def _without_size_check(vit: Any) -> Any:
-    """Make a ViT of the same weights whose patch embedding takes the padding's word for the size.
-
-    timm writes the size into the message of its check, which would fix it.
-    """
-    vit = copy.copy(vit)
-    vit._modules = dict(vit._modules)  # noqa: SLF001 (else the two would share it)
-    vit.patch_embed = copy.copy(vit.patch_embed)
-    vit.patch_embed.img_size = None
-    return vit

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ttr_backbones.backbones.padding import Margins
-from ttr_backbones.backbones.pos_embed import Grid, PosEmbed
+from ttr_backbones.backbones.pos_embed import OFFSET, Grid, PosEmbed
 
-_OFFSET = 0.1  # DINOv2's, as in `position_table`
 _REACH = 2  # of the bicubic kernel, in samples
 
 
@@ -40,7 +39,7 @@ def resampled_table(table: Tensor, num: int, old: Grid, grid: Grid, how: PosEmbe
     else:
         square = F.pad(square[None], (_REACH,) * 4, mode="replicate")[0]
         same = (sizes[0] == old[0]) & (sizes[1] == old[1])
-        offset = torch.where(same, 0.0, _OFFSET)
+        offset = torch.where(same, 0.0, OFFSET)
         rows, columns = (
             _interpolating(n, size + offset, m) for n, size, m in zip(old, sizes, grid, strict=True)
         )
