@@ -7,10 +7,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import nn
 
-from ttr_backbones.backbones.precision import cast_frozen_weights, wants_bf16
+from ttr_backbones.backbones.precision import settle_precision
 from ttr_backbones.registers.mixin import describe_registers
 from ttr_backbones.registers.neurons import model_name
 from ttr_backbones.registers.provenance import weights_hash
@@ -28,10 +27,8 @@ def description(backbone: TimmViT) -> dict[str, Any]:
     this may be asked at every pass.
     """
     vit = backbone.vit
-    weight = vit.patch_embed.proj.weight
-    bf16 = backbone.frozen and wants_bf16(backbone.precision, weight.device)
-    if bf16 and weight.dtype == torch.float32:
-        cast_frozen_weights(vit)  # as the first pass does, or it would change the hash
+    # Before the hash, which the first pass would change otherwise.
+    bf16 = settle_precision(backbone, vit.patch_embed.proj.weight.device)
     return {
         "model": model_name(vit) or type(vit).__name__,
         "weights_sha256": _weights_hash(vit),

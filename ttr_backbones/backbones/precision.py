@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from ttr_backbones.backbones.timm_vit import TimmViT
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -16,6 +19,14 @@ def wants_bf16(precision: Precision, device: torch.device) -> bool:
     if precision == "auto":
         return device.type == "cuda" and _has_bf16(device)
     return precision == "bf16"
+
+
+def settle_precision(backbone: TimmViT, device: torch.device) -> bool:
+    """Whether a backbone computes in bfloat16 on `device`; its frozen weights are cast for it."""
+    bf16 = backbone.frozen and wants_bf16(backbone.precision, device)
+    if bf16 and backbone.vit.patch_embed.proj.weight.dtype == torch.float32:
+        cast_frozen_weights(backbone.vit)
+    return bf16
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from ttr_backbones.backbones.create import create_vit
 from ttr_backbones.backbones.feature_cache import cache_of, is_watched
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
 from ttr_backbones.backbones.pos_embed import PosEmbed, PositionTables
-from ttr_backbones.backbones.precision import Precision, cast_frozen_weights, wants_bf16
+from ttr_backbones.backbones.precision import Precision, settle_precision
 from ttr_backbones.backbones.register_options import add_registers, register_options
 from ttr_backbones.backbones.taps import Facet, Tap, tapped_maps
 from ttr_backbones.errors import InputError, unknown_name
@@ -212,9 +212,7 @@ class TimmViT(BaseModule):
 
     def _maps(self, x: Tensor, taps: Sequence[Tap]) -> list[Tensor]:
         around = margins((x.shape[2], x.shape[3]), self.patch_size, self.pad)
-        bf16 = self.frozen and wants_bf16(self.precision, x.device)
-        if bf16 and self.vit.patch_embed.proj.weight.dtype == torch.float32:
-            cast_frozen_weights(self.vit)
+        bf16 = settle_precision(self, x.device)
         # Whoever looks inside, with hooks, sees an eager pass.
         run = _compiled() if self.compiled and not is_watched(self) else tapped_maps
         # Inference mode keeps no books for autograd at all, but no compiler follows it.
