@@ -17,10 +17,11 @@ from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.precision import cast_frozen_weights
 from ttr_backbones.bench.authors_form import AuthorsForm
 from ttr_backbones.bench.subject import Layers
-from ttr_backbones.bench.variants import Variant, sharing_copy
+from ttr_backbones.bench.variants import Variant
 from ttr_backbones.registers import add_test_time_registers
 from ttr_backbones.registers.bake import bake_registers
 from ttr_backbones.registers.bias import add_bias_registers
+from ttr_backbones.registers.mixin import sharing_copy
 
 PLAIN, BARE = "plain timm", "ours, no register"
 TOKEN, BIAS, AUTHORS = "ours, 1 register", "ours, 1 register as bias", "authors' form of the hook"

@@ -30,10 +30,11 @@ from ttr_backbones.bench.rounds import Tell, measure, silent
 from ttr_backbones.bench.row import Contestant, Cost, Measured, Row, patch_tokens
 from ttr_backbones.bench.subject import Subject
 from ttr_backbones.bench.training import Training, TrainSetting, make_training, random_batch
-from ttr_backbones.bench.variants import VARIANTS, Variant, sharing_copy
+from ttr_backbones.bench.variants import VARIANTS, Variant
 from ttr_backbones.errors import InputError
 from ttr_backbones.heads import LinearSegHead
 from ttr_backbones.registers import add_test_time_registers
+from ttr_backbones.registers.mixin import sharing_copy
 
 PLAIN = "plain timm, mmseg's loss"
 GOAL_PROBES = 1.3  # time of eight heads in one pass over that of one head

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ttr_backbones.errors import InputError, unknown_name
-
-Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -72,9 +68,3 @@ def choose_variants(names: list[str]) -> list[Variant]:
         if name not in VARIANTS:
             raise InputError(unknown_name("variant", name, VARIANTS))
     return [VARIANTS[name] for name in dict.fromkeys(names)]
-
-
-def sharing_copy(model: Module, share: Callable[[Tensor], bool] = lambda _: True) -> Module:
-    """Copy a model without copying the parameters for which `share` is true."""
-    kept = {id(parameter): parameter for parameter in model.parameters() if share(parameter)}
-    return copy.deepcopy(model, dict(kept))

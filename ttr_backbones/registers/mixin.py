@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from timm.models.vision_transformer import VisionTransformer
-from torch import nn
+from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def has_test_time_registers(vit: nn.Module) -> bool:
@@ -66,10 +68,15 @@ def as_it_came(vit: VisionTransformer) -> Iterator[None]:
             module.training = True
 
 
-def sharing_copy(module: nn.Module) -> Any:
-    """Copy the modules and not the weights: the copy can have other registers, or none."""
+def sharing_copy(module: Module, share: Callable[[Tensor], bool] = lambda _: True) -> Module:
+    """Copy the modules and not the weights: the copy can have other registers, or none.
+
+    Args:
+        module: what is copied.
+        share: which of its parameters and buffers are not copied; by default none is.
+    """
     tensors = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors if share(tensor)})
 
 
 def describe_registers(vit: nn.Module) -> dict[str, Any] | None:
