@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from ttr_backbones.atomic import write_atomically
+from ttr_backbones.atomic import writing_atomically
 from ttr_backbones.engine.unwrap import unwrapped
 from ttr_backbones.errors import InputError
 from ttr_backbones.probes.scores import Scores
@@ -39,6 +38,7 @@ class KeepProbes(Hook):
 
     def __init__(self, names: Sequence[str], key: str, *, higher_is_better: bool) -> None:
         self.scores = Scores(names, key, higher_is_better=higher_is_better)
+        self._kept_at: int | None = None
 
     def before_train(self, runner: Any) -> None:
         """Go on with the scores of the run that is resumed."""
@@ -61,8 +61,9 @@ class KeepProbes(Hook):
 
     def after_train(self, runner: Any) -> None:
         """Write what a run without a last validation has left, and name the best."""
-        self._drop_broken(runner)
-        self._keep(runner)
+        if self._kept_at != runner.iter:
+            self._drop_broken(runner)
+            self._keep(runner)
         best = self.scores.best()
         if best is not None:
             folder = Path(runner.work_dir) / FOLDER / best.name
@@ -73,6 +74,7 @@ class KeepProbes(Hook):
             )
 
     def _keep(self, runner: Any) -> None:
+        self._kept_at = runner.iter
         runner.message_hub.update_info(_INFO, self.scores.state())
         if not is_main_process():
             return
@@ -86,9 +88,8 @@ class KeepProbes(Hook):
                     "meta": {"iter": runner.iter, "probe": name},
                     "state_dict": heads.weights_of(index),
                 }
-                buffer = io.BytesIO()
-                torch.save(content, buffer)
-                write_atomically(folder / _file(runner.iter), buffer.getvalue())
+                with writing_atomically(folder / _file(runner.iter)) as partial:
+                    torch.save(content, partial)
                 self._remove_outdated(folder, name, runner.iter)
 
     def _remove_outdated(self, folder: Path, name: str, iteration: int) -> None:
