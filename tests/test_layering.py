@@ -51,52 +51,61 @@ def imported_modules(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_module__imports_only_what_its_layer_may(path):
-    part = part_of(path)
-    if part in CLIENTS or part == "__init__":
-        return
-    used = {
-        name.split(".")[1] for name in imported_modules(path) if name.startswith(f"{PACKAGE.name}.")
+def test_modules__import_only_what_their_layer_may():
+    wrong = {}
+    for path in MODULES:
+        part = part_of(path)
+        if part in CLIENTS or part == "__init__":
+            continue
+        used = {
+            name.split(".")[1]
+            for name in imported_modules(path)
+            if name.startswith(f"{PACKAGE.name}.")
+        }
+        if more := used - ARROWS[part] - {part}:
+            wrong[str(path.relative_to(PACKAGE))] = more
+    assert not wrong
+
+
+def test_registers__know_torch_and_timm_only():
+    foreign = {"mmengine", "mmcv", "mmseg", "matplotlib", "cv2"}
+    wrong = {
+        str(path.relative_to(PACKAGE)): used
+        for path in MODULES
+        if part_of(path) == "registers"
+        and (used := foreign & {name.split(".")[0] for name in imported_modules(path)})
     }
-    assert used <= ARROWS[part] | {part}
+    assert not wrong
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_module__registers_know_torch_and_timm_only(path):
-    if part_of(path) != "registers":
-        return
-    foreign = {name.split(".")[0] for name in imported_modules(path)}
-    assert not foreign & {"mmengine", "mmcv", "mmseg", "matplotlib", "cv2"}
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_module__is_short_and_no_drawer(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
-    assert not {"utils", "util", "helpers", "helper", "misc", "common"} & {
-        path.stem,
-        path.parent.name,
+def test_modules__are_short_and_no_drawers():
+    lengths = {
+        str(path.relative_to(PACKAGE)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in MODULES
     }
+    assert {name: length for name, length in lengths.items() if length > 300} == {}
+    drawers = {"utils", "util", "helpers", "helper", "misc", "common"}
+    assert [str(path) for path in MODULES if drawers & {path.stem, path.parent.name}] == []
 
 
-@pytest.mark.parametrize(
-    "module", ["ttr_backbones", "ttr_backbones.registers", "ttr_backbones.cli"]
-)
-def test_import__is_light(module):
-    code = (
-        f"import sys, {module}\n"
-        "heavy = {'mmseg', 'mmengine', 'mmcv', 'matplotlib', 'cv2'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)"
-    )
+def test_import__is_light():
+    """One process, from the lightest to the heaviest: each import adds to the ones before."""
+    code = """
+import importlib, sys
+heavy = {"mmseg", "mmengine", "mmcv", "matplotlib", "cv2"}
+for module, foreign in (
+    ("ttr_backbones", heavy | {"torch"}),
+    ("ttr_backbones.registers", heavy),
+    ("ttr_backbones.cli", heavy),
+):
+    importlib.import_module(module)
+    if found := foreign & set(sys.modules):
+        sys.exit(f"{module} imported {found}")
+"""
     result = subprocess.run(
         [sys.executable, "-c", code], check=False, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
-
-
-def test_import__the_package_alone_does_not_even_import_torch():
-    code = "import sys, ttr_backbones; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_root__every_public_name_resolves():
