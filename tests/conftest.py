@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import multiprocessing
 import os
@@ -15,6 +16,11 @@ import pytest
 
 from ttr_backbones.compat import prepare_mmseg
 
+# Workers side by side: one thread each, also in the processes that their tests start.
+IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if IN_WORKER:
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
 prepare_mmseg()
 
 import cv2  # noqa: E402
@@ -22,9 +28,58 @@ import torch  # noqa: E402
 from timm.models.vision_transformer import VisionTransformer  # noqa: E402
 from torch import distributed  # noqa: E402
 
+if IN_WORKER:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("TTRB_SHARED", REPO.parent / "shared"))
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+
+
+# They open ports, start browsers or fill the machine: one after the other, in one worker.
+SERIAL = {"tests/test_cli/test_torchrun.py", "tests/test_report/test_page_browser.py"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give a worker whole files, so that their fixtures are made once.
+
+    xdist's own groups (`--dist loadgroup`) do nothing under pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FileScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            path = nodeid.partition("::")[0]
+            return "serial" if path in SERIAL else path
+
+    # By itself it begins with the files of the most tests, and ends with a long one alone.
+    config.option.loadscopereorder = False
+    return FileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Workers begin with the files that have slow tests."""
+    if IN_WORKER:
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_runners():
+    """Make Runners cheap: there are hundreds of them.
+
+    mmengine formats the config with yapf for every checkpoint and collects garbage for every data
+    set, each time through all modules that were ever imported; both cost more than training here.
+    Processes that tests start from the command line do without this, as users do.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("mmengine.config.config.FormatCode", lambda text, **_: (text, True))
+        gc.collect()
+        gc.freeze()
+        yield
+        gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

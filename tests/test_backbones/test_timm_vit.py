@@ -212,14 +212,22 @@ def test_unfrozen_is_trained_and_saved():
     assert backbone.vit.training
 
 
-@pytest.mark.slow
+COMPILED = {"out_indices": (1, 3), "cls_token": "concat", "registers": {"neurons": {1: [3]}}}
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.nightly)])
 @torch.no_grad()
-def test_compiles_without_graph_breaks_and_exports():
-    options = {"out_indices": (1, 3), "cls_token": "concat", "registers": {"neurons": {1: [3]}}}
-    backbone, x = make(**options), torch.randn(2, 3, 40, 60)
+def test_compiles_without_graph_breaks(backend):
+    backbone, x = make(**COMPILED), torch.randn(2, 3, 40, 60)
     eager = backbone(x)
-    compiled = torch.compile(backbone, fullgraph=True)
+    compiled = torch.compile(backbone, fullgraph=True, backend=backend)
     torch.testing.assert_close(compiled(x), eager, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_exports():
+    backbone, x = make(**COMPILED), torch.randn(2, 3, 40, 60)
+    eager = backbone(x)
     exported = torch.export.export(backbone, (x,)).module()
     torch.testing.assert_close(exported(x), eager, rtol=1e-5, atol=1e-5)
 

@@ -1,7 +1,5 @@
 """A data set in ADE20K's layout and a config that trains on it within seconds."""
 
-import gc
-
 import cv2
 import numpy as np
 import pytest
@@ -100,17 +98,3 @@ def config(data_root, tmp_path_factory):
     runtime = str(configs_dir() / "_base_" / "default_runtime.py")
     path.write_text(CONFIG.format(runtime=runtime, data=str(data_root)))
     return path
-
-
-@pytest.fixture
-def quick_runners(monkeypatch):
-    """Make Runners cheap where many of them are built.
-
-    mmengine formats the config with yapf for every checkpoint and collects garbage for every data
-    set, each time through all modules that were ever imported; both cost more than training here.
-    """
-    monkeypatch.setattr("mmengine.config.config.FormatCode", lambda text, **_: (text, True))
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()

@@ -17,9 +17,6 @@ OPTIONS = [
 ]
 
 
-pytestmark = pytest.mark.usefixtures("quick_runners")
-
-
 @pytest.fixture
 def run(config, tmp_path):
     """Run `ttrb compare` on the small config."""

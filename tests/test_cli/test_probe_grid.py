@@ -32,7 +32,6 @@ def heads(work_dir):
     return sorted(path.name for path in (work_dir / "probes").iterdir())
 
 
-@pytest.mark.usefixtures("quick_runners")
 def test_every_head_ends_as_it_does_alone_and_tests_to_its_score(grid, tmp_path, capsys):
     rows = list(csv.DictReader((grid / "probes.csv").open()))
     names = [name for name in heads(grid) if not name.startswith(LOST)]
@@ -96,7 +95,6 @@ def test_the_best_head_is_named_and_kept(grid):
     assert "ttrb test" in log.splitlines()[-1] or "ttrb test" in log
 
 
-@pytest.mark.usefixtures("quick_runners")
 def test_a_resumed_grid_ends_as_one_in_one_piece(config, tmp_path):
     grid = ["--probe-grid", "lr=1e-2,1e30", "seed=3,4", *OPTIONS]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -134,7 +132,6 @@ def test_a_resumed_grid_ends_as_one_in_one_piece(config, tmp_path):
         (["--probe-grid", "lr=1e30", *OPTIONS], "all 1 heads have diverged, the last one at"),
     ],
 )
-@pytest.mark.usefixtures("quick_runners")
 def test_what_cannot_be_a_grid_is_explained(config, tmp_path, capsys, argv, message):
     assert main(["train", str(config), "--work-dir", str(tmp_path), *argv]) == 2
     error = capsys.readouterr().err

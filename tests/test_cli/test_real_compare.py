@@ -80,7 +80,6 @@ def stored(out, experiment, registers):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_runners")
 def test_three_tasks_in_one_table__killed_resumed_and_reused(
     arguments, options, shared, tmp_path, capsys, monkeypatch
 ):

@@ -53,7 +53,7 @@ def test_two_processes__stop_after_the_same_iteration(
     assert [path.name for path in tmp_path.glob("*.pth")] == ["iter_3.pth"]
 
 
-def test_compare__stops_and_goes_on_from_there(signal_in, config, tmp_path, capsys, quick_runners):
+def test_compare__stops_and_goes_on_from_there(signal_in, config, tmp_path, capsys):
     command = ["compare", str(config), "--registers", "none", "--seeds", "0"]
     command += ["--out", str(tmp_path)]
     signal_in(3)

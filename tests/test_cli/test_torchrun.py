@@ -14,6 +14,8 @@ import torch
 from ttr_backbones import Features
 from ttr_backbones.cli import main
 
+pytestmark = pytest.mark.slow
+
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 BIN = Path(sys.executable).parent
 MODEL = "vit_tiny_patch16_224"
@@ -60,7 +62,6 @@ def torchrun(*arguments, cwd):
     )
 
 
-@pytest.mark.slow
 def test_killed_process__ends_the_job_and_a_rerun_ends_with_the_same_weights(
     two_processes, config, tmp_path
 ):
@@ -99,7 +100,6 @@ def test_killed_process__ends_the_job_and_a_rerun_ends_with_the_same_weights(
         assert torch.equal(tensor, others[name]), name
 
 
-@pytest.mark.slow
 def test_input_error_of_one_process__is_the_reason_that_torchrun_tells(
     shared, tiny_weights, tmp_path
 ):
@@ -130,7 +130,6 @@ def test_input_error_of_one_process__is_the_reason_that_torchrun_tells(
     assert "gloo" not in told
 
 
-@pytest.mark.slow
 def test_features__are_the_same_files(shared, tiny_weights, tmp_path):
     images = shared / "data/VOCdevkit/VOC2007/JPEGImages"
     arguments = [

@@ -238,13 +238,18 @@ def test_set_input_size_and_prune_work_with_registers_on(make_vit):
     assert vit.pos_embed.shape == (1, 1 + 12, 32)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.nightly)])
 @torch.no_grad()
-def test_compile_without_graph_breaks_and_export_match_eager(make_vit, image):
+def test_compile_without_graph_breaks_matches_eager(make_vit, image, backend):
+    vit = add_test_time_registers(make_vit(depth=3), LAYERS, num=2, fill="only_outliers")
+    compiled = torch.compile(vit, fullgraph=True, backend=backend)
+    torch.testing.assert_close(compiled(image), vit(image), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_export_matches_eager(make_vit, image):
     vit = add_test_time_registers(make_vit(depth=3), LAYERS, num=2, fill="only_outliers")
     eager = vit(image)
-    compiled = torch.compile(vit, fullgraph=True)
-    torch.testing.assert_close(compiled(image), eager, rtol=1e-4, atol=1e-5)
     exported = torch.export.export(vit, (image,))
     torch.testing.assert_close(exported.module()(image), eager, rtol=1e-5, atol=1e-6)
     assert set(exported.state_dict) == set(vit.state_dict())
