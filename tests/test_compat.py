@@ -1,7 +1,6 @@
-"""mmseg, mmcv-lite and torchvision import here, and no checkpoint is unpickled unasked."""
+"""mmseg, mmcv-lite and torchvision import here."""
 
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -9,8 +8,6 @@ import pytest
 import torch
 
 from ttr_backbones import compat
-from ttr_backbones.errors import InputError, MissingFileError
-from ttr_backbones.safe_load import TRUST_PICKLE, load_checkpoint_file
 
 
 def run_python(code, **env):
@@ -54,7 +51,6 @@ def test_prepare_mmseg__full_mmcv_is_left_alone(monkeypatch):
     monkeypatch.delitem(sys.modules, "mmcv.ops", raising=False)
     monkeypatch.setattr(compat.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(compat, "prepare_torchvision", lambda: None)
-    monkeypatch.setattr(compat, "_register_safe_loaders", lambda: None)
     monkeypatch.setattr(
         compat, "_import_mmcv_ops_without_extension", lambda: pytest.fail("touched a full mmcv")
     )
@@ -93,87 +89,3 @@ def test_prepare_torchvision__mends_and_imports_again(monkeypatch):
     monkeypatch.setattr(compat, "_declare_torchvision_operators", lambda: calls.append("mend"))
     compat.prepare_torchvision.__wrapped__()
     assert calls == ["torchvision", "mend", "torchvision"]
-
-
-def read_by_mmengine(path):
-    from mmengine.runner import CheckpointLoader
-
-    compat.prepare_mmseg()
-    return CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
-
-
-def test_loader__tensors_in_every_plain_format(tmp_path):
-    from safetensors.torch import save_file
-
-    weights = {"w": torch.arange(3.0)}
-    torch.save(weights, tmp_path / "new.pth")
-    torch.save(weights, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    save_file(weights, tmp_path / "flat.safetensors")
-    for name in ("new.pth", "old.pth", "flat.safetensors"):
-        assert torch.equal(read_by_mmengine(tmp_path / name)["w"], weights["w"])
-
-
-def test_loader__missing_file(tmp_path):
-    with pytest.raises(MissingFileError, match=r"none\.pth does not exist"):
-        read_by_mmengine(tmp_path / "none.pth")
-    with pytest.raises(MissingFileError, match="is a folder"):
-        load_checkpoint_file(tmp_path)
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_loader__pickle_is_refused_by_name_and_read_on_request(tmp_path, monkeypatch, zipped):
-    path = tmp_path / "foreign.pth"
-    content = {"where": pathlib.PurePosixPath("a")}
-    torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(InputError, match=r"refused: pathlib\.PurePosixPath\..*TTRB_TRUST_PICKLE=1"):
-        read_by_mmengine(path)
-    monkeypatch.setenv(TRUST_PICKLE, "1")
-    assert read_by_mmengine(path) == content
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("page.pth", b"<html>404</html>"),
-        ("empty.pth", b""),
-        ("pointer.safetensors", b"version https://git-lfs.github.com/spec/v1"),
-    ],
-)
-def test_loader__not_a_checkpoint(tmp_path, name, content):
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=r"no readable checkpoint.*fetch it again"):
-        load_checkpoint_file(path)
-
-
-def test_loader__truncated_download(tmp_path):
-    path = tmp_path / "cut.pth"
-    torch.save({"w": torch.ones(1000)}, path)
-    path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(InputError, match="no readable checkpoint"):
-        load_checkpoint_file(path)
-
-
-def test_loader__url_is_downloaded_once_and_read_safely(tmp_path, monkeypatch):
-    compat.prepare_mmseg()
-    fetched = []
-
-    def download(url, target):
-        fetched.append(url)
-        torch.save({"w": torch.ones(1)}, target)
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    for _ in range(2):
-        assert read_by_mmengine("https://example.org/a/head.pth?x=1")["w"].item() == 1
-    assert fetched == ["https://example.org/a/head.pth?x=1"]
-
-
-def test_loader__no_network_says_where_to_put_the_file(tmp_path, monkeypatch):
-    def download(url, target):
-        raise OSError("no route")
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    with pytest.raises(InputError, match=r"no route.*put it at .*head\.pth"):
-        compat.load_from_http("https://example.org/head.pth")

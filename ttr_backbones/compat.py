@@ -12,13 +12,8 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlparse
-
-from ttr_backbones.errors import InputError
-from ttr_backbones.safe_load import load_checkpoint_file
 
 
 @functools.cache
@@ -51,18 +46,15 @@ def _declare_torchvision_operators() -> None:
 
 @functools.cache
 def prepare_mmseg() -> None:
-    """Make `import mmseg` work and safe; call it before the first import of mmseg.
+    """Make `import mmseg` work; call it before the first import of mmseg.
 
-    Gives mmcv-lite an importable `mmcv.ops`, keeps albumentations from asking the network for
-    updates, and has mmengine read checkpoints without unpickling foreign code and write one report
-    of a test.
+    Gives mmcv-lite an importable `mmcv.ops` and keeps albumentations from asking the network for
+    updates. Nothing of mmengine, mmcv or mmseg is changed.
     """
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     prepare_torchvision()
     if "mmcv.ops" not in sys.modules and importlib.util.find_spec("mmcv._ext") is None:
         _import_mmcv_ops_without_extension()
-    _register_safe_loaders()
-    _report_tests_once()
 
 
 class _MissingExtension(ModuleType):
@@ -97,48 +89,3 @@ def _import_mmcv_ops_without_extension() -> None:
         importlib.import_module("mmcv.ops")
     finally:
         del sys.modules[name]
-
-
-def _register_safe_loaders() -> None:
-    """Replace mmengine's readers of local files and URLs, which unpickle whatever they are given.
-
-    The readers are named as mmengine names its own: it prints the part after `load_from_`.
-    """
-    from mmengine.runner import CheckpointLoader
-
-    CheckpointLoader.register_scheme(prefixes="", loader=load_from_local, force=True)
-    CheckpointLoader.register_scheme(
-        prefixes=["http://", "https://"], loader=load_from_http, force=True
-    )
-
-
-def _report_tests_once() -> None:
-    """Let one process write a test's metrics: mmengine 0.10 has all of them write into one file."""
-    from mmengine.dist import master_only
-    from mmengine.hooks import LoggerHook
-
-    LoggerHook.after_test_epoch = master_only(LoggerHook.after_test_epoch)
-
-
-def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Read a local checkpoint for mmengine, see `load_checkpoint_file`."""
-    return load_checkpoint_file(filename, map_location)
-
-
-def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """Download a checkpoint into torch's cache (once, on rank 0) and read it safely."""
-    import torch
-    from mmengine.dist import barrier, is_main_process
-
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(filename).path).name
-    if is_main_process() and not cached.is_file():
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(filename, str(cached))
-        except OSError as error:
-            raise InputError(
-                f"{filename} could not be downloaded ({error}). Fetch it where there is a network "
-                f"and give the local file, or put it at {cached}."
-            ) from error
-    barrier()
-    return load_checkpoint_file(cached, map_location)

@@ -36,7 +36,7 @@ from ttr_backbones.atomic import check_writable
 from ttr_backbones.cli.config import type_name
 from ttr_backbones.cli.launcher import is_first
 from ttr_backbones.cli.loaders import copy_without_waiting, pin_loaders
-from ttr_backbones.engine import stop_on_log_errors
+from ttr_backbones.engine import SafeRunner, stop_on_log_errors
 from ttr_backbones.errors import InputError, unknown_name
 
 _SMALL_RESULTS = {"IoUMetric", "NYUDepthMetric", "CorLocMetric"}
@@ -51,7 +51,7 @@ def build_runner(cfg: Config) -> Runner:
     _name_apart(cfg)
     pin_loaders(cfg)
     with clear_config_errors():
-        runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+        runner = RUNNERS.build(cfg) if "runner_type" in cfg else SafeRunner.from_cfg(cfg)
     copy_without_waiting(runner.model)
     stop_on_log_errors(runner.logger)
     return runner

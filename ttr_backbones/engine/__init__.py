@@ -16,6 +16,7 @@ from ttr_backbones.engine.loop import ResumableTrainLoop
 from ttr_backbones.engine.normalization import CheckNormalization
 from ttr_backbones.engine.optimizer import TrainableOptimWrapperConstructor
 from ttr_backbones.engine.resume_advice import advise_resume
+from ttr_backbones.engine.runner import SafeRunner
 from ttr_backbones.engine.safe_checkpoint import SafeCheckpoint
 from ttr_backbones.engine.sampler import Draw, ResumableInfiniteSampler
 from ttr_backbones.engine.save_on_signal import SaveOnSignal
@@ -32,6 +33,7 @@ __all__ = [
     "ResumableInfiniteSampler",
     "ResumableTrainLoop",
     "SafeCheckpoint",
+    "SafeRunner",
     "SafeVisBackend",
     "SaveOnSignal",
     "SeedSample",

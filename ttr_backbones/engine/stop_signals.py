@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -53,6 +54,7 @@ def stop_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # no other thread may set handlers, and the process is not ours
         return
+    _shield_workers()
     _listener = listener = _Listener()
     before = {number: signal.signal(number, listener) for number in SIGNALS}
     try:
@@ -101,5 +103,7 @@ def _end_with(parent: int) -> None:
         os._exit(0)
 
 
-if sys.platform == "linux":
-    os.register_at_fork(after_in_child=_shield_worker)
+@functools.cache  # what is registered stays
+def _shield_workers() -> None:
+    if sys.platform == "linux":
+        os.register_at_fork(after_in_child=_shield_worker)

@@ -22,6 +22,7 @@ from ttr_backbones.cli.run import clear_config_errors
 from ttr_backbones.engine.fit import check_fit
 from ttr_backbones.engine.input_size import far_from_calibrated
 from ttr_backbones.engine.normalization import normalization_problem
+from ttr_backbones.engine.safe_loading import safe_loaders
 from ttr_backbones.errors import InputError, MissingFileError
 
 
@@ -86,7 +87,8 @@ def _load(model: nn.Module, checkpoint: str) -> None:
             f"{type(model).__name__} has nothing to train, so {checkpoint} cannot be loaded into "
             "it: leave it out. Weights of the backbone go to model.backbone.checkpoint."
         )
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu", logger="silent")
+    with safe_loaders():
+        content = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu", logger="silent")
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     check_fit(model, state, f"the checkpoint {checkpoint}")
