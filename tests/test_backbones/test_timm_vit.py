@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import pytest
 import torch
 from mmengine.model import Sequential
+from mmengine.runner.checkpoint import load_state_dict
 from mmseg.registry import MODELS
 from torch.nn import functional as F
 
@@ -177,6 +179,22 @@ def test_frozen_is_never_trained_saved_or_in_train_mode():
     assert not result.missing_keys
     with pytest.raises(RuntimeError, match=r"head\.bias"):
         whole.load_state_dict({"head.weight": torch.zeros(2, 2)})
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_checkpoint_s_backbone_is_left_aside_or_loaded(frozen):
+    model = torch.nn.ModuleDict({"backbone": make(TINY, frozen=frozen)})
+    before = copy.deepcopy(model["backbone"].vit.state_dict())
+    tuned = {f"backbone.vit.{name}": weight + 1 for name, weight in before.items()}
+    for load in (model.load_state_dict, functools.partial(load_state_dict, model, strict=True)):
+        load(dict(tuned))
+        for name, weight in model["backbone"].vit.state_dict().items():
+            expected = before[name] if frozen else tuned[f"backbone.vit.{name}"]
+            assert torch.equal(weight, expected), name
+    if frozen:
+        model.load_state_dict(
+            {"backbone.vit.pos_embed": torch.zeros(1), "backbone.mask": torch.ones(1)}
+        )
 
 
 @pytest.mark.parametrize("frozen", [True, False])

@@ -37,18 +37,27 @@ def evaluate(config, folder, content, *options):
 
 def test_released_head__predicts_with_its_own_weights(config, tmp_path, capsys):
     out, show = tmp_path / "out", tmp_path / "show"
-    options = ["--out", str(out), "--show-dir", str(show)]
+    # A config of mmseg's: no hook draws, images are normalised unlike the backbone's, and the
+    # images of training are not here.
+    foreign = ["default_hooks=None", "custom_hooks=None", "visualizer=None"]
+    foreign += ["model.data_preprocessor.mean=[123.675,116.28,103.53]"]
+    foreign += ["train_dataloader.dataset.data_root=nowhere"]
+    options = ["--out", str(out), "--show-dir", str(show), "--cfg-options", *foreign]
     assert evaluate(config, tmp_path, released_head(), *options) == 0
     masks = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in out.glob("*.png")]
     assert len(masks) == 2
     assert {int(value) for mask in masks for value in np.unique(mask)} == {3}  # ADE's own numbers
     assert len(list(show.glob("**/*.png"))) == 2
-    assert "mIoU" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "mIoU" in told.out
+    assert "normalises unlike the backbone's pretraining. mean: the config has" in told.out
+    added = "added to custom_hooks: SafeCheckpoint, SaveOnSignal, CheckNormalization, CheckInput"
+    assert added in told.err
 
 
 def test_released_head__with_tta_and_a_backbone_in_the_file(config, tmp_path, capsys):
     content = released_head()
-    content["state_dict"]["backbone.cls_token"] = torch.ones(1)
+    content["state_dict"]["backbone.vit.cls_token"] = torch.ones(1)  # of another shape
     assert evaluate(config, tmp_path, content, "--tta", "--out", str(tmp_path / "out")) == 0
     assert "1 backbone.* tensors of the checkpoint" in capsys.readouterr().out
     mask = cv2.imread(str(next((tmp_path / "out").glob("*.png"))), cv2.IMREAD_UNCHANGED)
@@ -90,6 +99,12 @@ def test_show__without_a_screen(config, tmp_path, capsys, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     assert evaluate(config, tmp_path, released_head(), "--show") == 2
     assert "--show needs a screen, and this machine has none" in capsys.readouterr().err
+    for options, told in (
+        (["--show", "--show-dir", "show"], "leave out --show or --show-dir"),
+        (["--wait-time", "1"], "--wait-time is how long --show shows a prediction: add --show"),
+    ):
+        assert evaluate(config, tmp_path, released_head(), *options) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_out__needs_a_metric_that_saves(config, tmp_path, capsys):

@@ -36,5 +36,7 @@ def test_options__as_a_dict_or_as_typed():
     own = Config({"model": {"type": "X"}})
     assert read_config(own, {"model.type": "Y"}).model.type == "Y"
     assert own.model.type == "X"
+    with pytest.raises(InputError, match=r"unknown config key 'modle'. Did you mean 'model'"):
+        read_config(own, {"modle.type": "Y"})
     with pytest.raises(InputError, match="has no model"):
         read_config(Config({}), None)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ttr_backbones.backbones.create import create_vit
 from ttr_backbones.backbones.feature_cache import cache_of, is_watched
+from ttr_backbones.backbones.own_weights import OwnWeights
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
 from ttr_backbones.backbones.pos_embed import PosEmbed, PositionTables
 from ttr_backbones.backbones.precision import Precision, settle_precision
@@ -26,7 +26,7 @@ ClsToken = Literal["drop", "concat"]
 
 
 @MODELS.register_module()
-class TimmViT(BaseModule):
+class TimmViT(OwnWeights):
     """A timm Vision Transformer that gives maps [B, C, h, w] of its patch tokens.
 
     Args:
@@ -47,7 +47,7 @@ class TimmViT(BaseModule):
             None makes such an input an error.
         crop: resample the map of a padded input onto the image's own window. Off in the published
             protocols, which stretch the padded map over the image.
-        frozen: no gradient, always in eval mode, and not in the state dict.
+        frozen: no gradient, always in eval mode, in no checkpoint, and changed by none.
         precision: "fp32"; "bf16": autocast inside the backbone, frozen weights stored in bfloat16
             from the first pass on, maps given in float32 all the same; "auto": a frozen backbone
             on a GPU that has bfloat16 uses it, elsewhere nothing is changed.
@@ -104,7 +104,6 @@ class TimmViT(BaseModule):
             add_registers(self.vit, options)
         if frozen:
             self.vit.requires_grad_(requires_grad=False)
-            self.register_load_state_dict_post_hook(_forgive_weights)
 
     @property
     def channels(self) -> int:
@@ -133,15 +132,6 @@ class TimmViT(BaseModule):
         if self.frozen:
             self.vit.eval()
         return self
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Leave a frozen ViT out of checkpoints: it is a file of its own already."""
-        state: dict[str, Any] = super().state_dict(*args, **kwargs)
-        if self.frozen:
-            prefix = kwargs.get("prefix", "")
-            for key in [key for key in state if key.startswith(f"{prefix}vit.")]:
-                del state[key]
-        return state
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [B, 3, H, W] -> one map [B, C, h, w] per entry of `out_indices`."""
@@ -283,13 +273,6 @@ def _own(one: Tensor) -> Tensor:
 def _require(what: str, value: Any, choices: Sequence[Any]) -> None:
     if value not in choices:
         raise InputError(unknown_name(what, str(value), map(str, choices)))
-
-
-def _forgive_weights(module: Any, incompatible: Any) -> None:
-    """Do not miss a frozen ViT in a checkpoint."""
-    own = {f"vit.{key}" for key in module.vit.state_dict()}
-    missing = incompatible.missing_keys
-    missing[:] = [key for key in missing if not any(key.endswith(name) for name in own)]
 
 
 @functools.cache

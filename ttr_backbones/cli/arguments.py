@@ -29,7 +29,9 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         metavar="KEY=VALUE",
-        help="override config values: a.b=1 c='[1,2]'",
+        help="override config values, as in model.backbone.checkpoint='my run/vit.pth' a.b=1e-3 "
+        "c='[8,11]' d=None. Numbers, True, False, None, [lists], (tuples) and 'strings' are read "
+        "as in Python; a,b,c is a list where the config has one; anything else stays as typed",
     )
 
 

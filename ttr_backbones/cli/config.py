@@ -6,13 +6,14 @@ import argparse
 import difflib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.utils import import_modules_from_strings
 
+from ttr_backbones.cli.option_value import read_value
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 from ttr_backbones.packaged import configs_dir
 
@@ -66,35 +67,54 @@ def _stem(key: str) -> str:
     return Path(key).name
 
 
-def apply_options(cfg: Config, options: list[str] | None) -> None:
-    """Merge `--cfg-options key.sub=value ...` into `cfg`.
+def apply_options(cfg: Config, options: Mapping[str, Any] | Sequence[str] | None) -> None:
+    """Merge `--cfg-options key.sub=value ...`, or {"key.sub": value}, into `cfg` one by one.
 
     As in OpenMMLab, a new key may be added inside an existing one; an unknown first part of a key
-    would be read by nobody, so it is an error.
+    would be read by nobody, so it is an error. `read_value` says what becomes of a value: numbers,
+    lists and the like as in Python, and anything else, such as a path, the string as it was typed.
+
+    Raises:
+        InputError: no KEY=VALUE, an unknown key, or a value that cannot be read or merged.
     """
+    if isinstance(options, Mapping):
+        for key, value in options.items():
+            _check_key(cfg, key)
+            _merge(cfg, key, value, key)
+        return
     for option in options or []:
-        key, equals, _ = option.partition("=")
+        key, equals, text = option.partition("=")
         if not (key and equals):
             raise InputError(
                 f"--cfg-options expects key.sub=value, got {option!r}. Write no spaces around '=' "
                 "and put a value with spaces in quotes."
             )
         _check_key(cfg, key)
-    if options:
-        parser = argparse.ArgumentParser()
-        parser.add_argument("--cfg-options", nargs="+", action=DictAction)
-        told = f"--cfg-options {' '.join(options)}"
         try:
-            parsed = parser.parse_args(["--cfg-options", *options]).cfg_options
-        except (AssertionError, RecursionError) as error:  # mmengine's parser has no other answer
-            raise InputError(
-                f"{told}: cannot be read. Expected numbers, words, [lists] and (tuples) with all "
-                "brackets closed; write a dict key by key, as in model.backbone.registers.num=2."
-            ) from error
-        try:
-            cfg.merge_from_dict(parsed)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{told}: {error.args[0]}") from error
+            value = read_value(text, _current(cfg, key))
+        except InputError as error:
+            raise InputError(f"--cfg-options {option}: {error}") from error
+        _merge(cfg, key, value, option)
+
+
+def _merge(cfg: Config, key: str, value: Any, option: str) -> None:
+    try:
+        cfg.merge_from_dict({key: value})
+    except (KeyError, TypeError) as error:
+        raise InputError(f"--cfg-options {option}: {error.args[0]}") from error
+
+
+def _current(cfg: Config, key: str) -> Any:
+    """Return what `cfg` has under a key with dots, or None."""
+    node: Any = cfg
+    for part in key.split("."):
+        if isinstance(node, dict | Config):
+            node = node.get(part)
+        elif isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        else:
+            return None
+    return node
 
 
 def _check_key(cfg: Config, key: str) -> None:
@@ -134,6 +154,17 @@ def type_name(cfg: dict[str, Any]) -> str:
     """Return the class name under `type`, which a config may give as a string or as the class."""
     kind = cfg.get("type", "")
     return kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__
+
+
+def section(cfg: Any, key: str, default: dict[str, Any] | None = None) -> Any:
+    """Return the dict under `key`, after putting `default` there if there is none.
+
+    `setdefault` of a config returns its argument, and the config holds a copy of it: what is
+    written into the one is not in the other.
+    """
+    if cfg.get(key) is None:
+        cfg[key] = {} if default is None else default
+    return cfg[key]
 
 
 def datasets(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> Iterator[tuple[str, ConfigDict]]:

@@ -33,12 +33,14 @@ import ttr_backbones.report.depth_visualizer
 import ttr_backbones.report.feature_cache_hook
 import ttr_backbones.segmentors  # noqa: F401
 from ttr_backbones.atomic import check_writable
-from ttr_backbones.cli.config import type_name
+from ttr_backbones.cli.config import section, type_name
 from ttr_backbones.cli.launcher import is_first
 from ttr_backbones.cli.loaders import copy_without_waiting, pin_loaders
 from ttr_backbones.engine import SafeRunner, stop_on_log_errors
 from ttr_backbones.errors import InputError, unknown_name
 
+# What every run has: it survives being stopped, and says what is odd about its images.
+_HOOKS = ("SafeCheckpoint", "SaveOnSignal", "CheckNormalization", "CheckInputSize")
 _SMALL_RESULTS = {"IoUMetric", "NYUDepthMetric", "CorLocMetric"}
 _run_numbers = itertools.count(1)
 
@@ -46,7 +48,7 @@ _run_numbers = itertools.count(1)
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner of `cfg`, with checkpoints as this project writes them."""
     check_writable(cfg.work_dir)
-    _use_safe_checkpoints(cfg)
+    _use_own_hooks(cfg)
     _prepare_for_processes(cfg)
     _name_apart(cfg)
     pin_loaders(cfg)
@@ -57,24 +59,26 @@ def build_runner(cfg: Config) -> Runner:
     return runner
 
 
-def _use_safe_checkpoints(cfg: Config) -> None:
+def _use_own_hooks(cfg: Config) -> None:
     """Put this project's hooks and files into a config that has mmengine's."""
-    hooks = cfg.setdefault("default_hooks", {})
-    checkpoint = hooks.setdefault("checkpoint", {"type": "CheckpointHook"})
+    hooks = section(cfg, "default_hooks")
+    if "checkpoint" not in hooks:  # None there turns it off
+        hooks["checkpoint"] = {"type": "CheckpointHook"}
+    checkpoint = hooks["checkpoint"]
     if checkpoint and type_name(checkpoint) == "CheckpointHook":
         checkpoint["type"] = "HeadCheckpointHook"
-        note("checkpoints are written by HeadCheckpointHook in place of CheckpointHook")
+        note("checkpoints are written by HeadCheckpointHook in place of CheckpointHook.")
     custom = list(cfg.get("custom_hooks") or [])
     present = {type_name(hook) for hook in custom}
-    for name in ("SafeCheckpoint", "SaveOnSignal"):
-        if name not in present:
-            note(f"{name} is added to custom_hooks")
-            custom.append({"type": name})
-    cfg.custom_hooks = custom
-    for backend in (cfg.get("visualizer") or {}).get("vis_backends") or []:
+    absent = [name for name in _HOOKS if name not in present]
+    if absent:
+        note(f"added to custom_hooks: {', '.join(absent)}.")
+    cfg.custom_hooks = custom + [{"type": name} for name in absent]
+    logs = {"type": "Visualizer", "vis_backends": [{"type": "LocalVisBackend"}]}  # mmengine's own
+    for backend in section(cfg, "visualizer", logs).get("vis_backends") or []:
         if type_name(backend) == "LocalVisBackend":
             backend["type"] = "SafeVisBackend"
-            note("logs are written by SafeVisBackend in place of LocalVisBackend")
+            note("logs are written by SafeVisBackend in place of LocalVisBackend.")
 
 
 def _prepare_for_processes(cfg: Config) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,11 @@ if TYPE_CHECKING:
 
 
 _WITHOUT_TRAINING = {"ObjectDiscoverer"}
+# What a Runner makes its loops of training and validation from.
+_TRAINING = (
+    *("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"),
+    *("val_dataloader", "val_cfg", "val_evaluator"),
+)
 # Metric -> its argument for the place of the predictions.
 _SAVING = {
     "IoUMetric": "output_dir",
@@ -33,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--show", action="store_true", help="show the predictions in a window")
     parser.add_argument("--show-dir", metavar="DIR", help="save pictures of the predictions")
-    parser.add_argument("--wait-time", type=float, default=2, help="seconds to show a prediction")
+    parser.add_argument(
+        "--wait-time", type=float, metavar="S", help="with --show: seconds per prediction (2)"
+    )
     parser.add_argument("--tta", action="store_true", help="average over scales and flips")
     add_feature_cache(parser)
     add_common_arguments(parser)
@@ -44,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate."""
     from ttr_backbones.cli.config import load_config
+    from ttr_backbones.cli.drawing import draw_predictions
     from ttr_backbones.cli.feature_cache import use_feature_cache
     from ttr_backbones.cli.folders import check_folders
 
@@ -58,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
     join_processes(args, cfg)
     cfg.load_from = args.checkpoint
     cfg.resume = False
-    if args.show or args.show_dir:
-        _draw_predictions(cfg, args)
+    only_test(cfg)
+    draw_predictions(cfg, args)
     if args.tta:
         use_tta(cfg)
     if args.out:
@@ -93,38 +99,35 @@ def _check_checkpoint(cfg: Config, checkpoint: str | None) -> None:
         )
 
 
+def only_test(cfg: Config) -> None:
+    """Take training and validation out of `cfg`: a test needs neither, nor their images.
+
+    mmengine's Runner has its hooks read the number of the iteration, for which it would make the
+    training loop with its data set.
+    """
+    from ttr_backbones.cli.config import type_name
+
+    for key in _TRAINING:
+        if key in cfg:
+            cfg[key] = None
+    if cfg.get("custom_hooks"):
+        cfg.custom_hooks = [h for h in cfg.custom_hooks if type_name(h) != "EarlyStoppingHook"]
+
+
 def use_tta(cfg: Config) -> None:
     """Test on several scales and flips, with the config's `tta_model` and `tta_pipeline`."""
+    from ttr_backbones.cli.config import datasets
+
     absent = [key for key in ("tta_model", "tta_pipeline") if key not in cfg]
     if absent:
         raise InputError(
             f"--tta needs {' and '.join(absent)}, which the config does not have. Take a config "
             "with them, for example a packaged _ms config, or leave --tta out."
         )
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    for _, dataset in datasets(cfg, ("test_dataloader",)):
+        dataset["pipeline"] = cfg.tta_pipeline
     cfg.tta_model.module = cfg.model
     cfg.model = cfg.tta_model
-
-
-def _draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
-    if args.launcher != "none":
-        raise InputError(
-            "--show and --show-dir draw in one process, and the others' images would be missing: "
-            "leave --launcher out"
-        )
-    if (
-        args.show
-        and sys.platform == "linux"
-        and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}
-    ):
-        raise InputError("--show needs a screen, and this machine has none; use --show-dir DIR.")
-    hook = cfg.default_hooks.setdefault("visualization", {"type": "SegVisualizationHook"})
-    hook["draw"] = True
-    hook.setdefault("interval", 1)  # mmseg would draw every 50th image only
-    if args.show:
-        hook.update(show=True, wait_time=args.wait_time)
-    if args.show_dir:
-        cfg.visualizer["save_dir"] = args.show_dir
 
 
 def _save_predictions(cfg: Config, path: str) -> None:

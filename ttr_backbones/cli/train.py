@@ -39,14 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train."""
-    from ttr_backbones.cli.config import load_config
+    from ttr_backbones.cli.config import load_config, section
     from ttr_backbones.cli.feature_cache import use_feature_cache
     from ttr_backbones.cli.folders import check_folders
 
     cfg = load_config(args)
     use_feature_cache(cfg, args.feature_cache)
     if args.seed is not None:
-        cfg.setdefault("randomness", {})["seed"] = args.seed
+        section(cfg, "randomness")["seed"] = args.seed
     check_folders(cfg, "train_dataloader", "val_dataloader")
 
     from ttr_backbones.cli import run as runs

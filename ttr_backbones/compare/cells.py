@@ -23,7 +23,7 @@ from ttr_backbones import __version__
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.folders import check_folders
 from ttr_backbones.cli.run import build_runner, clear_config_errors
-from ttr_backbones.cli.test import use_tta
+from ttr_backbones.cli.test import only_test, use_tta
 from ttr_backbones.compare.plan import Cell
 from ttr_backbones.engine import latest_checkpoint, stop_signals
 from ttr_backbones.errors import InputError
@@ -118,6 +118,7 @@ def _test(cell: Cell, checkpoint: Path | None, tell: Tell) -> dict[str, Any]:
     cfg.resume = False
     if checkpoint is not None:
         cfg.load_from = str(checkpoint)
+    only_test(cfg)
     if cell.tta:
         use_tta(cfg)
     return _run(cfg, tell, Runner.test)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ttr_backbones.cli.config import section
 from ttr_backbones.compare.experiments import LeftOutError, find_experiments
 from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.compare.metrics import Metric, metric_of
@@ -124,7 +125,7 @@ def make_plan(
 def _cell(row: Row, seed: int | None, cfg: Config, *, tta: bool, folder: Path) -> Cell:
     cfg = copy.deepcopy(cfg)
     if seed is not None:
-        cfg.setdefault("randomness", {})["seed"] = seed
+        section(cfg, "randomness")["seed"] = seed
     mark = fingerprint(cfg, tta=tta)
     prefix = "run" if seed is None else f"seed{seed}"
     cfg.work_dir = str(folder / f"{prefix}-{mark[:8]}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -19,8 +19,8 @@ _COUNTERS = ("num_batches_tracked", "warm_up_calls")
 def check_fit(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> list[str]:
     """Check that `state` has exactly the tensors that `model` needs.
 
-    A frozen backbone is not in its model's state_dict. A file that carries one all the same fits,
-    if everything else does.
+    A frozen backbone is not in its model's state_dict, and loads nothing. A file that carries one
+    all the same fits, if everything else does.
 
     Args:
         model: The model of the config.
@@ -53,6 +53,14 @@ def check_fit(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) 
     ]
     lines.append(f"  What to do: {_advice(missing, left_over, other_shape, state, needed)}")
     raise InputError("\n".join(lines))
+
+
+def left_aside(names: Sequence[str], source: str) -> str:
+    """Say what `check_fit` has found to be left aside."""
+    return (
+        f"{len(names)} backbone.* tensors of {source} are left aside: the backbone is frozen and "
+        "has its own weights. To load them, set model.backbone.frozen=False."
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -9,7 +9,7 @@ import torch
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from ttr_backbones.engine.fit import check_fit
+from ttr_backbones.engine.fit import check_fit, left_aside
 from ttr_backbones.engine.plain_data import (
     NotPlainError,
     history_from_plain,
@@ -56,10 +56,7 @@ class SafeCheckpoint(Hook):
             )
         aside = check_fit(unwrapped(runner.model), state, source)
         if aside:
-            runner.logger.info(
-                f"{len(aside)} backbone.* tensors of {source} are left aside: the backbone is "
-                "frozen and has its own weights."
-            )
+            runner.logger.info(left_aside(aside, source))
         if runner.cfg.get("resume"):
             _check_resumable(checkpoint, source)
         for name, plain in checkpoint.get("message_hub", {}).get("log_scalars", {}).items():

@@ -19,7 +19,7 @@ from torch import nn
 
 from ttr_backbones.cli.config import apply_options, datasets, find_config
 from ttr_backbones.cli.run import clear_config_errors
-from ttr_backbones.engine.fit import check_fit
+from ttr_backbones.engine.fit import check_fit, left_aside
 from ttr_backbones.engine.input_size import far_from_calibrated
 from ttr_backbones.engine.normalization import normalization_problem
 from ttr_backbones.engine.safe_loading import safe_loaders
@@ -37,16 +37,13 @@ def read_config(
 
     Raises:
         MissingFileError: no such config.
-        InputError: an option that cannot be read.
+        InputError: an option that cannot be read, or that nobody would read.
     """
     if isinstance(config, Config):
         cfg = config.copy()
     else:
         cfg = Config.fromfile(find_config(str(config)))
-    if isinstance(options, Mapping):
-        cfg.merge_from_dict(dict(options))
-    else:
-        apply_options(cfg, list(options or []))
+    apply_options(cfg, options)
     # mmengine 0.10 does this for text configs only.
     import_modules_from_strings(**cfg.get("custom_imports") or {"imports": []})
     init_default_scope(cfg.get("default_scope", "mmseg"))
@@ -91,7 +88,10 @@ def _load(model: nn.Module, checkpoint: str) -> None:
         content = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu", logger="silent")
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    check_fit(model, state, f"the checkpoint {checkpoint}")
+    source = f"the checkpoint {checkpoint}"
+    aside = check_fit(model, state, source)
+    if aside:
+        print_log(left_aside(aside, source), logger="current")
     model.load_state_dict(state, strict=False)
 
 
