@@ -42,3 +42,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     listed = ", ".join(known[:20]) + (f", ... ({len(known)} in all)" if len(known) > 20 else "")
     return f"unknown {kind} {name!r}.{hint} Known: {listed}."
+
+
+def as_sentence(text: str) -> str:
+    """End `text` with a full stop if it ends with no mark of its own; lists below it stay."""
+    text = text.rstrip()
+    return text if not text or "\n" in text or text[-1] in ".!?:;," else f"{text}."

@@ -66,7 +66,9 @@ def test_finished__is_reused_and_a_changed_config_is_run_anew(run, monkeypatch, 
     assert second.err.count("reused)") == 2
 
 
-def test_ctrl_c__stops_with_130_and_the_same_command_goes_on(run, monkeypatch, capsys, tmp_path):
+def test_ctrl_c__saves_stops_with_130_and_the_same_command_goes_on(
+    run, monkeypatch, capsys, tmp_path
+):
     def interrupt(line, told):
         if line._number == 2 and told == "training 5/6":
             signal.raise_signal(signal.SIGINT)
@@ -89,10 +91,10 @@ def test_ctrl_c__stops_with_130_and_the_same_command_goes_on(run, monkeypatch, c
     with monkeypatch.context() as patched:
         patched.setattr(compare._Line, "update", lambda _, text: told.append(text))
         assert run(seeds="0,1") == 0
-    assert [text for text in told if "training" in text] == ["training 5/6", "training 6/6"]
+    assert [text for text in told if "training" in text] == ["training 6/6"]
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].endswith("reused)")
-    assert lines[1].endswith("resumed from iter_4.pth)")
+    assert lines[1].endswith("resumed from iter_5.pth)")
     assert run(seeds="1", out=tmp_path / "whole") == 0
     (whole,) = results(tmp_path / "whole").values()
     (resumed,) = (r for r in results(run.out).values() if r["seed"] == 1)

@@ -32,14 +32,14 @@ def second_of_two(monkeypatch):
 def test_tell__alone(capsys, monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     failure.tell("expected this, got that")
-    assert capsys.readouterr().err == "ttrb: error: expected this, got that\n"
+    assert capsys.readouterr().err == "ttrb: error: expected this, got that.\n"
 
 
 def test_tell__names_the_process_and_reaches_torchrun(capsys, second_of_two, told_to_torchrun):
-    failure.tell("expected this, got that")
+    failure.tell("expected this, got that.")
     told = capsys.readouterr().err
-    assert told == "ttrb: error (process 1 of 2): expected this, got that\n"
-    assert told_to_torchrun() == "expected this, got that"
+    assert told == "ttrb: error (process 1 of 2): expected this, got that.\n"
+    assert told_to_torchrun() == "expected this, got that."
 
 
 def test_tell__where_torchrun_s_file_cannot_be_written(capsys, monkeypatch, tmp_path):
@@ -73,5 +73,5 @@ def test_record__waits_to_be_ended_where_another_process_was_lost(two_processes)
         assert outcome.value == ([failure._PATIENCE], True)
         assert outcome.err == (
             f"ttrb: error (process {rank} of 2): the exchange with the other processes broke off; "
-            "if one of them failed, it tells why\n"
+            "if one of them failed, it tells why.\n"
         )

@@ -62,7 +62,7 @@ def test_interrupt(command, capsys):
     assert capsys.readouterr().err == "ttrb: interrupted\n"
 
 
-@pytest.mark.parametrize(("message", "told"), [("stopped", "ttrb: stopped\n"), ("", "")])
+@pytest.mark.parametrize(("message", "told"), [("stopped", "ttrb: stopped.\n"), ("", "")])
 def test_stop_signal__is_told_in_one_line_or_by_another_process(command, capsys, message, told):
     def stopped(args):
         raise StopSignal(message, signal.SIGTERM)

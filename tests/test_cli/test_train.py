@@ -150,7 +150,9 @@ def test_diverging_run__stops_with_advice(config, tmp_path, capsys):
 
 
 def test_seed__is_the_run_s(runs, config, tmp_path):
-    train(config, tmp_path, "--seed", "7", "--cfg-options", "randomness=None", "train_cfg.max_iters=1")
+    train(
+        config, tmp_path, "--seed", "7", "--cfg-options", "randomness=None", "train_cfg.max_iters=1"
+    )
     checkpoint = load(tmp_path / "iter_1.pth")
     assert checkpoint["meta"]["seed"] == checkpoint["message_hub"]["runtime_info"]["sampler_seed"]
     assert checkpoint["meta"]["seed"] == 7

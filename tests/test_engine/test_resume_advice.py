@@ -7,7 +7,7 @@ import torch
 from ttr_backbones.atomic import UnwritableError
 from ttr_backbones.cli import original_message
 from ttr_backbones.engine import advise_resume
-from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.errors import InputError, MissingFileError, StopSignal
 
 
 @pytest.fixture
@@ -25,6 +25,16 @@ def test_error_of_a_training__gets_advice(runner, tmp_path, kind):
         f"the image a.jpg is empty. The last complete checkpoint is {tmp_path / 'iter_8.pth'}: "
         "repeat the command with --resume to go on from there."
     )
+
+
+def test_second_ctrl_c__gets_advice(runner, tmp_path):
+    with pytest.raises(StopSignal) as stop, advise_resume(runner):
+        raise KeyboardInterrupt
+    told = f"interrupted at once. The last complete checkpoint is {tmp_path / 'iter_8.pth'}: "
+    assert str(stop.value).startswith(told)
+    assert stop.value.exit_code == 130
+    with pytest.raises(StopSignal, match=r"^by itself$"), advise_resume(runner):
+        raise StopSignal("by itself", 15)
 
 
 def test_error_of_a_worker__keeps_its_mark(runner):

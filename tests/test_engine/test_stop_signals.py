@@ -20,7 +20,18 @@ def handlers():
     return [signal.getsignal(number) for number in SIGNALS]
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
+@pytest.fixture(autouse=True)
+def interruptible(monkeypatch):
+    """A shell that starts the tests in the background has SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGINT, 130)]
+)
 def test_before_the_run_looks__the_signal_ends_it_at_once(number, exit_code):
     with pytest.raises(StopSignal, match=r"stopped by SIG\w+ before the first iteration") as stop:
         listening(signal.raise_signal, number)
@@ -37,6 +48,32 @@ def test_a_run_that_looks__goes_on_until_it_stops_itself():
     with pytest.raises(StopSignal, match="its own end") as stop:
         listening(run)
     assert stop.value.exit_code == 128 + signal.SIGUSR1
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_ctrl_c__the_second_stops_at_once_unless_a_launcher_repeats_it(
+    processes, monkeypatch, capfd
+):
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    reached = []
+
+    def run():
+        defer_stop()
+        signal.raise_signal(signal.SIGINT)
+        reached.append(stop_asked())
+        signal.raise_signal(signal.SIGINT)
+        raise StopSignal("its own end", stop_asked())
+
+    with pytest.raises(KeyboardInterrupt) as stop:
+        listening(run)
+    assert reached == [signal.SIGINT]
+    assert isinstance(stop.value, StopSignal) == (processes == "2")
+    assert ("Ctrl-C again stops at once" in capfd.readouterr().err) == (processes == "1")
+
+
+def test_ctrl_c__that_is_ignored_stays_so():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    listening(signal.raise_signal, signal.SIGINT)
 
 
 def test_a_complete_run__is_stopped_all_the_same():
@@ -75,7 +112,7 @@ def test_worker__outlives_a_signal_to_all_and_obeys_its_parent():
     with stop_signals():
         worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
         worker.start()
-        for name in ("TERM", "USR1", "TERM"):
+        for name in ("TERM", "USR1", "INT", "TERM"):
             subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
         worker.join(0.3)
         assert worker.is_alive()

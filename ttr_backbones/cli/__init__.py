@@ -6,7 +6,6 @@ it imports heavy packages inside `run` only. Listing it in `COMMANDS` is all the
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import re
 import sys
@@ -15,7 +14,9 @@ from collections.abc import Sequence
 from ttr_backbones import __version__
 from ttr_backbones.atomic import discard, in_words
 from ttr_backbones.cli import failure, launcher
-from ttr_backbones.errors import InputError, StopSignal, unknown_name
+from ttr_backbones.cli.examples import EXAMPLES
+from ttr_backbones.cli.parser import Parser
+from ttr_backbones.errors import InputError, StopSignal, as_sentence, unknown_name
 
 COMMANDS = {
     "train": "ttr_backbones.cli.train",
@@ -80,7 +81,7 @@ def _stopped(stop: KeyboardInterrupt) -> int:
         print("ttrb: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     if str(stop):  # else another process tells it
-        print(f"ttrb: {stop}", file=sys.stderr)
+        print(f"ttrb: {as_sentence(str(stop))}", file=sys.stderr)
     return stop.exit_code
 
 
@@ -93,10 +94,14 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
+        if name.startswith("-"):
+            raise InputError(unknown_name("option", name, ("--help", "--version", "-h")))
         raise InputError(unknown_name("command", name, COMMANDS))
     command = importlib.import_module(COMMANDS[name])
-    parser = argparse.ArgumentParser(prog=f"ttrb {name}", description=command.__doc__)
+    parser = Parser(prog=f"ttrb {name}", description=command.__doc__)
     command.add_arguments(parser)
+    if name in EXAMPLES:
+        parser.epilog = f"Example: {EXAMPLES[name]}"
     code: int = command.run(parser.parse_args(rest))
     return code
 

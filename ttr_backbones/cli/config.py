@@ -129,7 +129,7 @@ def _check_key(cfg: Config, key: str) -> None:
             if near:
                 print(
                     f"ttrb: note: --cfg-options adds {key!r}; the config has no {part!r} there, "
-                    f"but it has {near[0]!r}",
+                    f"but it has {near[0]!r}.",
                     file=sys.stderr,
                 )
             return

@@ -11,11 +11,14 @@ import time
 import traceback
 from pathlib import Path
 
+from ttr_backbones.errors import as_sentence
+
 _PATIENCE = 5.0  # seconds that a launcher may take to end this process because another failed
 
 
 def tell(message: str) -> None:
     """Print the reason, with the process that it comes from, and hand it to torchrun."""
+    message = as_sentence(message)
     print(f"ttrb: error{_of_which_process()}: {message}", file=sys.stderr)
     _tell_torchrun(message)
 
@@ -29,7 +32,7 @@ def record(error: Exception) -> None:
     if _is_of_exchange(error):
         print(
             f"ttrb: error{_of_which_process()}: the exchange with the other processes broke off; "
-            "if one of them failed, it tells why",
+            "if one of them failed, it tells why.",
             file=sys.stderr,
             flush=True,
         )

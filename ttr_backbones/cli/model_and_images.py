@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.cli.launcher import is_first
-from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.errors import InputError, MissingFileError, as_sentence
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -116,7 +116,7 @@ def warn(message: str, files: list[tuple[Path, str]] | None = None) -> None:
     lines = [f"{file.name} ({why})" for file, why in (files or [])[:10]]
     more = ", ..." if files and len(files) > len(lines) else ""
     told = f": {', '.join(lines)}{more}" if lines else ""
-    print(f"ttrb: warning: {message}{told}", file=sys.stderr)
+    print(f"ttrb: warning: {as_sentence(message + told)}", file=sys.stderr)
 
 
 def choose_device(name: str | None) -> Any:

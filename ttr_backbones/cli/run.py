@@ -37,7 +37,7 @@ from ttr_backbones.cli.config import section, type_name
 from ttr_backbones.cli.launcher import is_first
 from ttr_backbones.cli.loaders import copy_without_waiting, pin_loaders
 from ttr_backbones.engine import SafeRunner, stop_on_log_errors
-from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.errors import InputError, as_sentence, unknown_name
 
 # What every run has: it survives being stopped, and says what is odd about its images.
 _HOOKS = ("SafeCheckpoint", "SaveOnSignal", "CheckNormalization", "CheckInputSize")
@@ -186,4 +186,4 @@ def _registered(kind: str | None = None) -> dict[str, Any]:
 def note(message: str) -> None:
     """Tell the user what is done on their behalf; one of several processes tells it."""
     if is_first():
-        print(f"ttrb: note: {message}", file=sys.stderr)
+        print(f"ttrb: note: {as_sentence(message)}", file=sys.stderr)

@@ -19,7 +19,7 @@ from ttr_backbones.errors import StopSignal
 
 @HOOKS.register_module()
 class SaveOnSignal(Hook):
-    """On SIGTERM or SIGUSR1 finishes the iteration, writes a checkpoint and ends the run.
+    """On SIGTERM, SIGUSR1 or Ctrl-C finishes the iteration, writes a checkpoint and ends the run.
 
     It needs `stop_signals()` around the run, which `ttrb train` and `ttrb compare` have. In a
     validation it writes the checkpoint after the current batch: a resumed run validates again.

@@ -14,7 +14,9 @@ from types import FrameType
 from ttr_backbones.errors import StopSignal
 
 # SIGUSR1 is what slurm is told to send before the time limit: `--signal=USR1@60`.
-SIGNALS = (signal.SIGTERM,) if sys.platform == "win32" else (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+if sys.platform != "win32":
+    SIGNALS = (*SIGNALS, signal.SIGUSR1)
 
 
 class _Listener:
@@ -32,9 +34,21 @@ class _Listener:
         self.deferred = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        by_hand = number == signal.SIGINT and not _is_of_launcher()
+        if by_hand and self.asked:
+            raise KeyboardInterrupt  # the second Ctrl-C: whoever is there has no patience left
         self.asked = self.asked or signal.Signals(number)
+        if by_hand and self.deferred:
+            told = "\nttrb: stopping after this iteration; Ctrl-C again stops at once.\n"
+            with contextlib.suppress(OSError):
+                os.write(2, told.encode())  # print may be at work where the signal came
         if not self.deferred:
             raise StopSignal(f"stopped by {self.asked.name} before the first iteration", number)
+
+
+def _is_of_launcher() -> bool:
+    """Whether a launcher repeats to this process what the terminal has sent it already."""
+    return os.environ.get("WORLD_SIZE", "1") != "1"
 
 
 _listener: _Listener | None = None
@@ -42,12 +56,15 @@ _listener: _Listener | None = None
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[None]:
-    """Within the block SIGTERM and SIGUSR1 ask a run to stop, instead of ending the process.
+    """Within the block SIGTERM, SIGUSR1 and Ctrl-C ask a run to stop, not ending the process.
 
-    A run with `SaveOnSignal` then ends by a `StopSignal`. A second signal changes nothing:
-    torchrun and slurm send several. What the signals did before is restored.
+    A run with `SaveOnSignal` then ends by a `StopSignal`. A second signal changes nothing, since
+    torchrun and slurm send several; but a second Ctrl-C in a single process ends it at once. What
+    the signals did before is restored, and a Ctrl-C that is ignored (as in the background of a
+    shell) stays so.
 
     Raises:
+        KeyboardInterrupt: The second Ctrl-C.
         StopSignal: One came, and the run did not see it because it was complete.
     """
     global _listener  # noqa: PLW0603 -- signals are the process's
@@ -56,7 +73,8 @@ def stop_signals() -> Iterator[None]:
         return
     _shield_workers()
     _listener = listener = _Listener()
-    before = {number: signal.signal(number, listener) for number in SIGNALS}
+    heard = [n for n in SIGNALS if n != signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, listener) for number in heard}
     try:
         yield
     finally:

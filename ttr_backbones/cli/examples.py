@@ -1,0 +1,24 @@
+"""One command line for each command, which its help ends with."""
+
+from __future__ import annotations
+
+EXAMPLES = {
+    "train": "ttrb train dinov2_vits14_linear_ade20k --data-root /data/ADEChallengeData2016",
+    "test": "ttrb test dinov2_vits14_linear_ade20k iter_40000.pth --show-dir pictures",
+    "predict": "ttrb predict dinov2_vits14_linear_ade20k iter_40000.pth photos --out predictions",
+    "features": "ttrb features vit_small_patch14_dinov2.lvd142m --images photos --out features",
+    "export": "ttrb export dinov2_vits14_linear_ade20k iter_40000.pth --out model.onnx",
+    "prepare": "ttrb prepare nyu --bts sync.zip --mat nyu_depth_v2_labeled.mat --splits splits.mat",
+    "check-data": "ttrb check-data dinov2_vits14_linear_ade20k --out problems.txt",
+    "sweep": "ttrb sweep dinov2_vits14_lost_voc07 --blocks -1,-2 --bias 0,-0.1",
+    "show": "ttrb show vit_large_patch14_dinov2.lvd142m --images photos --out shown",
+    "compare": "ttrb compare dinov2_vits14_linear_ade20k --seeds 0,1 --out work_dirs/compare",
+    "find-neurons": "ttrb find-neurons vit_small_patch16_224.dino --images photos --out dino.json",
+    "verify": "ttrb verify vit_small_patch16_224.dino --images photos --neurons dino.json",
+    "bake": "ttrb bake vit_large_patch14_dinov2.lvd142m --images photos --out baked.safetensors",
+    "lists": "ttrb lists",
+    "bench": "ttrb bench memory",
+    "soak": "ttrb soak",
+    "demo": "ttrb demo --task depth --out demo",
+    "doctor": "ttrb doctor",
+}
