@@ -84,18 +84,18 @@ def bench_forward(
         contestants = []
         for variant in variants:
             tell(f"forward: {variant.name}, batch of {batch_size}")
-            contestants += _contestants(models, variant, images, backbone.patch_size)
+            contestants += forward_contestants(models, variant, images, backbone.patch_size)
         rows += measure("forward", contestants, device, rounds=rounds, tell=tell)
         torch._dynamo.reset()  # noqa: SLF001 (each shape is compiled for itself)
     tell("forward: what Python waits for, and graphs")
-    difference, reads = _difference(models, drawn[:1]), _reads(models, drawn[:1])
+    difference, reads = _difference(models, drawn[:1]), forward_reads(models, drawn[:1])
     facts: dict[str, Any] = {"difference": difference, "host_reads": reads}
     notes += [
         f"forward: {BARE} differs from {PLAIN} by {difference:.1e} of the largest value",
         f"forward: values that Python waits for in one pass: {_listed(reads)}",
     ]
     if any(variant.compiled for variant in variants):
-        counts = _counts(models, drawn[:2], _images(2, other_size, device))
+        counts = forward_counts(models, drawn[:2], _images(2, other_size, device))
         facts["compile_counts"] = {name: vars(count) for name, count in counts.items()}
         told = f"forward: compiled, {size} and {other_size} px in turn: {_listed(counts)}"
         notes += [told, _first_runs(rows)]
@@ -108,9 +108,17 @@ def bench_forward(
     return Measured("forward", setting, rows, notes, facts)
 
 
-def _contestants(
+def forward_contestants(
     models: Mapping[str, nn.Module], variant: Variant, images: Tensor, patch: tuple[int, int]
 ) -> list[Contestant]:
+    """Make what is timed of `models`, run as `variant` on one batch.
+
+    Args:
+        models: of `forms`; all of them, or some with `PLAIN`, which the ratios are over.
+        variant: how to run them.
+        images: [B, 3, H, W], on the device of the models.
+        patch: height and width of a patch in pixels.
+    """
     images = variant.images(images)
     batch, _, height, width = images.shape
     tokens = patch_tokens(batch, (height, width), patch)
@@ -170,7 +178,8 @@ def _difference(models: Mapping[str, nn.Module], images: Tensor) -> float:
     return ((ours - plain).abs().max() / plain.abs().max()).item()
 
 
-def _reads(models: Mapping[str, nn.Module], images: Tensor) -> dict[str, int]:
+def forward_reads(models: Mapping[str, nn.Module], images: Tensor) -> dict[str, int]:
+    """Count the values that Python waits for in one eager pass of each model."""
     reads = {}
     for name, model in models.items():
         run = as_variant(model, VARIANTS["eager"])
@@ -179,9 +188,10 @@ def _reads(models: Mapping[str, nn.Module], images: Tensor) -> dict[str, int]:
     return reads
 
 
-def _counts(
+def forward_counts(
     models: Mapping[str, nn.Module], one: Tensor, other: Tensor
 ) -> dict[str, CompileCounts]:
+    """Count the graphs of each model for images of two sizes in turn."""
     compiled = {name: as_variant(model, VARIANTS["compiled"]) for name, model in models.items()}
     return {name: compile_counts(run, one, other) for name, run in compiled.items()}
 

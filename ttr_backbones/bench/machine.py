@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -75,10 +75,18 @@ def this_machine(
     )
 
 
-def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
-    """Operations per second of torch.mm: the best of several sides, the median of each."""
+def matrix_rate(
+    dtype: torch.dtype, device: torch.device, sides: Sequence[int] | None = None
+) -> float:
+    """Operations per second of torch.mm: the best of several sides, the median of each.
+
+    Args:
+        dtype: of both matrices.
+        device: to multiply on.
+        sides: of the square matrices; by default from small to as large as the device needs.
+    """
     best = 0.0
-    for side in _SIDES["cuda" if device.type == "cuda" else "cpu"]:
+    for side in sides or _SIDES["cuda" if device.type == "cuda" else "cpu"]:
         one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
 
         def product(one: torch.Tensor = one, other: torch.Tensor = other) -> None:

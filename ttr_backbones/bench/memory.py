@@ -91,7 +91,7 @@ def bench_memory(
                     model, numbers, batch_size, setting, heads, model_kwargs=model_kwargs
                 )
                 if device is not None and device.type == "cuda":
-                    one = _measured(one, setting, heads, device, model_kwargs)
+                    one = measured_footprint(one, setting, heads, device, model_kwargs)
                 found.append(one)
     described = {"size": setting.size, "classes": setting.num_classes, "heads": heads}
     notes = [
@@ -196,17 +196,27 @@ class _Maps(nn.Module):
         return tuple(blocks)
 
 
-def _measured(
+def measured_footprint(
     worked_out: Footprint,
     setting: TrainSetting,
     heads: int,
     device: torch.device,
     model_kwargs: Mapping[str, Any] | None,
 ) -> Footprint:
-    """Run the same on a GPU, where it fits."""
-    free, _ = torch.cuda.mem_get_info(device)
-    if worked_out.train + RESERVED > free:
-        return worked_out
+    """Run what was worked out, and add what was measured.
+
+    Args:
+        worked_out: of `footprint`, like `setting`, `heads` and `model_kwargs`.
+        setting: see there.
+        heads: see there.
+        device: to run on. On a GPU that has no room for it nothing is run or added; a CPU takes
+            what `head_device="cpu"` works out.
+        model_kwargs: see there.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if worked_out.train + RESERVED > free:
+            return worked_out
     backbone = TimmViT(
         worked_out.model, model_kwargs=model_kwargs, precision=worked_out.numbers
     ).to(device)

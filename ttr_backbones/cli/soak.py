@@ -53,6 +53,9 @@ def run(args: argparse.Namespace) -> int:
     folder = _empty_folder(args.keep)
     # Threads would neither survive a fork nor allow a mount.
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    # mmengine asks for a GPU when it is imported. Asked in CUDA's runtime, as torch does otherwise,
+    # that keeps the trainings, which are forked from this process, from using one.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     from ttr_backbones.soak.faults import FAULTS
     from ttr_backbones.soak.run import Soak
     from ttr_backbones.soak.training import warm_up

@@ -26,33 +26,34 @@ class Work(NamedTuple):
     files: list[Path]
 
 
-def make_work(folder: Path, weights: Path | None) -> Work:
+def make_work(folder: Path, weights: Path | None, size: int = _SIZE) -> Work:
     """Write data set and config to `folder`.
 
     Args:
         folder: A folder that is there.
         weights: Of augreg ViT-Ti/16, which then gets its test-time register; None takes a small
             random ViT.
+        size: Side of the images in pixels.
     """
     for split, count in _IMAGES.items():
-        _draw(folder, split, count)
+        _draw(folder, split, count, size)
     config = folder / "soak.py"
-    _config(folder, weights).dump(config)
+    _config(folder, weights, size).dump(config)
     return Work(config, sorted(folder.glob("*/training/*")))
 
 
-def _draw(folder: Path, split: str, count: int) -> None:
+def _draw(folder: Path, split: str, count: int, size: int) -> None:
     rng = np.random.default_rng(list(split.encode()))
     for kind in ("images", "annotations"):
         (folder / kind / split).mkdir(parents=True)
     for index in range(count):
-        scene = make_scene(rng, _SIZE)
+        scene = make_scene(rng, size)
         Image.fromarray(scene.image).save(folder / "images" / split / f"{index:03}.jpg")
         # In ADE20K 0 is "other", and the classes begin at 1.
         Image.fromarray(scene.mask + 1).save(folder / "annotations" / split / f"{index:03}.png")
 
 
-def _config(folder: Path, weights: Path | None) -> Config:
+def _config(folder: Path, weights: Path | None, size: int) -> Config:
     """Make the packaged trial run as small and as eventful as it can be."""
     cfg = Config.fromfile(find_config(_BASE.format("ttr_" if weights else "")))
     backbone, head = cfg.model.backbone, cfg.model.decode_head
@@ -64,16 +65,17 @@ def _config(folder: Path, weights: Path | None) -> Config:
         backbone.update(model="vit_tiny_patch16_224", model_kwargs=small, out_indices=(-1,))
         head.update(in_channels=[32], in_index=[0])
     head.dropout_ratio = 0.1  # draws from torch's generator in every iteration
-    cfg.model.data_preprocessor.size = (_SIZE, _SIZE)
+    cfg.model.data_preprocessor.size = (size, size)
     cfg.model.test_cfg = {"mode": "whole"}
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
         loader.dataset.data_root = str(folder)
         for step in loader.dataset.pipeline:
             if "scale" in step:
-                step.scale = (_SIZE * 4, _SIZE)
+                step.scale = (size * 4, size)
             if "crop_size" in step:
-                step.crop_size = (_SIZE, _SIZE)
+                step.crop_size = (size, size)
+    cfg.test_dataloader = cfg.val_dataloader
     cfg.train_cfg.update(max_iters=_FOR_EVER, val_interval=3 * INTERVAL)
     # A rate that falls to 0 would hide what is lost later on.
     cfg.param_scheduler[-1].end = _FOR_EVER
