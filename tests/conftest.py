@@ -8,6 +8,7 @@ import io
 import multiprocessing
 import os
 import pickle
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +17,10 @@ import pytest
 
 from ttr_backbones.compat import prepare_mmseg
 
-# Workers side by side: one thread each, also in the processes that their tests start.
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
-if IN_WORKER:
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+# One thread, also in the processes that tests start: workers run side by side, a fork has none of
+# its parent's threads, and sums over several have another order.
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 prepare_mmseg()
 
@@ -28,9 +29,8 @@ import torch  # noqa: E402
 from timm.models.vision_transformer import VisionTransformer  # noqa: E402
 from torch import distributed  # noqa: E402
 
-if IN_WORKER:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+torch.set_num_threads(1)
+cv2.setNumThreads(1)
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("TTRB_SHARED", REPO.parent / "shared"))
@@ -143,6 +143,33 @@ class Outcome(NamedTuple):
     value: Any
     out: str
     err: str
+
+
+@pytest.fixture(scope="session")
+def start_forked():
+    """Start a function in a process of its own, whose output nobody sees; give the process.
+
+    It is forked, which saves the seconds that imports take in a new process.
+    """
+    if torch.cuda.is_available():
+        pytest.skip("a process that has used CUDA cannot be forked")
+
+    def start(function, *args):
+        process = multiprocessing.get_context("fork").Process(
+            target=_unheard, args=(function, args)
+        )
+        process.start()
+        return process
+
+    return start
+
+
+def _unheard(function, args):
+    torch.set_num_threads(1)  # a fork has none of its parent's threads, and would wait for them
+    cv2.setNumThreads(0)
+    nobody = io.StringIO()
+    with contextlib.redirect_stdout(nobody), contextlib.redirect_stderr(nobody):
+        sys.exit(function(*args))
 
 
 @pytest.fixture

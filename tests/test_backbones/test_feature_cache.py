@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import subprocess
 import sys
 from pathlib import Path
 
@@ -180,23 +179,19 @@ def test_a_file_in_place_of_the_folder_is_refused_at_once(tmp_path):
         cache(tmp_path / "file")
 
 
-FILL = """
-import sys, torch
-from ttr_backbones.backbones.feature_cache import FeatureCache
-
-for step in range(30):
-    batch = torch.arange(6 * 3 * 64.0).view(6, 3, 8, 8) + (step % 7)
-    cache = FeatureCache(sys.argv[1], lambda: {"weights": "w"})
-    (maps,) = cache(batch, lambda images: [images * 3])
-    assert torch.equal(maps, batch * 3), step
-"""
+def fill(folder):
+    """Ask for the same maps again and again, with a cache that is opened anew each time."""
+    for step in range(30):
+        batch = torch.arange(6 * 3 * 64.0).view(6, 3, 8, 8) + (step % 7)
+        (maps,) = cache(folder)(batch, lambda images: [images * 3])
+        assert torch.equal(maps, batch * 3), step
 
 
-def test_several_processes_share_a_folder(tmp_path):
-    command = [sys.executable, "-c", FILL, str(tmp_path)]
-    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    for process in running:
-        errors = process.communicate()[1]
-        assert process.returncode == 0, errors
-        assert "damaged" not in errors
+def test_several_processes_share_a_folder(tmp_path, two_processes, monkeypatch):
+    monkeypatch.setattr(
+        "ttr_backbones.backbones.feature_cache.print_log",
+        lambda message, logger, level: sys.stdout.write(message),
+    )
+    outcomes = two_processes(fill, tmp_path, join=False)
+    assert not any("damaged" in outcome.out for outcome in outcomes)
     assert len(files(tmp_path)) == 7 * 6

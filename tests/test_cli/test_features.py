@@ -1,10 +1,6 @@
 """`ttrb features`: killed and resumed, by two processes, of a timm model and of a config."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -13,7 +9,6 @@ from ttr_backbones import Features
 from ttr_backbones.cli import main
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
-CODE = "import sys; from ttr_backbones.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.fixture
@@ -26,35 +21,25 @@ def arguments(shared, tiny_weights):
     ]
 
 
-def start(arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-c", CODE, *arguments],
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 def contents(out):
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
-@pytest.mark.slow
-def test_killed_and_resumed_by_two__gives_the_same_files(arguments, tmp_path):
+def test_killed_and_resumed_by_two__gives_the_same_files(
+    arguments, start_forked, two_processes, tmp_path
+):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    processes = [start([*arguments, str(out)]) for out in (killed, whole)]
-    deadline = time.monotonic() + 120
-    while not list(killed.glob("features-*")) and time.monotonic() < deadline:
-        assert processes[0].poll() is None
+    process = start_forked(main, [*arguments, str(killed)])
+    while not list(killed.glob("features-*")):
+        assert process.is_alive()
         time.sleep(0.005)
-    processes[0].send_signal(signal.SIGKILL)
-    processes[0].wait()
+    process.kill()
+    process.join()
     assert 0 < len(list(killed.glob("features-*"))) < 9
-    assert processes[1].wait(timeout=120) == 0
-    ranks = [start([*arguments, str(killed)], RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
-    told = [process.communicate(timeout=120)[0] for process in ranks]
-    assert [process.returncode for process in ranks] == [0, 0]
-    assert any("features of 17 images" in text for text in told)
+    assert main([*arguments, str(whole)]) == 0
+    ranks = two_processes(main, [*arguments, str(killed)], join=False)
+    assert [rank.value for rank in ranks] == [0, 0]
+    assert any("features of 17 images" in rank.out for rank in ranks)
     assert contents(whole) == contents(killed)
     assert len(contents(whole)) == 1 + 9
 

@@ -4,15 +4,12 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
-import torch
 
 from ttr_backbones.cli import main
 from ttr_backbones.compare import cells
+from ttr_backbones.engine import StopOnNaN
 
 ADE, NYU, VOC = (
     "augreg_vitt16_linear_ade20k_200it",
@@ -56,21 +53,17 @@ def arguments(shared, options):
     return ["compare", ADE, NYU, VOC, *axes, "--cfg-options", *options, *few, warm_up]
 
 
-def kill_in_the_first_cell(arguments, out):
-    """Start the command as a process of its own and kill it after its first checkpoint."""
-    code = "import sys; from ttr_backbones.cli import main; sys.exit(main(sys.argv[1:]))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments, "--out", str(out)],
-        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not list(out.rglob("iter_2.pth")) and time.monotonic() < deadline:
-        assert process.poll() is None, "the command ended before it was killed"
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+def killed_run(arguments):
+    """Run the command, and die as by kill -9 in the iteration after its first checkpoint."""
+    check = StopOnNaN.after_train_iter
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        check(self, runner, *args, **kwargs)
+        if runner.iter + 1 == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    StopOnNaN.after_train_iter = after_train_iter
+    main(arguments)
 
 
 def stored(out, experiment, registers):
@@ -81,10 +74,12 @@ def stored(out, experiment, registers):
 
 @pytest.mark.slow
 def test_three_tasks_in_one_table__killed_resumed_and_reused(
-    arguments, options, shared, tmp_path, capsys, monkeypatch
+    arguments, options, shared, start_forked, tmp_path, capsys, monkeypatch
 ):
     out = tmp_path / "out"
-    kill_in_the_first_cell(arguments, out)
+    process = start_forked(killed_run, [*arguments, "--out", str(out)])
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
     assert main([*arguments, "--out", str(out)]) == 0
     captured = capsys.readouterr()
     lines = captured.err.splitlines()

@@ -3,52 +3,41 @@
 import json
 import os
 import signal
-import subprocess
-import sys
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
 from ttr_backbones.cli import main
-
-# Kills its own process, as kill -9 does, in the iteration or inside the writing of the checkpoint
-# that its first argument names.
-KILLED_RUN = """
-import os, signal, sys
-from ttr_backbones.cli import main
 from ttr_backbones.engine import StopOnNaN
-where, *arguments = sys.argv[1:]
-die = lambda: os.kill(os.getpid(), signal.SIGKILL)
-if where == "iteration_6":
-    check = StopOnNaN.after_train_iter
-    def after_train_iter(self, runner, *args, **kwargs):
-        check(self, runner, *args, **kwargs)
-        if runner.iter + 1 == 6:
-            die()
-    StopOnNaN.after_train_iter = after_train_iter
-else:
-    def fsync(fd):
-        if where in os.readlink(f"/proc/self/fd/{fd}"):
-            os.truncate(fd, 1000)
-            die()
-    os.fsync = fsync
-main(arguments)
-"""
+
+
+def killed_run(where, arguments):
+    """Train, and die as by kill -9 in the iteration or amid the writing of a file so named."""
+    die = partial(os.kill, os.getpid(), signal.SIGKILL)
+    if where == "iteration_6":
+        check = StopOnNaN.after_train_iter
+
+        def after_train_iter(self, runner, *args, **kwargs):
+            check(self, runner, *args, **kwargs)
+            if runner.iter + 1 == 6:
+                die()
+
+        StopOnNaN.after_train_iter = after_train_iter
+    else:
+
+        def fsync(fd):
+            if where in str(Path(f"/proc/self/fd/{fd}").readlink()):
+                os.truncate(fd, 1000)
+                die()
+
+        os.fsync = fsync
+    main(arguments)
 
 
 def train(config, work_dir, *options):
     assert main(["train", str(config), "--work-dir", str(work_dir), *options]) == 0
-
-
-def start_killed_run(where, config, work_dir, *options):
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    arguments = ["train", str(config), "--work-dir", str(work_dir), *options]
-    return subprocess.Popen(
-        [sys.executable, "-c", KILLED_RUN, where, *arguments],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
 
 
 def load(path):
@@ -63,17 +52,22 @@ def assert_same_weights(path, other):
 
 
 @pytest.fixture(scope="module")
-def runs(config, tmp_path_factory):
+def runs(config, tmp_path_factory, start_forked):
     """Work dirs: one run in one piece, and two killed ones, started side by side."""
     folder = tmp_path_factory.mktemp("runs")
     workers = ["--cfg-options", "train_dataloader.num_workers=1"]
-    killed = {
-        "iteration_6": start_killed_run("iteration_6", config, folder / "iteration_6", *workers),
-        "writing": start_killed_run("iter_8.pth", config, folder / "writing"),
+    places = {
+        "iteration_6": (folder / "iteration_6", workers),
+        "iter_8.pth": (folder / "writing", []),
     }
+    killed = [
+        start_forked(killed_run, where, ["train", str(config), "--work-dir", str(work_dir), *more])
+        for where, (work_dir, more) in places.items()
+    ]
     train(config, folder / "whole")
-    for process in killed.values():
-        assert process.wait(timeout=120) == -signal.SIGKILL
+    for process in killed:
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL
     return folder
 
 
