@@ -2,7 +2,7 @@ import pytest
 from mmengine.config import Config
 
 from ttr_backbones.cli.folders import check_folders
-from ttr_backbones.errors import MissingFileError
+from ttr_backbones.errors import InputError, MissingFileError
 
 
 def loader(root, kind="ADE20KDataset", **more):
@@ -53,3 +53,10 @@ def test_folders__empty_one(data):
 def test_folders__missing_list(data):
     with pytest.raises(MissingFileError, match=r"expects a list at .*val.txt \(ann_file"):
         check_folders(loader(data, ann_file="val.txt"), "train_dataloader")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gbk"])
+def test_folders__list_that_mmseg_would_misread(data, encoding):
+    (data / "list.txt").write_bytes("中\n".encode(encoding))
+    with pytest.raises(InputError, match=r"list\.txt.* UTF-8"):
+        check_folders(loader(data, ann_file="list.txt"), "train_dataloader")

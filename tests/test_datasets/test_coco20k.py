@@ -3,6 +3,7 @@ import json
 import pytest
 
 from ttr_backbones.datasets import COCO20k
+from ttr_backbones.datasets.annotations_error import AnnotationsError
 from ttr_backbones.errors import InputError, MissingFileError
 
 
@@ -92,6 +93,48 @@ def test_wrong_json__is_refused(coco, content, message):
     with pytest.raises(InputError, match=message) as error:
         coco(content)
     assert str(coco.root / "instances.json") in str(error.value)
+
+
+def test_all_wrong_parts__are_named_and_the_others_kept(coco):
+    boxes = [
+        None,
+        [None] * 4,
+        [0, 0, float("nan"), 1],
+        ["0", "0", "1", "1"],
+        {"x": 0},
+        [0, 0, 1e999, 1],
+    ]
+    content = {
+        "images": [image(1), {**image(2), "id": [2]}, {**image(3), "width": None}, image(1), "x"],
+        "annotations": [
+            thing(1, [1, 2, 3, 4]),
+            *({**thing(1, box), "id": 70 + n} for n, box in enumerate(boxes)),
+            {**thing([1], [0, 0, 1, 1]), "id": 80},
+            {"id": 81, "image_id": 1},
+        ],
+    }
+    with pytest.raises(AnnotationsError) as error:
+        coco(content)
+    named = [problem.split("instances.json: ")[1][:15] for problem in error.value.problems]
+    expected = ["image [2]", "image 3", "image 1", "image number 5"]
+    expected += [f"object {number}" for number in (*range(70, 76), 80, 81)]
+    assert all(map(str.startswith, named, expected))
+    assert len(named) == len(expected)
+    assert [info["boxes"] for info in error.value.data_list] == [[[1, 2, 4, 6]]]
+
+
+def test_list__tells_folders_apart(coco):
+    images = [{**image(n), "file_name": f"{folder}/1.jpg"} for n, folder in ((1, "a"), (2, "b"))]
+    content = {"images": images, "annotations": [thing(n, [n, 0, 1, 1]) for n in (1, 2)]}
+    (coco.root / "list.txt").write_text("coco/b/1.jpg\na/1.jpg\n")
+    data = coco(content, list_file="list.txt")
+    assert [data.get_data_info(n)["boxes"][0][0] for n in range(2)] == [2, 1]
+    (coco.root / "list.txt").write_text("1.jpg\n")
+    with pytest.raises(InputError, match=r"can be any of a/1\.jpg, b/1\.jpg .*Write the folder"):
+        coco(content, list_file="list.txt")
+    (coco.root / "list.txt").write_text("a/1.jpg\nx/a/1.jpg\n")
+    with pytest.raises(InputError, match=r"names a/1\.jpg 2 times"):
+        coco(content, list_file="list.txt")
 
 
 def test_missing_json(tmp_path):

@@ -68,7 +68,7 @@ def test_hard__false_leaves_out_marked_objects_and_empty_images(voc, monkeypatch
     [
         (SIZE, "holds no object, so no box could be found there. Take a out of"),
         (SIZE + dog(9, 1, 8, 5), "inverted box xmin=9 ymin=1 xmax=8 ymax=5"),
-        (SIZE + dog("nan", 1, 8, 5), "inverted box"),
+        (SIZE + dog("nan", 1, 8, 5), r"{'xmin': 'nan', .*expected a number for each"),
         (SIZE + dog("", 1, 8, 5), r"<bndbox> of <object> gives {'xmin': '', .*expected a number"),
         (dog(1, 1, 5, 5), r"<size> of <annotation> gives {'width': None"),
         (SIZE + "<object>", "a.xml is no XML"),
@@ -114,3 +114,19 @@ def test_real_voc(shared, year, images, boxes):
             flat = true[info["img_path"].rpartition("/")[2]]
             rows = [flat[i : i + 4] for i in range(0, len(flat), 5)]
             assert info["boxes"] == [[x1 - 1, y1 - 1, x2, y2] for x1, y1, x2, y2 in rows]
+
+
+def test_xml__in_any_encoding(voc):
+    data = voc({name: SIZE + dog(1, 1, 4, 4) for name in "abcdefg"})
+    text = f"<annotation><folder>写真</folder>{SIZE}{dog(1, 1, 5, 5)}</annotation>"
+    declared = '<?xml version="1.0" encoding="{}"?>'
+    for name, encoding in zip("abcd", ("gb2312", "GBK", "Shift_JIS", "utf-16"), strict=True):
+        content = (declared.format(encoding) + text.replace("写", "")).encode(encoding)
+        (voc.root / f"Annotations/{name}.xml").write_bytes(content)
+    (voc.root / "Annotations/e.xml").write_bytes(text.encode("utf-8-sig"))
+    (voc.root / "Annotations/f.xml").write_bytes(text.encode("shift_jis"))  # undeclared
+    (voc.root / "Annotations/g.xml").write_bytes((declared.format("klingon") + text).encode())
+    with pytest.raises(InputError, match=r"g\.xml declares an encoding that nobody knows") as error:
+        VOCBoxes(data_root=str(voc.root))
+    assert len(data) == 7
+    assert [info["boxes"] for info in error.value.data_list] == [[[0, 0, 5, 5]]] * 6

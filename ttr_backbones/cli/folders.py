@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from ttr_backbones.cli.config import datasets, type_name
-from ttr_backbones.errors import MissingFileError
+from ttr_backbones.errors import InputError, MissingFileError
 
 _WHERE_TO_GET = {
     "ADE20KDataset": (
@@ -45,6 +45,9 @@ _WHERE_TO_GET = {
     ),
 }
 
+# They read their lists in any Unicode encoding; mmseg's in UTF-8 without a mark.
+_ANY_ENCODING = ("VOCBoxes", "COCO20k", "NYUDepthV2", "KITTIDepth")
+
 
 def check_folders(cfg: Config, *loaders: str) -> None:
     """Check the folders of every data set of `loaders`, see `check_dataset_folders`."""
@@ -57,6 +60,7 @@ def check_dataset_folders(loader: str, dataset: ConfigDict) -> None:
 
     Raises:
         MissingFileError: With what was expected where, and where to get it.
+        InputError: A list is in an encoding that its data set cannot read.
     """
     root = str(dataset.get("data_root") or "")
     if "://" in root:
@@ -69,6 +73,21 @@ def check_dataset_folders(loader: str, dataset: ConfigDict) -> None:
                 f"{loader}: {kind} expects {'a folder' if is_folder else 'a list'} at {path} "
                 f"({key} of the config), which {problem}. {_remedy(kind, root)}"
             )
+        if not is_folder and path.suffix == ".txt" and type_name(dataset) not in _ANY_ENCODING:
+            _check_encoding(path)
+
+
+def _check_encoding(path: Path) -> None:
+    """Refuse what a data set that reads UTF-8 would take for other names."""
+    from ttr_backbones.datasets.text_file import decode_text
+
+    content = path.read_bytes()
+    text = decode_text(content, path)
+    if content != text.encode():
+        raise InputError(
+            f"the list {path} begins with a byte-order mark or is in UTF-16 or UTF-32: expected "
+            "UTF-8 without a mark. Save it so."
+        )
 
 
 def _paths(dataset: ConfigDict, root: Path) -> Iterator[tuple[str, Path, bool]]:

@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from ttr_backbones.datasets.box_sample import BoxSample
+from ttr_backbones.datasets.turned import check_upright
 from ttr_backbones.errors import InputError
 
 _SLACK = 1.0  # pixels; official annotations touch the border with rounding errors
@@ -41,6 +42,7 @@ class LoadBoxes(BaseTransform):
                 "the boxes were drawn on, not resized ones; if the image is rotated by its EXIF "
                 "tag, use LoadImage with color_type='color_ignore_orientation'."
             )
+        check_upright(results, "the data set", "boxes")
         boxes = np.asarray(results["boxes"], dtype=np.float32).reshape(-1, 4)
         outside = (boxes[:, :2] < -_SLACK) | (boxes[:, 2:] > np.array([width, height]) + _SLACK)
         if outside.any():

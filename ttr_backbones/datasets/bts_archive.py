@@ -12,6 +12,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from ttr_backbones.datasets.text_file import decode_text
 from ttr_backbones.errors import InputError, MissingFileError
 
 
@@ -89,7 +90,7 @@ class BTSArchive:
             if not beside.is_file() and name not in self._texts:
                 continue
             content = beside.read_bytes() if beside.is_file() else self._content(self._texts[name])
-            lines = (line.split() for line in content.decode("utf-8", "replace").splitlines())
+            lines = (line.split() for line in decode_text(content, name).splitlines())
             return [(_key(line[0]), _key(line[1])) for line in lines if len(line) > 1]
         return None
 

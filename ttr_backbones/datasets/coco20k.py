@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
+from ttr_backbones.datasets.annotations_error import AnnotationsError
+from ttr_backbones.datasets.coco_instances import Instances
 from ttr_backbones.datasets.name_list import read_names
-from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.errors import InputError
 
 _LIST = (
     "LOST's list of COCO20k is datasets/coco_20k_filenames.txt of github.com/valeoai/LOST; put it "
@@ -34,14 +35,15 @@ class COCO20k(BaseDataset):
         data_root: folder of COCO.
         ann_file: the instances_*.json.
         list_file: LOST's list of image files (arXiv 2109.14279), a path relative to `data_root`;
-            folders in its lines are ignored. None takes all images of `ann_file`.
+            its lines and the file names of `ann_file` may have more or fewer folders in front, as
+            long as each line fits one image. None takes all images of `ann_file`.
         data_prefix: folder of the images.
         **kwargs: as for mmengine's `BaseDataset`.
 
     Raises:
         MissingFileError: the annotations or the list do not exist.
-        InputError: the JSON holds no COCO instances, the list names images that are not in it, an
-            object belongs to no image, or a box has a negative side.
+        InputError: the JSON holds no COCO instances, the list names images that are not in it, or
+            images or objects are wrong (a box that is no four numbers, an image that is not there).
     """
 
     def __init__(
@@ -58,8 +60,8 @@ class COCO20k(BaseDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the annotation file and the list."""
-        images, objects = _read_instances(self.ann_file)
-        boxes = _boxes(objects, {image["id"] for image in images}, self.ann_file)
+        instances = Instances(self.ann_file)
+        images, boxes = instances.images, instances.boxes
         if self.list_file is not None:
             images = self._listed(images)
         infos = [
@@ -71,6 +73,8 @@ class COCO20k(BaseDataset):
             for image in images
             if image["id"] in boxes
         ]
+        if instances.problems:
+            raise AnnotationsError(self.ann_file, instances.problems, infos)
         if not infos:
             raise InputError(f"no image of {self.ann_file} has an object that is no crowd.")
         if len(infos) < len(images):
@@ -83,65 +87,41 @@ class COCO20k(BaseDataset):
         return infos
 
     def _listed(self, images: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        by_name = {Path(image["file_name"]).name: image for image in images}
         lines = read_names(str(self.list_file), remedy=_LIST)
-        names = [Path(line).name for line in lines]
-        absent = [name for name in names if name not in by_name]
+        by_name = defaultdict(list)
+        for image in images:
+            by_name[Path(image["file_name"]).name].append(image)
+        found = [_of_line(line, by_name[Path(line).name]) for line in lines]
+        absent = [line for line, images in zip(lines, found, strict=True) if not images]
         if absent:
             raise InputError(
-                f"{len(absent)} of {len(names)} images of the list {self.list_file} are not in "
+                f"{len(absent)} of {len(lines)} images of the list {self.list_file} are not in "
                 f"{self.ann_file}, for example {absent[0]}. LOST's list belongs to "
                 "instances_train2014.json; set list_file=None to take all images."
             )
-        return [by_name[name] for name in names]
-
-
-def _read_instances(path: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    if not Path(path).is_file():
-        raise MissingFileError(
-            f"the annotations {path} do not exist. Check ann_file and data_root, or get them from "
-            "http://images.cocodataset.org/annotations/annotations_trainval2014.zip."
-        )
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # also what is no UTF-8
-        raise InputError(
-            f"{path} is no complete JSON ({error}). Unpack it again from the COCO download."
-        ) from error
-    needed = {
-        "images": {"id", "file_name", "width", "height"},
-        "annotations": {"image_id", "bbox"},
-    }
-    for part, keys in needed.items():
-        items = content.get(part) if isinstance(content, dict) else None
-        if not items or not all(isinstance(item, dict) and keys <= item.keys() for item in items):
+        for line, images in zip(lines, found, strict=True):
+            if len(images) > 1:
+                raise InputError(
+                    f"the list {self.list_file} names {line}, which can be any of "
+                    f"{', '.join(image['file_name'] for image in images)} in {self.ann_file}. "
+                    "Write the folder into the list."
+                )
+        chosen = [images[0] for images in found]
+        repeated, times = Counter(image["file_name"] for image in chosen).most_common(1)[0]
+        if times > 1:
             raise InputError(
-                f"{path} is no COCO instances file: expected {part!r}, a list of objects with "
-                f"{', '.join(sorted(keys))}. Set ann_file to an instances_*.json."
+                f"the list {self.list_file} names {repeated} {times} times, and each image is "
+                "scored once. Remove the repetition."
             )
-    return content["images"], content["annotations"]
+        return chosen
 
 
-def _boxes(
-    objects: Sequence[dict[str, Any]], known: set[int], path: str
-) -> dict[int, list[list[int]]]:
-    """Return the boxes of every image by its id, without crowds."""
-    boxes: dict[int, list[list[int]]] = defaultdict(list)
-    for item in objects:
-        if item.get("iscrowd"):
-            continue
-        if item["image_id"] not in known:
-            raise InputError(
-                f"{path}: object {item.get('id')} belongs to image {item['image_id']}, which the "
-                "file does not list. Unpack it again, or correct what wrote it."
-            )
-        # COCO holds a few boxes without area; nothing can find them, but they are not wrong.
-        if len(item["bbox"]) != 4 or min(item["bbox"][2:]) < 0:
-            raise InputError(
-                f"{path}: object {item.get('id')} of image {item['image_id']} has the box "
-                f"{item['bbox']}: expected x, y, and width and height of at least 0. Correct "
-                "the file."
-            )
-        x, y, width, height = item["bbox"]
-        boxes[item["image_id"]].append([round(v) for v in (x, y, x + width, y + height)])
-    return boxes
+def _of_line(line: str, images: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those images of one file name whose path ends as the line does, or the reverse."""
+    exact = [image for image in images if image["file_name"] == line]
+    return exact or [image for image in images if _agree(Path(line), Path(image["file_name"]))]
+
+
+def _agree(first: Path, second: Path) -> bool:
+    depth = min(len(first.parts), len(second.parts))
+    return first.parts[-depth:] == second.parts[-depth:]

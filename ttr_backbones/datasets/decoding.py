@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
+import cv2
 import mmcv
 import numpy as np
 from mmengine import fileio
 from PIL import Image
 
+from ttr_backbones.datasets.file_damage import bad_marker, damage
+from ttr_backbones.datasets.libjpeg_warnings import AVAILABLE, libjpeg_damage
 from ttr_backbones.errors import InputError, MissingFileError
+
+# What Pillow, OpenCV and zlib raise on a broken file.
+_BROKEN = (OSError, ValueError, SyntaxError, cv2.error, Image.DecompressionBombError)
 
 
 def read_file(path: str, what: str, backend_args: dict[str, Any] | None) -> bytes:
@@ -33,22 +38,26 @@ def read_file(path: str, what: str, backend_args: dict[str, Any] | None) -> byte
 
 
 def decode(content: bytes, path: str, what: str, flag: str, backend: str) -> np.ndarray:
-    """Decode `content` to [H, W] or [H, W, C]; `flag` and `backend` are `mmcv.imfrombytes`'s."""
+    """Decode `content` to [H, W] or [H, W, C]; `flag` and `backend` are `mmcv.imfrombytes`'s.
+
+    Raises:
+        InputError: it cannot be decoded, or is damaged, also where the decoder would go on.
+    """
+    reason = damage(content)
+    if reason is None and (backend != "cv2" or not AVAILABLE):
+        reason = bad_marker(content)
+    if reason is not None:
+        raise InputError(_undecodable(content, path, what, reason))
     try:
-        decoded = mmcv.imfrombytes(content, flag=flag, backend=backend)
-        if decoded is not None and _may_be_truncated(content):
-            with Image.open(io.BytesIO(content)) as image:
-                image.load()  # raises where OpenCV fills the missing rows with grey
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
+        with libjpeg_damage() as met:
+            decoded = mmcv.imfrombytes(content, flag=flag, backend=backend)
+    except _BROKEN as error:
         raise InputError(_undecodable(content, path, what, str(error))) from error
+    if met:
+        raise InputError(_undecodable(content, path, what, met[0]))
     if decoded is None:
         raise InputError(_undecodable(content, path, what, "unknown format"))
     return np.asarray(decoded)
-
-
-def _may_be_truncated(content: bytes) -> bool:
-    end = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}.get(content[:2])
-    return end is not None and end not in content[-4096:]
 
 
 def _undecodable(content: bytes, path: str, what: str, reason: str) -> str:

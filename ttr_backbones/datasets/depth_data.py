@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from mmengine import fileio
@@ -9,6 +10,8 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
+from ttr_backbones.datasets.annotations_error import AnnotationsError
+from ttr_backbones.datasets.text_file import decode_text
 from ttr_backbones.errors import InputError, MissingFileError
 
 _NO_DEPTH = "None"
@@ -33,11 +36,11 @@ class _ListedDepth(BaseDataset):
                 f"{type(self).__name__}: the list {self.ann_file} does not exist or is no file. "
                 "Check ann_file and data_root in the config."
             )
-        lines = fileio.get_text(self.ann_file, backend_args=self.backend_args).splitlines()
-        pairs = [
-            self._pair(line, number) for number, line in enumerate(lines, start=1) if line.strip()
-        ]
+        content = fileio.get(self.ann_file, backend_args=self.backend_args)
+        pairs, problems = self._pairs(decode_text(content, self.ann_file).splitlines())
         kept = [pair for pair in pairs if pair["depth_map_path"] is not None]
+        if problems:
+            raise AnnotationsError(self.ann_file, problems, kept)
         if not kept:
             raise InputError(
                 f"{type(self).__name__}: the list {self.ann_file} names no image with depth: "
@@ -51,11 +54,26 @@ class _ListedDepth(BaseDataset):
             )
         return kept
 
+    def _pairs(self, lines: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
+        """Read every line before telling what is wrong, so that one look mends all."""
+        pairs: list[dict[str, Any]] = []
+        problems: list[str] = []
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                pairs.append(self._pair(line, number))
+            except InputError as error:
+                problems.append(str(error))
+        return pairs, problems
+
     def _pair(self, line: str, number: int) -> dict[str, Any]:
         # Some published lists hold more columns, for example a class mask.
         image, depth, focal, *_ = [*line.split(), "", "", ""]
         try:
             length = float(focal)
+            if not math.isfinite(length):
+                raise ValueError(focal)
         except ValueError:
             raise InputError(
                 f"{self.ann_file}, line {number}: expected 'image depth focal' with a number for "

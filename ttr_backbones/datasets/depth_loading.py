@@ -10,6 +10,8 @@ from mmseg.registry import TRANSFORMS
 from numpy.typing import NDArray
 
 from ttr_backbones.datasets.decoding import decode, pixels, read_file
+from ttr_backbones.datasets.lossless import check_lossless
+from ttr_backbones.datasets.turned import check_upright
 from ttr_backbones.errors import InputError
 
 _NEAREST = 0.01  # of max_depth; a median below it is no scene but another unit
@@ -45,6 +47,8 @@ class LoadDepth(BaseTransform):
         """Read `results["depth_map_path"]`; `LoadImage` comes first."""
         path = results["depth_map_path"]
         content = read_file(path, "depth map", self.backend_args)
+        check_lossless(content, path, "depth map")
+        check_upright(results, path, "depth map")
         depth = decode(content, path, "depth map", "unchanged", "cv2")
         if depth.ndim != 2 or depth.dtype != np.uint16:
             raise InputError(
@@ -56,7 +60,9 @@ class LoadDepth(BaseTransform):
             raise InputError(
                 f"the depth map {path} is {pixels(depth.shape)} pixels and its image "
                 f"{results['img_path']} is {pixels(results['ori_shape'])} (width x height): "
-                "expected the same size. Pair the right files, and load the depth before any crop."
+                "expected the same size. Pair the right files, and load the depth before any crop; "
+                "if the image is rotated by its EXIF tag, use LoadImage with "
+                "color_type='color_ignore_orientation'."
             )
         self._check_unit(depth, path)
         results["gt_depth_map"] = depth.astype(np.float32) / self.scale

@@ -9,7 +9,11 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
+from ttr_backbones.datasets.bit_depth import check_bits
 from ttr_backbones.datasets.decoding import decode, pixels, read_file
+from ttr_backbones.datasets.exif import UPRIGHT, orientation
+from ttr_backbones.datasets.lossless import check_lossless
+from ttr_backbones.datasets.turned import check_upright
 from ttr_backbones.errors import InputError
 
 _IGNORED = 255
@@ -28,6 +32,7 @@ class LoadImage(LoadImageFromFile):
         path = results["img_path"]
         content = read_file(path, "image", self.backend_args)
         image = decode(content, path, "image", self.color_type, self.imdecode_backend)
+        check_bits(content, path)
         if image.ndim != 3 or image.shape[2] != 3:
             raise InputError(
                 f"the image {path} was read as {list(image.shape)}, expected [H, W, 3]. Set "
@@ -35,7 +40,17 @@ class LoadImage(LoadImageFromFile):
             )
         results["img"] = image.astype(np.float32) if self.to_float32 else image
         results["img_shape"] = results["ori_shape"] = image.shape[:2]
+        # What is drawn on the image may have been drawn before or after it was turned.
+        if self._turns(content) and (turned := orientation(content)) != UPRIGHT:
+            results["exif_orientation"] = turned
         return results
+
+    def _turns(self, content: bytes) -> bool:
+        """Return whether the decoder applies the orientation."""
+        if self.imdecode_backend == "cv2":
+            # OpenCV leaves the turning of TIFF to a library that always does it.
+            return self.color_type in {"color", "grayscale"} or content[:2] in {b"II", b"MM"}
+        return self.imdecode_backend == "pillow" and self.color_type in {"color", "grayscale"}
 
 
 @TRANSFORMS.register_module()
@@ -62,6 +77,8 @@ class LoadSegMask(LoadAnnotations):
     def _load_seg_map(self, results: dict[str, Any]) -> None:
         path = results["seg_map_path"]
         content = read_file(path, "mask", self.backend_args)
+        check_lossless(content, path, "mask")
+        check_upright(results, path, "mask")
         mask = decode(content, path, "mask", "unchanged", self.imdecode_backend)
         mask = _as_class_numbers(mask, path)
         # The image may have been resized already: masks are scored at their own size.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from ttr_backbones.datasets.text_file import read_text
 from ttr_backbones.errors import InputError, MissingFileError
 
 
@@ -17,7 +18,7 @@ def read_names(path: str | Path, *, remedy: str) -> list[str]:
 
     Raises:
         MissingFileError: no such file.
-        InputError: it is empty, or names an image twice.
+        InputError: it is empty, in no known encoding, or names an image twice.
     """
     file = Path(path)
     if not file.is_file():
@@ -25,7 +26,7 @@ def read_names(path: str | Path, *, remedy: str) -> list[str]:
             f"the list {path} does not exist or is no file: expected one image name per line. "
             f"{remedy}"
         )
-    names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    names = [line.strip() for line in read_text(file).splitlines()]
     names = [name for name in names if name]
     if not names:
         raise InputError(f"the list {path} is empty: expected one image name per line.")

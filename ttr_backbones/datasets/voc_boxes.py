@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
+from ttr_backbones.datasets.annotations_error import AnnotationsError
 from ttr_backbones.datasets.name_list import read_names
+from ttr_backbones.datasets.text_file import marked_encoding
 from ttr_backbones.errors import InputError, MissingFileError
 
-_SHOWN = 10
+_DECLARED = re.compile(rb"""\s*<\?xml[^>]*?encoding=["']([\w.:-]+)["']""")
 
 
 @DATASETS.register_module()
@@ -80,12 +84,10 @@ class VOCBoxes(BaseDataset):
                 infos.append(self._read(name))
             except InputError as error:  # noqa: PERF203 (all are wanted, and files cost more)
                 errors.append(error)
-        if len(errors) == 1:
+        if len(errors) == len(names) == 1:
             raise errors[0]
         if errors:
-            more = f"\n  ... and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
-            told = "".join(f"\n  {error}" for error in errors[:_SHOWN])
-            raise InputError(f"{len(errors)} annotations of {self.ann_file} are wrong:{told}{more}")
+            raise AnnotationsError(self.ann_file, [str(error) for error in errors], infos)
         return infos
 
     def _read(self, name: str) -> dict[str, Any]:
@@ -109,15 +111,24 @@ class VOCBoxes(BaseDataset):
 
 def _parse(path: Path) -> ET.Element:
     try:
-        root = ET.parse(path).getroot()
+        root = ET.fromstring(_xml_text(path.read_bytes()))
     except FileNotFoundError:
         raise MissingFileError(
             f"the annotation {path} does not exist, though the list names it. Check data_root, "
             "data_prefix.ann_path and ann_file, or complete the download."
         ) from None
-    except ET.ParseError as error:
+    except LookupError:
+        raise InputError(
+            f"{path} declares an encoding that nobody knows: {path.read_bytes()[:80]!r}. Save it "
+            "as UTF-8."
+        ) from None
+    except (ET.ParseError, ValueError) as error:
         raise InputError(
             f"{path} is no XML ({error}). Copy it again from the VOC download."
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}. Check its permissions and its disk."
         ) from error
     if root.tag != "annotation":
         raise InputError(
@@ -125,6 +136,20 @@ def _parse(path: Path) -> ET.Element:
             "data_prefix.ann_path."
         )
     return root
+
+
+def _xml_text(content: bytes) -> str:
+    """Decode XML in any encoding that it declares; Python's parser knows no multi-byte ones."""
+    marked = marked_encoding(content)
+    declared = _DECLARED.match(content)
+    for encoding in (marked, declared and declared.group(1).decode("ascii"), "utf-8"):
+        if encoding:
+            try:
+                return content.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+    # Only tags and numbers are used, and they are ASCII in every 8-bit encoding.
+    return content.decode("latin-1")
 
 
 def _is_hard(node: ET.Element) -> bool:
@@ -145,7 +170,10 @@ def _numbers(node: ET.Element, part: str, keys: tuple[str, ...], path: Path) -> 
     texts = [node.findtext(f"{part}/{key}") for key in keys]
     try:
         # Some boxes of VOC 2012 have fractions.
-        return [float(text or "") for text in texts]
+        numbers = [float(text or "") for text in texts]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(texts)
+        return numbers
     except ValueError:
         raise InputError(
             f"{path}: <{part}> of <{node.tag}> gives {dict(zip(keys, texts, strict=True))}, "
