@@ -35,11 +35,57 @@ def test_good_data(config, capsys):
     code, shown = check(config, capsys)
     assert code == 0
     note = " -- NOTE: the published sets have 20210 (training), 2000 (validation)"
-    assert shown.splitlines() == [
+    lines = shown.splitlines()
+    assert lines[::2] == [
         f"train_dataloader: ADE20KDataset: 5 samples, 0 problem(s){note}",
         # The same data set twice, checked once.
         f"val_dataloader, test_dataloader: ADE20KDataset: 2 samples, 0 problem(s){note}",
     ]
+    for line in lines[1::2]:
+        assert "147 declared class(es) never occur (3 floor, " in line
+        assert "% of the pixels, in " in line
+
+
+def test_masks_of_0_and_255__hold_one_class(config, masks, capsys):
+    for mask in (masks / "annotations/validation").iterdir():
+        cv2.imwrite(str(mask), np.where(cv2.imread(str(mask), 0) == 1, 1, 0).astype(np.uint8) * 255)
+    option = "val_dataloader.dataset.reduce_zero_label=False"
+    pipeline = "val_dataloader.dataset.pipeline.1.reduce_zero_label=False"
+    code, shown = check(config, capsys, "--data-root", masks, "--cfg-options", option, pipeline)
+    assert code == 1
+    (line,) = [line for line in shown.splitlines() if "the masks hold only the class 0" in line]
+    assert "149 declared class(es) never occur" in line
+    assert "in 2 of 2 masks, are in no class (255)" in line
+
+
+def test_files_in_no_sample__are_counted_and_named(config, masks, capsys):
+    images, annotations = (masks / kind / "training" for kind in ("images", "annotations"))
+    (images / "train_1.jpg").rename(images / "train_1.JPG")
+    shutil.copy(images / "train_2.jpg", images / "other.webp")
+    code, shown = check(config, capsys, "--data-root", masks)
+    assert code == 1
+    assert "4 samples, 2 problem(s)" in shown
+    assert "2 of 6 files in " in shown
+    assert "are in no sample: other.webp, train_1.JPG. Expected names that end in '.jpg'" in shown
+    assert f"1 of 5 files in {annotations}" in shown
+    assert "are in no sample: train_1.png" in shown
+
+
+def test_wrong_lines_of_a_list__do_not_hide_bad_files(tmp_path, capsys):
+    depth = np.full((30, 40), 2000, dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), depth)
+    cv2.imwrite(str(tmp_path / "a.jpg"), depth.astype(np.uint8))
+    (tmp_path / "b.jpg").write_bytes(b"")
+    lines = "a.jpg a.png 518\na.jpg a.png nan\nb.jpg a.png 518\nb.jpg\n"
+    for split in ("train", "test"):
+        (tmp_path / f"nyu_{split}.txt").write_text(lines)
+    config = tmp_path / "depth.py"
+    config.write_text(DEPTH.format(root=str(tmp_path)))
+    code, shown = check(config, capsys)
+    assert code == 1
+    assert "NYUDepthV2: 2 samples, 3 problem(s)" in shown
+    for told in ("line 2: expected", "line 4: expected", "b.jpg is empty"):
+        assert shown.count(told) == 2
 
 
 def test_all_problems__are_named(config, masks, capsys, tmp_path):

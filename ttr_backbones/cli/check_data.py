@@ -14,6 +14,8 @@ from ttr_backbones.errors import InputError
 if TYPE_CHECKING:
     from mmengine.config import Config, ConfigDict
 
+    from ttr_backbones.datasets.label_counts import LabelCounts
+
 _SHOWN = 20
 _THREADS = 8
 _AT_ONCE = 64  # samples between two looks at the progress; their images are gone by then
@@ -42,12 +44,14 @@ def run(args: argparse.Namespace) -> int:
     cfg = load_config(args)
     lines = []
     for loaders, dataset in distinct_datasets(cfg):
-        samples, problems = check(cfg, loaders, dataset)
+        samples, problems, note = check(cfg, loaders, dataset)
         kind = type_name(dataset)
         print(
             f"{loaders}: {kind}: {samples} samples, {len(problems)} problem(s)"
             + _compared(kind, samples)
         )
+        if note:
+            print(f"  NOTE: {note}")
         for problem in problems[:_SHOWN]:
             print(f"  {problem}")
         if len(problems) > _SHOWN:
@@ -81,48 +85,77 @@ def _loads(transform: str) -> bool:
     return transform.startswith("Load")
 
 
-def check(cfg: Config, loaders: str, dataset: ConfigDict) -> tuple[int, list[str]]:
-    """Return the number of samples of a data set and what is wrong with it and with them."""
-    from mmengine.registry import DATASETS, init_default_scope
+def check(cfg: Config, loaders: str, dataset: ConfigDict) -> tuple[int, list[str], str]:
+    """Return the number of samples of a data set, what is wrong, and what else is worth a look."""
+    from mmengine.registry import init_default_scope
 
     from ttr_backbones.cli import original_message
     from ttr_backbones.cli.folders import check_dataset_folders
     from ttr_backbones.cli.progress import ProgressBar
     from ttr_backbones.cli.run import clear_config_errors
+    from ttr_backbones.datasets.label_counts import LabelCounts
+    from ttr_backbones.datasets.left_out import left_out
 
     if not dataset.pipeline:
-        return 0, ["its pipeline has no Load... transform, so that it would open no file."]
+        return 0, ["its pipeline has no Load... transform, so that it would open no file."], ""
+    annotations: list[str] = []
     try:
         check_dataset_folders(loaders, dataset)
         init_default_scope(cfg.get("default_scope") or "mmseg")
         with clear_config_errors():
-            built = DATASETS.build(dataset)
+            built, annotations = _built(dataset)
     except InputError as error:
-        return 0, [original_message(error)]
-    samples, problems, bar = len(built), [], ProgressBar()
+        return 0, [original_message(error)], ""
+    samples, problems, bar = len(built), annotations, ProgressBar()
+    problems += left_out(built)
+    labels = LabelCounts()
     try:
         with ThreadPoolExecutor(_THREADS) as pool:
             for start in range(0, samples, _AT_ONCE):
                 indices = range(start, min(start + _AT_ONCE, samples))
-                found = pool.map(lambda index: _problem(built, index), indices)
+                found = pool.map(lambda index: _problem(built, index, labels), indices)
                 problems += [problem for problem in found if problem]
                 bar(indices.stop, samples)
     finally:
         bar.close()
-    return samples, problems
+    classes = built.metainfo.get("classes") or ()
+    return samples, problems + labels.problems(classes), labels.note(classes)
 
 
-def _problem(built: Any, index: int) -> str | None:
+def _built(dataset: ConfigDict) -> tuple[Any, list[str]]:
+    """Build a data set, without the images whose annotations are wrong, and say what is."""
+    from mmengine.registry import DATASETS
+
+    from ttr_backbones.datasets.annotations_error import AnnotationsError
+
+    try:
+        return DATASETS.build(dataset), []
+    except AnnotationsError as error:
+        if not error.data_list:
+            raise
+        built = DATASETS.build({**dataset, "lazy_init": True})
+        right = error.data_list
+        built.load_data_list = lambda: right
+        built.full_init()
+        return built, error.problems
+
+
+def _problem(built: Any, index: int, labels: LabelCounts) -> str | None:
     """Load a sample as training does, and return what is wrong with it."""
     try:
-        built.prepare_data(index)
+        labels.add(built.prepare_data(index))
     except InputError as error:
-        return str(error)
+        return _printable(error)
     except Exception as error:  # noqa: BLE001 -- a transform from elsewhere raises what it likes
         info = built.get_data_info(index)
         files = ", ".join(str(info[key]) for key in sorted(info) if key.endswith("_path"))
-        return " ".join(f"{files}: {type(error).__name__}: {error}".split())
+        return " ".join(f"{files}: {type(error).__name__}: {_printable(error)}".split())
     return None
+
+
+def _printable(error: Exception) -> str:
+    """Return a message whose file names may be in another encoding than UTF-8."""
+    return str(error).encode("utf-8", "backslashreplace").decode()
 
 
 def _compared(kind: str, samples: int) -> str:

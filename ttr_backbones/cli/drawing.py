@@ -73,10 +73,15 @@ def _check(args: argparse.Namespace) -> None:
 
 def _visualization_hooks(cfg: Config) -> list[Any]:
     """Return the config's hooks that draw predictions, after adding one if there is none."""
+    import ttr_backbones.evaluation  # noqa: F401 -- registers the hook
+
     hooks = section(cfg, "default_hooks")
     found = [hook for hook in [*hooks.values(), *(cfg.get("custom_hooks") or [])] if hook]
     drawing = [hook for hook in found if type_name(hook).endswith("VisualizationHook")]
     if not drawing:
         hooks["visualization"] = {"type": "SegVisualizationHook"}
         drawing = [hooks["visualization"]]
+    for hook in drawing:
+        if type_name(hook) == "SegVisualizationHook":  # it would draw images of one name as one
+            hook["type"] = "NamedVisualizationHook"
     return drawing

@@ -6,12 +6,13 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.atomic import write_atomically, writing_atomically
 from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.errors import InputError
+from ttr_backbones.result_names import relative_paths, result_paths
 
 if TYPE_CHECKING:
     from ttr_backbones.inference import Inferencer, Prediction
@@ -58,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.inference.sources import image_sources, raise_bad
 
     sources = image_sources(images)  # looked at before the model is made
-    files = list(dict.fromkeys(s for s in sources if isinstance(s, Path)))
+    # One file may be named in several ways: a folder and the file in it, x/a.jpg and x/../x/a.jpg.
+    paths = {os.path.normpath(s.absolute()): s for s in sources if isinstance(s, Path)}
+    files = list(paths.values())
     predict = Inferencer(
         args.config, checkpoint, device=args.device, cfg_options=args.cfg_options or []
     )
@@ -111,16 +114,18 @@ class _Outputs:
     ) -> None:
         self.folder, self.depth_scale, self.draw = folder, depth_scale, draw
         self.saved: dict[str, dict[str, Any]] = {}
-        self._root = os.path.commonpath([file.absolute().parent for file in files])
-        self._keys = {file: file.absolute().relative_to(self._root) for file in files}
-        # a.jpg and a.png would both become a.png: then all of them keep their suffix.
-        self._keep_suffix = len({key.with_suffix("") for key in self._keys.values()}) < len(files)
+        self._relative = relative_paths(files)
+        self._names = result_paths(files)
+        first = files[0]
+        depth = len(self._relative[str(first)].parts)
+        self._root = Path(os.path.normpath(first.absolute())).parents[depth - 1]
 
     def add(self, prediction: Prediction) -> None:
         """Save what was predicted for an image."""
         assert prediction.path is not None
-        key = self._keys[prediction.path]
-        name = key.with_name(f"{key.name if self._keep_suffix else key.stem}.png")
+        key = self._relative[str(prediction.path)]
+        path = self._names[str(prediction.path)]
+        name = path.with_name(f"{path.name}.png")
         saved: dict[str, Any] = {}
         if hasattr(prediction, "mask"):
             saved["masks"] = self._png("masks", name, prediction.mask)
@@ -147,7 +152,7 @@ class _Outputs:
             _write_json(self.folder / "boxes.json", boxes)
         _write_json(self.folder / "predictions.json", {**told, "images": self.saved})
 
-    def _png(self, kind: str, name: Path, pixels: Any) -> str:
+    def _png(self, kind: str, name: PurePath, pixels: Any) -> str:
         from PIL import Image
 
         path = self.folder / kind / name

@@ -10,6 +10,7 @@ from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.cli.model_and_images import choose_device, tell_bad, warn
 from ttr_backbones.cli.progress import ProgressBar
 from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.result_names import relative_paths
 
 if TYPE_CHECKING:
     from ttr_backbones.cli.vit_source import VitSource
@@ -122,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         )
     finally:
         bar.close()
-    names = [file.name for file in batches.files]
+    names = [path.as_posix() for path in relative_paths(batches.files).values()]
     summary = summarize(inspections, model=source.model, size=size, images=names, neurons=neurons)
     print(summary["verdict"], flush=True)
     shown = as_shown(images, vit.pretrained_cfg)

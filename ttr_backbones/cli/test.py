@@ -131,6 +131,7 @@ def use_tta(cfg: Config) -> None:
 
 
 def _save_predictions(cfg: Config, path: str) -> None:
+    import ttr_backbones.evaluation  # noqa: F401 -- registers the metric and the hook
     from ttr_backbones.cli.config import type_name
 
     evaluators = cfg.test_evaluator
@@ -138,7 +139,9 @@ def _save_predictions(cfg: Config, path: str) -> None:
         if type_name(evaluator) in _SAVING:
             place = Path(path).expanduser()
             evaluator[_SAVING[type_name(evaluator)]] = str(place)
+            cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), {"type": "NameResults"}]
             if type_name(evaluator) == "IoUMetric":
+                evaluator["type"] = "NamedIoUMetric"
                 # mmseg makes the folder in one process, while another may write into it already.
                 place.mkdir(parents=True, exist_ok=True)
             return

@@ -10,9 +10,9 @@ import numpy as np
 from mmengine import fileio
 from PIL import Image
 
-from ttr_backbones.datasets.file_damage import bad_marker, damage
 from ttr_backbones.datasets.libjpeg_warnings import AVAILABLE, libjpeg_damage
 from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.file_damage import bad_marker, damage
 
 # What Pillow, OpenCV and zlib raise on a broken file.
 _BROKEN = (OSError, ValueError, SyntaxError, cv2.error, Image.DecompressionBombError)

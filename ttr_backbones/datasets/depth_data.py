@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from mmengine import fileio
@@ -13,6 +15,7 @@ from mmseg.registry import DATASETS
 from ttr_backbones.datasets.annotations_error import AnnotationsError
 from ttr_backbones.datasets.text_file import decode_text
 from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.folder_files import files_below
 
 _NO_DEPTH = "None"
 
@@ -156,21 +159,23 @@ class NYUDepthV2(_ListedDepth):
                 f"NYUDepthV2: the folder {folder} (data_prefix.{key}) does not exist. Give "
                 "ann_file='nyu_train.txt' for BTS's layout, or the folders of mmseg's."
             )
-        found = sorted(
-            fileio.list_dir_or_file(
-                folder,
-                list_dir=False,
-                suffix=suffix,
-                recursive=True,
-                backend_args=self.backend_args,
-            )
-        )
+        found = sorted(self._names(folder, suffix))
         if not found:
             raise InputError(
                 f"NYUDepthV2: the folder {folder} (data_prefix.{key}) holds no *{suffix}. Check "
                 "data_root and data_prefix, or the suffixes img_suffix and depth_map_suffix."
             )
         return {name.removesuffix(suffix): fileio.join_path(folder, name) for name in found}
+
+    def _names(self, folder: str, suffix: str) -> Iterable[str]:
+        """Return the paths below a folder that end in `suffix`; each folder is entered once."""
+        if self.backend_args is None and Path(folder).is_dir():
+            paths = (file.relative_to(folder).as_posix() for file in files_below(folder))
+            return (path for path in paths if path.endswith(suffix))
+        names: Iterable[str] = fileio.list_dir_or_file(
+            folder, list_dir=False, suffix=suffix, recursive=True, backend_args=self.backend_args
+        )
+        return names
 
 
 @DATASETS.register_module()

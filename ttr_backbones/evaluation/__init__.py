@@ -9,10 +9,18 @@ from ttr_backbones.evaluation.corloc import box_iou, corloc
 from ttr_backbones.evaluation.corloc_metric import CorLocMetric
 from ttr_backbones.evaluation.depth_errors import depth_errors, eigen_mask, garg_mask
 from ttr_backbones.evaluation.depth_metric import NYUDepthMetric
+from ttr_backbones.evaluation.named_results import (
+    NamedIoUMetric,
+    NamedVisualizationHook,
+    NameResults,
+)
 
 __all__ = [
     "CorLocMetric",
     "NYUDepthMetric",
+    "NameResults",
+    "NamedIoUMetric",
+    "NamedVisualizationHook",
     "box_iou",
     "corloc",
     "depth_errors",

@@ -25,6 +25,7 @@ from ttr_backbones.evaluation.depth_errors import (
     masked_errors,
     valid_mask,
 )
+from ttr_backbones.result_names import result_paths
 
 _MASKS = {"eigen": eigen_mask, "garg": garg_mask, None: valid_mask}
 _PNG_MAX = 65535
@@ -85,6 +86,7 @@ class NYUDepthMetric(BaseMetric):
         self.output_dir = None if output_dir is None else Path(output_dir).expanduser()
         self.output_scale = output_scale
         self._written: dict[Path, str] = {}
+        self._names: dict[str, str] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:  # noqa: ARG002
         """Score the images of a batch; samples hold `pred_depth_map` and `gt_depth_map`."""
@@ -147,11 +149,15 @@ class NYUDepthMetric(BaseMetric):
             "clamped_above": float(above.sum() / pixels.sum()),
         }
 
+    def name_files(self, files: Sequence[str]) -> None:
+        """Choose names for the depth maps of `files`: a.jpg and a.png keep their suffix."""
+        self._names = {file: path.name for file, path in result_paths(files).items()}
+
     def _save(self, pred: Tensor, name: str) -> None:
         assert self.output_dir is not None
         source = Path(name)
         folders = [part for part in source.parent.parts if part not in {source.anchor, ".."}]
-        path = self.output_dir.joinpath(*folders, f"{source.stem}.png")
+        path = self.output_dir.joinpath(*folders, f"{self._names.get(name, source.stem)}.png")
         if self._written.setdefault(path, name) != name:
             raise InputError(
                 f"{name} and {self._written[path]} would both be saved as {path}; give the images "

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers.photos import UnusablePhotoError, read_square
+from ttr_backbones.registers.photos import read_rgb, read_square
 
 Fit = Literal["whole", "square"]
 
@@ -52,12 +52,6 @@ def read_input(file: Path, side: int, patch: tuple[int, int], fit: Fit) -> Tenso
     """
     if fit == "square":
         return read_square(file, side)
-    try:
-        with Image.open(file) as image:
-            # PIL asks for the detour: a palette may give its transparency in bytes.
-            rgb = image.convert("RGBA" if image.mode in ("P", "PA") else "RGB").convert("RGB")
-            rgb = ImageOps.exif_transpose(rgb)
-            resized = rgb.resize(fitted_size(*rgb.size, side, patch), Image.Resampling.BICUBIC)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise UnusablePhotoError(f"cannot be decoded: {error}") from error
+    rgb = read_rgb(file)
+    resized = rgb.resize(fitted_size(*rgb.size, side, patch), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.inference.read_ahead import read_ahead
-from ttr_backbones.registers.photos import photo_files
+from ttr_backbones.registers.photos import check_names, photo_files
 
 Source = Path | NDArray[np.uint8]
 # What PIL raises on the header of a broken file.
@@ -35,7 +35,9 @@ def image_sources(images: Any) -> list[Source]:
     sources = [source for item in (images if several else [images]) for source in _listed(item)]
     if not sources:
         raise InputError("there are no images: expected at least one")
-    check_headers([source for source in sources if isinstance(source, Path)])
+    files = [source for source in sources if isinstance(source, Path)]
+    check_names(files)
+    check_headers(files)
     return sources
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +13,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.file_damage import bad_marker, damage
+from ttr_backbones.folder_files import files_below
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+# HEIC and JPEG XL need a plug-in of Pillow; without it they are named as unusable, not left out.
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".webp", ".tif", ".tiff"),
+    *(".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".ppm", ".pgm", ".pnm"),
+)
+_PLUGINS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}
 # What PIL turns into RGB without loss of meaning; 16 and 32 bits it would clip to white.
 _MODES = {"RGB", "RGBA", "RGBX", "L", "LA", "La", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV"}
+_DARK = 64  # a quarter of the range: what 14 bits reach in a 16-bit file
 _COLOURS = {"RGB", "RGBA", "RGBX", "P", "PA"}
 # What PIL's decoders raise on a broken file.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -28,19 +37,46 @@ class UnusablePhotoError(ValueError):
 def photo_files(folder: str | Path) -> list[Path]:
     """Return the image files of a folder and of the folders in it, in order of name.
 
+    Links to folders are followed, each folder once.
+
     Raises:
         MissingFileError: no such folder.
-        InputError: it is a file, or no image lies in it.
+        InputError: it is a file, no image lies in it, or a name is not in UTF-8.
     """
     folder = Path(folder).expanduser()
     if folder.is_file():
         raise InputError(f"{folder} is a file: expected a folder of images")
     if not folder.is_dir():
         raise MissingFileError(f"{folder}: no such folder; expected one with images")
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    files = sorted(file for file in files_below(folder) if file.suffix.lower() in SUFFIXES)
     if not files:
         raise InputError(f"{folder} holds no image: expected files in {', '.join(SUFFIXES)}")
+    check_names(files)
     return files
+
+
+def check_names(files: Sequence[Path]) -> None:
+    """Refuse names that neither a JSON file nor a list can hold.
+
+    Raises:
+        InputError: names that are not in UTF-8, all of them shown as bytes.
+    """
+    bad = [bytes(file) for file in files if not _is_utf8(str(file))]
+    if bad:
+        more = f"\n  ... and {len(bad) - 20} more" if len(bad) > 20 else ""
+        named = "".join(f"\n  {name!r}" for name in bad[:20])
+        raise InputError(
+            f"{len(bad)} names of images are not in the encoding UTF-8: rename the files "
+            f"(`convmv -f ENCODING -t UTF-8 --notest`){named}{more}"
+        )
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:  # Python keeps such bytes as lone surrogates
+        return False
+    return True
 
 
 class Photos:
@@ -132,15 +168,37 @@ def read_square(file: Path, side: int) -> Tensor:
     Raises:
         UnusablePhotoError: it cannot be decoded.
     """
+    square = ImageOps.fit(read_rgb(file), (side, side), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1)
+
+
+def read_rgb(file: Path) -> Image.Image:
+    """Read an image as RGB, upright.
+
+    Raises:
+        UnusablePhotoError: it cannot be decoded, is damaged, also where PIL would go on, or was
+            saved with so few of its 16 bits that it would be nearly black.
+    """
     try:
-        with Image.open(file) as image:
+        content = file.read_bytes()
+        reason = damage(content) or bad_marker(content)
+        if reason is not None:
+            raise UnusablePhotoError(f"cannot be decoded: {reason}")
+        with Image.open(io.BytesIO(content)) as image:
             # PIL asks for the detour: a palette may give its transparency in bytes.
             rgb = image.convert("RGBA" if image.mode in ("P", "PA") else "RGB").convert("RGB")
             rgb = ImageOps.exif_transpose(rgb)
-            square = ImageOps.fit(rgb, (side, side), Image.Resampling.BICUBIC)
+    except UnusablePhotoError:
+        raise
     except _BROKEN as error:
         raise UnusablePhotoError(_reason(file, error)) from error
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1)
+    if content.startswith(b"\x89PNG") and content[24] == 16:
+        largest = int(np.asarray(rgb).max())
+        if largest < _DARK:
+            raise UnusablePhotoError(
+                f"16 bits per channel, but no value above {largest} of 255: scale it to all 16"
+            )
+    return rgb
 
 
 def _colour_mode(file: Path, smallest: int) -> str | UnusablePhotoError:
@@ -162,6 +220,8 @@ def _reason(file: Path, error: Exception) -> str:
         return "empty file"
     if isinstance(error, FileNotFoundError):
         return "no such file"
+    if file.suffix.lower() in _PLUGINS and isinstance(error, UnidentifiedImageError):
+        return f"Pillow reads it with {_PLUGINS[file.suffix.lower()]} only: convert it to JPEG"
     if isinstance(error, UnidentifiedImageError):
         return "not an image"  # PIL's own message repeats the path
     return f"cannot be decoded: {error}"

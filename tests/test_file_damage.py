@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from ttr_backbones.datasets.decoding import decode
-from ttr_backbones.datasets.file_damage import bad_marker, damage
 from ttr_backbones.errors import InputError
+from ttr_backbones.file_damage import bad_marker, damage
 
 
 def photograph(side=256):
@@ -51,7 +51,7 @@ THUMBNAIL += b"Exif\0\0" + jpeg(np.zeros((8, 8, 3), np.uint8))
 )
 def test_whole_files__are_decoded(content):
     assert damage(content) is None
-    assert bad_marker(content) is None or content.startswith(b"\x89PNG")
+    assert bad_marker(content) is None
     assert decode(content, "a", "image", "color", "cv2").ndim == 3
 
 

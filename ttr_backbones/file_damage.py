@@ -34,6 +34,8 @@ def bad_marker(content: bytes) -> str | None:
 
     It takes 2 % of the decoding, and is for decoders that do not tell what they met.
     """
+    if not content.startswith(b"\xff\xd8"):
+        return None
     start = _segments(content).get(_SCAN)
     while start is not None:
         found = _MARKER.search(content, start)
