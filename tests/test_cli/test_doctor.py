@@ -16,6 +16,14 @@ HEALTHY = {
     "ftfy": "6.3.1",
     "regex": "2026.1.1",
     "opencv-python": "4.11.0.86",
+    "albumentations": "2.0.8",
+    "numpy": "2.4.6",
+    "scipy": "1.17.1",
+    "matplotlib": "3.10.8",
+    "pillow": "12.3.0",
+    "safetensors": "0.8.0",
+    "tensorboard": "2.21.0",
+    "packaging": "26.0",
     "setuptools": "84.0.0",
 }
 
@@ -46,6 +54,15 @@ def test_versions__onedl_set_alone_is_fine():
         ({"mmcv": "2.2.0", "mmcv_lite": None}, "refuses mmcv 2.2.0", '"mmcv>=2.1.0,<2.2.0"'),
         ({"mmcv": "2.1.0"}, "mmcv and mmcv-lite are both", "pip uninstall -y mmcv mmcv-lite"),
         ({"onedl_mmcv": "2.3.0"}, "forks onedl-mmcv are both", "pip uninstall -y mmengine"),
+        ({"torch": "2.1.2+cpu"}, "torch 2.1.2+cpu does not fit", 'pip install "torch>='),
+        ({"numpy": "1.21.0"}, "numpy 1.21.0 does not fit: ttr_backbones needs >=", "numpy>="),
+        (
+            {"opencv_python": None, "opencv_python_headless": "3.4.1"},
+            "opencv-python-headless 3.4.1 does not fit",
+            'pip install "opencv-python-headless>=',
+        ),
+        ({"albumentations": "2.1.0"}, "albumentations 2.1.0", '"albumentations>=2.0.8,<2.1"'),
+        ({"scipy": None}, "scipy is not installed", "pip install"),
         ({"ftfy": None}, "ftfy is not installed", "pip install"),
         ({"regex": None}, "regex is not installed", "pip install"),
         ({"opencv_python": None}, "opencv-python is not installed", "pip install"),
@@ -61,6 +78,27 @@ def test_versions__each_problem_has_its_mend(changes, what, mend):
     assert problem.fatal
     assert what in problem.what
     assert mend in problem.mend
+
+
+def test_versions__what_only_an_extra_needs_may_be_absent_and_is_a_note_when_too_old():
+    (problem,) = found(onnx="1.2.0")
+    assert not problem.fatal
+    assert "onnx 1.2.0 does not fit" in problem.what
+
+
+def test_versions__a_folder_that_is_not_installed_declares_nothing(monkeypatch):
+    def absent(name):
+        raise doctor.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.metadata, "distribution", absent)
+    (problem,) = found()
+    assert not problem.fatal
+    assert "itself is not installed" in problem.what
+
+
+def test_versions__every_dependency_is_looked_at():
+    needed = {r.names[0] for r in doctor.declared_requirements() if r.extra in (None, "export")}
+    assert needed <= set(doctor.PACKAGES)
 
 
 def test_versions__openmim_without_pkg_resources_is_only_a_note():

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata, util
 
+from ttr_backbones.cli.requirements import declared_requirements
+
 PACKAGES = (
     "torch",
     "torchvision",
@@ -29,10 +31,14 @@ PACKAGES = (
     "opencv-contrib-python",
     "albumentations",
     "scipy",
+    "matplotlib",
+    "pillow",
     "ftfy",
     "regex",
     "safetensors",
     "tensorboard",
+    "packaging",
+    "h5py",
     "onnx",
     "onnxscript",
     "onnxruntime",
@@ -93,44 +99,48 @@ def installed_versions() -> dict[str, str]:
 
 def version_problems(versions: Versions) -> Iterator[Problem]:
     """Yield what the set of installed versions alone shows to be wrong."""
-    yield from _missing(versions)
-    yield from _outdated_or_broken(versions)
+    yield from _unmet(versions)
+    yield from _without_pkg_resources(versions)
     yield from _doubly_installed(versions)
 
 
-def _missing(versions: Versions) -> Iterator[Problem]:
-    for names in (
-        ("torch",),
-        ("torchvision",),
-        ("timm",),
-        ("mmengine", "onedl-mmengine"),
-        ("mmcv-lite", "mmcv", "onedl-mmcv"),
-        ("mmsegmentation", "onedl-mmsegmentation"),
-        ("ftfy",),  # mmsegmentation imports these two without declaring them
-        ("regex",),
-        ("opencv-python", "opencv-python-headless", "opencv-contrib-python"),
-    ):
-        if not any(name in versions for name in names):
+def _unmet(versions: Versions) -> Iterator[Problem]:
+    try:
+        requirements = declared_requirements()
+    except metadata.PackageNotFoundError:
+        yield Problem(
+            "ttr_backbones itself is not installed, so which versions it needs is unknown.",
+            "pip install -e . in its folder",
+            fatal=False,
+        )
+        return
+    for requirement in requirements:
+        present = [name for name in requirement.names if name in versions]
+        if not present and requirement.extra is None:
             yield Problem(
-                f"{names[0]} is not installed.",
+                f"{requirement.names[0]} is not installed.",
                 "pip install ttr_backbones again, without --no-deps",
             )
+        for name in present:
+            version = versions[name]
+            if not requirement.accepts(name, version):
+                yield Problem(
+                    f"{_reason(name, version)}: ttr_backbones needs {requirement.specifier}.",
+                    f'pip install "{name}{requirement.specifier}"',
+                    fatal=requirement.extra is None,
+                )
 
 
-def _outdated_or_broken(versions: Versions) -> Iterator[Problem]:
-    timm = versions.get("timm", "")
-    if timm in BAD_TIMM:
-        yield Problem(
-            f"timm {timm} initialises or loads some ViTs wrongly.",
-            f'pip install "timm>=1.0.20,<2,!={",!=".join(BAD_TIMM)}"',
-        )
-    for name in ("mmcv", "mmcv-lite"):
+def _reason(name: str, version: str) -> str:
+    if name == "timm" and version in BAD_TIMM:
+        return f"timm {version} initialises or loads some ViTs wrongly"
+    if name in ("mmcv", "mmcv-lite") and _numbers(version) >= (2, 2):
         # mmseg 1.2.2 compares with 2.2.0 and stops at import.
-        if _numbers(versions.get(name, "0")) >= (2, 2):
-            yield Problem(
-                f"mmsegmentation refuses {name} {versions[name]}: it takes >=2.0.0,<2.2.0.",
-                f'pip install "{name}>=2.1.0,<2.2.0"',
-            )
+        return f"mmsegmentation refuses {name} {version}, it takes >=2.0.0,<2.2.0"
+    return f"{name} {version} does not fit"
+
+
+def _without_pkg_resources(versions: Versions) -> Iterator[Problem]:
     if "openmim" in versions and _numbers(versions.get("setuptools", "0")) >= (82,):
         yield Problem(
             f"setuptools {versions['setuptools']} has no pkg_resources, which openmim (mim) needs.",
