@@ -48,7 +48,7 @@ def test_versions__onedl_set_alone_is_fine():
 @pytest.mark.parametrize(
     ("changes", "what", "mend"),
     [
-        ({"timm": "1.0.21"}, "timm 1.0.21 initialises or loads", '"timm>=1.0.24,<2"'),
+        ({"timm": "1.0.21"}, "timm 1.0.21 initialises or loads", 'pip install "timm>=1.0.2'),
         ({"timm": "1.0.23"}, "timm 1.0.23", "pip install"),
         ({"mmcv_lite": "2.2.0"}, "refuses mmcv-lite 2.2.0", '"mmcv-lite>=2.1.0,<2.2.0"'),
         ({"mmcv": "2.2.0", "mmcv_lite": None}, "refuses mmcv 2.2.0", '"mmcv>=2.1.0,<2.2.0"'),
