@@ -8,16 +8,20 @@ def names(function, *files):
 def test_paths__drop_what_no_file_needs():
     assert names(result_paths, "/x/a.jpg", "/x/b.png") == ["a", "b"]
     assert names(result_paths, "/x/1/a.jpg", "/x/2/a.jpg") == ["1/a", "2/a"]
-    # The suffix stays where nothing else differs, the others keep their short names.
-    assert names(result_paths, "/x/a.jpg", "/x/a.png", "/x/b.png") == ["a.jpg", "a.png", "b"]
+    # Nothing else differs in two of them: then all keep their suffix.
+    assert names(result_paths, "/x/a.jpg", "/x/a.png", "/x/b.png") == ["a.jpg", "a.png", "b.png"]
     assert names(result_paths, "/x/a.jpg", "/x/A.png") == ["a.jpg", "A.png"]
-    assert names(result_paths, "/x/a.jpg", "/x/A.jpg", "/x/1/a.jpg") == ["a.jpg", "A.jpg_2", "1/a"]
+    assert names(result_paths, "/x/a.jpg", "/x/A.jpg", "/x/1/a.jpg") == [
+        "a.jpg",
+        "A.jpg_2",
+        "1/a.jpg",
+    ]
 
 
 def test_stems__carry_folders_only_where_needed():
     files = ["/x/1/a.jpg", "/x/2/a.jpg", "/x/2/b.jpg", "/x/2/A.png", "/x/1_a.jpg"]
     stems = names(result_stems, *files)
-    assert stems == ["1_a", "2_a.jpg", "b", "2_A.png", "1_a_2"]
+    assert stems == ["1_a.jpg", "2_a.jpg", "b", "2_A.png", "1_a"]
     assert len({stem.lower() for stem in stems}) == len(files)
 
 

@@ -23,16 +23,14 @@ def relative_paths(files: Sequence[str | Path]) -> dict[str, PurePath]:
 def result_paths(files: Sequence[str | Path]) -> dict[str, PurePath]:
     """Return a path without suffix for the result of each file, in folders as the files are.
 
-    Files that differ in nothing but their suffix keep it (`a.jpg` and `a.png`); what still differs
-    in nothing but capital letters, which some disks do not tell apart, gets a number.
+    Where some differ in nothing but their suffix (`a.jpg` and `a.png`), all keep it; what still
+    differs in nothing but capital letters, which some disks do not tell apart, gets a number.
     """
     relative = relative_paths(files)
-    times = Counter(_folded(path.with_suffix("")) for path in relative.values())
+    stems = {_folded(path.with_suffix("")) for path in relative.values()}
+    keep = len(stems) < len(relative)
     return _numbered(
-        {
-            file: path if times[_folded(path.with_suffix(""))] > 1 else path.with_suffix("")
-            for file, path in relative.items()
-        }
+        {file: path if keep else path.with_suffix("") for file, path in relative.items()}
     )
 
 
