@@ -59,21 +59,23 @@ class Scan:
         hidden: dict[int, Tensor] = {}
         with reading(self.vit, blocks, hidden.__setitem__):
             mask = self.norms(batch, last_block=blocks[-1]) > threshold
-        return mask, {b: score_units(h, mask, sparsity=sparsity) for b, h in hidden.items()}
+        outliers = Outliers(mask)
+        return mask, {b: score_units(h, outliers, sparsity=sparsity) for b, h in hidden.items()}
 
     def in_two_passes(
         self, batch: Tensor, threshold: float, blocks: range, *, sparsity: bool
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """Find the outliers first, then score each block while it runs and keep nothing else."""
         mask = self.norms(batch) > threshold
+        outliers = Outliers(mask)
         parts: dict[int, Tensor] = {}
 
         def score(block: int, hidden: Tensor) -> None:
-            parts[block] = score_units(hidden, mask, sparsity=sparsity)
+            parts[block] = score_units(hidden, outliers, sparsity=sparsity)
             if block == blocks[-1]:
                 raise _EnoughSeen
 
-        if mask.any():
+        if len(outliers.token):
             with reading(self.vit, blocks, score), suppress(_EnoughSeen):
                 self.norms(batch, last_block=blocks[-1])
         return mask, parts
@@ -96,20 +98,37 @@ def reading(
             hook.remove()
 
 
-def score_units(hidden: Tensor, mask: Tensor, *, sparsity: bool) -> Tensor:
+class Outliers:
+    """Where the M outlier tokens of a batch are: the one thing that the host waits for.
+
+    Args:
+        mask: outlier tokens, bool [B, N].
+
+    Attributes:
+        image: index of each in the batch, [M].
+        token: index of each in its image, [M].
+        weights: that average over the outliers of each image, [B, M].
+    """
+
+    def __init__(self, mask: Tensor) -> None:
+        self.image, self.token = mask.nonzero(as_tuple=True)
+        one_hot = nn.functional.one_hot(self.image, len(mask))
+        self.weights = (one_hot / mask.sum(dim=1).clamp_min(1)).T
+
+
+def score_units(hidden: Tensor, outliers: Outliers, *, sparsity: bool) -> Tensor:
     """Sum over the images of each unit's mean |activation| at the image's outliers.
 
     Args:
         hidden: [B, N, D].
-        mask: outlier tokens, bool [B, N].
+        outliers: of the batch.
         sparsity: the published filter.
 
     Returns:
         float64 [D]; an image without outliers adds 0.
     """
-    image, token = mask.nonzero(as_tuple=True)
-    weights = nn.functional.one_hot(image, len(mask)) / mask.sum(dim=1).clamp_min(1)  # [M, B]
-    means = weights.T.to(hidden.dtype) @ hidden[image, token].abs()
+    of_outliers = hidden[outliers.image, outliers.token].abs()  # [M, D]
+    means = outliers.weights.to(hidden.dtype) @ of_outliers
     if sparsity:
         # `out` of the same type: a bool tensor would have to be converted to be summed.
         off = torch.lt(hidden, SPARSE_BELOW, out=torch.empty_like(hidden)).float().mean(dim=1)

@@ -99,17 +99,22 @@ def find_register_neurons(
     batches = image_batches(images, vit, batch_size=batch_size, progress=progress)
     scan = Scan(vit, detect, include_cls=include_cls)
     value = _threshold(scan, batches, threshold)
-    scores = {b: torch.zeros(mlp_width(vit, b), dtype=torch.float64) for b in blocks}
-    counts = torch.zeros(3, dtype=torch.float64)  # images, images with outliers, outliers
+    device = next(vit.parameters()).device
+    # On the device: the host would wait for it at every block of every batch.
+    sums = {"dtype": torch.float64, "device": device}
+    scores = {b: torch.zeros(mlp_width(vit, b), **sums) for b in blocks}
+    counts = torch.zeros(3, **sums)  # images, images with outliers, outliers
     for batch in own_batches(batches):
         small = _hidden_bytes(vit, batch, blocks) <= memory_budget
         search = scan.in_one_pass if small else scan.in_two_passes
         mask, parts = search(batch, value, blocks, sparsity=sparsity)
         for block, part in parts.items():
-            scores[block] += part.cpu()
-        counts += torch.tensor([len(batch), mask.any(dim=1).sum(), mask.sum()])
-    add_up([counts, *scores.values()], next(vit.parameters()).device)
-    num_images, with_outliers, num_outliers = (int(count) for count in counts)
+            scores[block] += part
+        counts[0] += len(batch)
+        counts[1] += mask.any(dim=1).sum()
+        counts[2] += mask.sum()
+    add_up([counts, *scores.values()], device)
+    num_images, with_outliers, num_outliers = (int(count) for count in counts.tolist())
     if not with_outliers:
         raise NoOutliersError(
             f"none of {num_images} images has a token with a norm above {value:.4g} after block "
