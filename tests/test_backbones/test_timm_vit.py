@@ -149,7 +149,7 @@ def test_cls_token_is_concatenated_behind_every_patch():
     padded = F.pad(x, (0, 10, 0, 8))
     tokens = backbone.vit.forward_features(padded)
     assert torch.equal(both[:, 32:], tokens[:, 0, :, None, None].expand(2, 32, 4, 5))
-    assert torch.equal(both[:, :32].flatten(2).transpose(1, 2), tokens[:, 2:])
+    assert torch.equal(both[:, :32].flatten(2).transpose(1, 2), tokens[:, 1:])
 
 
 @pytest.mark.parametrize(("facet", "part"), [("query", 0), ("key", 1), ("value", 2)])

@@ -75,7 +75,7 @@ def test_verify__numbers_by_hand(truth):
     assert seen.largest_after == pytest.approx(after.max().item())
     assert seen.register_norm == pytest.approx(tokens[1][:, 1].norm(dim=1).mean().item())
     features = truth.vit.forward_features(truth.images)[:, 1:]
-    moved = with_register.forward_features(truth.images)[:, 2:]
+    moved = with_register.forward_features(truth.images)[:, 1:]
     clean = F.cosine_similarity(features, moved, dim=2)[before <= threshold]
     assert seen.cosine == pytest.approx(clean.mean().item(), rel=1e-5)
     classes = [vit(truth.images).argmax(dim=1) for vit in (truth.vit, with_register)]

@@ -12,6 +12,7 @@ from ttr_backbones.registers import (
     add_bias_registers,
     add_test_time_registers,
     bake_registers,
+    register_tokens,
 )
 from ttr_backbones.report.inspection import inspect_model
 
@@ -31,8 +32,9 @@ def test_norms_and_features_are_timms(make_vit, images):
     for block, (patches, prefix) in enumerate(outputs):
         torch.testing.assert_close(seen.norms[block].flatten(1), patches.norm(dim=2))
         torch.testing.assert_close(seen.cls_norms[block], prefix[:, 0].norm(dim=1))
-        torch.testing.assert_close(seen.register_norms[block], prefix[:, 1:].norm(dim=2))
-    torch.testing.assert_close(seen.features.flatten(2).transpose(1, 2), final[:, 7:])
+        registers = torch.cat([prefix[:, 1:], register_tokens(vit, images, block, norm=False)], 1)
+        torch.testing.assert_close(seen.register_norms[block], registers.norm(dim=2))
+    torch.testing.assert_close(seen.features.flatten(2).transpose(1, 2), final[:, 5:])
     assert seen.norms.shape == (4, 3, 4, 6)
     assert seen.grid == (4, 6)
     assert (seen.registers, seen.num_registers) == ("trained+test_time", 2)

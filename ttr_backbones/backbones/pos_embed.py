@@ -11,6 +11,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional as F
 
+from ttr_backbones.registers.tokens import insert_registers
+
 PosEmbed = Literal["dinov2", "timm"]
 Grid = tuple[int, int]
 OFFSET = 0.1  # that DINOv2 adds to a size before it makes a scale factor of it
@@ -50,7 +52,7 @@ def position_table(vit: VisionTransformer, grid: Grid, how: PosEmbed) -> Tensor 
 
 
 def embed(vit: VisionTransformer, patches: Tensor, table: Tensor | None) -> Tensor:
-    """Put the sequence together as timm does: prefix, patches and their positions.
+    """Put the sequence together as timm does: prefix, patches and their positions; and registers.
 
     Args:
         vit: the model.
@@ -58,7 +60,7 @@ def embed(vit: VisionTransformer, patches: Tensor, table: Tensor | None) -> Tens
         table: of `position_table` for this grid.
 
     Returns:
-        Tokens [B, prefix + h * w, C].
+        The sequence inside the model, [B, P + R + h * w, C].
     """
     tokens = patches.flatten(1, 2)
     prefix = [
@@ -70,7 +72,8 @@ def embed(vit: VisionTransformer, patches: Tensor, table: Tensor | None) -> Tens
         tokens = torch.cat([*prefix, tokens], dim=1)
     if table is not None and not vit.no_embed_class:
         tokens = tokens + table
-    return tokens if table is None else vit.pos_drop(tokens)
+    tokens = tokens if table is None else vit.pos_drop(tokens)
+    return insert_registers(vit, tokens)
 
 
 class PositionTables:
@@ -85,12 +88,12 @@ class PositionTables:
 
     def __call__(self, vit: VisionTransformer, grid: Grid) -> Tensor | None:
         """Return the table for `grid`, see `position_table`."""
-        own = dict(vit.named_parameters(recurse=False)).get("pos_embed")
+        own = vit.pos_embed
         # A compiler keeps nothing between calls, and a trained embedding changes at every step.
         if own is None or own.requires_grad or torch.compiler.is_compiling():
             return position_table(vit, grid, self.how)
         version = own._version  # noqa: SLF001 (torch has no public name for it)
-        key = (grid, vit.num_prefix_tokens, own.data_ptr(), version, own.device, own.dtype)
+        key = (grid, own.data_ptr(), version, own.device, own.dtype)
         if key not in self._tables:
             # Detached, for a compiler tells parameters, of the model's own grid, from tables. The
             # embedding is kept too: else another one could come to lie at its address.

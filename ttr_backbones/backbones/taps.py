@@ -10,6 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ttr_backbones.backbones.pos_embed import embed
+from ttr_backbones.registers.tokens import num_inner_prefix_tokens
 
 Facet = Literal["token", "query", "key", "value"]
 _QKV = ("query", "key", "value")
@@ -61,7 +62,7 @@ def tapped_maps(
         tokens = block(tokens)
         of_tokens = [tap for tap in here if tap.facet == "token"]
         taken |= {tap: vit.norm(tokens) if tap.norm else tokens for tap in of_tokens}
-    first = vit.num_prefix_tokens
+    first = num_inner_prefix_tokens(vit)
     return [_to_map(taken[tap], first, grid, with_cls and tap.facet == "token") for tap in taps]
 
 

@@ -183,10 +183,9 @@ def _swept(cfg: Config, registers: Any, axes: dict[str, Any]) -> tuple[str, Swee
 
 
 def _name(vit: Any) -> str:
-    from ttr_backbones.registers import has_test_time_registers, num_test_time_registers
+    from ttr_backbones.registers import has_test_time_registers
 
-    trained = vit.num_reg_tokens > num_test_time_registers(vit)
-    kinds = {"trained": trained, "test_time": has_test_time_registers(vit)}
+    kinds = {"trained": vit.num_reg_tokens > 0, "test_time": has_test_time_registers(vit)}
     return "+".join(kind for kind, has in kinds.items() if has) or "none"
 
 

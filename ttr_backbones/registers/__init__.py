@@ -4,10 +4,7 @@ from ttr_backbones.compat import prepare_torchvision
 
 prepare_torchvision()  # timm imports torchvision, which may not fit a CPU-only torch
 
-from ttr_backbones.registers.apply import (  # noqa: E402
-    add_test_time_registers,
-    num_test_time_registers,
-)
+from ttr_backbones.registers.apply import add_test_time_registers  # noqa: E402
 from ttr_backbones.registers.bake import bake_registers  # noqa: E402
 from ttr_backbones.registers.baked import BakedRegisters  # noqa: E402
 from ttr_backbones.registers.bias import add_bias_registers  # noqa: E402
@@ -22,6 +19,12 @@ from ttr_backbones.registers.search import (  # noqa: E402
     FoundNeurons,
     NoOutliersError,
     find_register_neurons,
+)
+from ttr_backbones.registers.tokens import (  # noqa: E402
+    num_inner_prefix_tokens,
+    num_test_time_registers,
+    register_tokens,
+    split_tokens,
 )
 from ttr_backbones.registers.tune import TunedNeurons, tune_register_neurons  # noqa: E402
 from ttr_backbones.registers.verification import Verification, verify_neurons  # noqa: E402
@@ -39,10 +42,13 @@ __all__ = [
     "find_register_neurons",
     "has_test_time_registers",
     "mean_plus_std",
+    "num_inner_prefix_tokens",
     "num_test_time_registers",
     "outlier_mask",
     "random_neurons",
+    "register_tokens",
     "remove_test_time_registers",
+    "split_tokens",
     "token_norms",
     "tune_register_neurons",
     "verify_neurons",

@@ -1,8 +1,8 @@
 """Add test-time registers to a timm ViT, as tokens.
 
 The model keeps its parameters and its state dict. Two kinds of module change their class while
-registers are on (`mixin`): the ViT, which then shows timm a longer prefix whose extra tokens are
-zeros, and `mlp.norm` of the edited blocks, the last module before the MLP's second linear layer.
+registers are on (`mixin`): the ViT, which then has more tokens inside than outside (`tokens`), and
+`mlp.norm` of the edited blocks, the last module before the MLP's second linear layer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.registers.edit import FILLS, PEAKS, Fill, Peak, move_activations
 from ttr_backbones.registers.mixin import Mixin, check_plain, mix
 from ttr_backbones.registers.neurons import RegisterNeurons
+from ttr_backbones.registers.tokens import RegisterTokens
 
 
 def add_test_time_registers(
@@ -36,9 +37,10 @@ def add_test_time_registers(
     """Redirect the register neurons of `vit` to `num` untrained tokens (arXiv 2506.08010, 3.3).
 
     The registers are tokens of zeros after position embedding and before `norm_pre`, behind the
-    model's own prefix (CLS, trained registers) and before the patches. `num_prefix_tokens` counts
-    them, so patch tokens never include one. The defaults are the paper's Algorithm 2;
-    `peak="layer", keep_cls=True` is what the authors' released code does.
+    model's own prefix (CLS, trained registers) and before the patches. Nothing that the model gives
+    out holds one, and `num_prefix_tokens` does not count them: `register_tokens` reads them, and
+    `split_tokens` takes apart what a hook on a block sees. The defaults are the paper's Algorithm
+    2; `peak="layer", keep_cls=True` is what the authors' released code does.
 
     Args:
         vit: any timm VisionTransformer whose blocks have one standard MLP; changed in place.
@@ -79,91 +81,16 @@ def add_test_time_registers(
             gain=(gain * _assignment(len(rows), len(units), share)).to(device),
             options={"first_patch": first_patch, "peak": peak, "keep_cls": keep_cls, "fill": fill},
         )
-    mix(vit, _RegisterTokens)
+    mix(vit, RegisterTokens)
     vit.set_num_registers(num if positions is None else 0)
     vit.register_neurons = neurons
     return vit
-
-
-def num_test_time_registers(vit: nn.Module) -> int:
-    """Number of test-time register tokens in the sequence; the last ones of the prefix.
-
-    Registers in the form of constant keys and values (`bias`) are no tokens: 0.
-    """
-    return vit.num_test_time_registers if isinstance(vit, _RegisterTokens) else 0
 
 
 def hidden_before_edit(norm: nn.Module, x: Tensor) -> Tensor:
     """What the `mlp.norm` of a block makes of `x`, without the edit that may follow in it."""
     hidden: Tensor = norm.before_edit(x) if isinstance(norm, _Edit) else norm.forward(x)
     return hidden
-
-
-class _RegisterTokens(Mixin, VisionTransformer):
-    """Shows timm a ViT with R more register tokens than it has parameters for.
-
-    timm reads the prefix from `reg_token`, from `num_prefix_tokens` and, where the prefix has
-    position embeddings, from the first rows of `pos_embed`. All three are lengthened consistently,
-    with zeros that belong to no parameter: nothing to train, to save or to load.
-    """
-
-    num_test_time_registers = 0
-    num_reg_tokens: int
-    num_prefix_tokens: int
-    no_embed_class: bool
-    register_neurons: RegisterNeurons
-    blocks: Any
-    patch_embed: Any
-    embed_dim: int
-
-    @property
-    def reg_token(self) -> Tensor | None:
-        own = self._parameters.get("reg_token")
-        if not self.num_test_time_registers:
-            return own
-        like = self.patch_embed.proj.weight if own is None else own
-        zeros = like.new_zeros(1, self.num_test_time_registers, self.embed_dim)
-        return zeros if own is None else torch.cat([own, zeros], dim=1)
-
-    @property
-    def pos_embed(self) -> Tensor | None:
-        own = self._parameters.get("pos_embed")
-        if own is None or self.no_embed_class or not self.num_test_time_registers:
-            return own
-        prefix = self.num_prefix_tokens - self.num_test_time_registers
-        zeros = own.new_zeros(1, self.num_test_time_registers, own.shape[2])
-        return torch.cat([own[:, :prefix], zeros, own[:, prefix:]], dim=1)
-
-    def set_input_size(self, *args: Any, **kwargs: Any) -> None:
-        """Resize the checkpoint's own position embedding, as timm does without registers."""
-        num = self.num_test_time_registers
-        self.set_num_registers(0)
-        super().set_input_size(*args, **kwargs)
-        self.set_num_registers(num)
-
-    def restore(self) -> None:
-        self.set_num_registers(0)
-        del self.register_neurons, self.num_test_time_registers
-
-    def describe(self) -> dict[str, Any]:
-        layers = self.register_neurons.layers
-        edit = self.blocks[next(iter(layers))].mlp.norm
-        return {
-            "layers": {str(block): units for block, units in layers.items()},
-            "num": self.num_test_time_registers,
-            "gain": edit.gain.flatten().tolist(),
-            **{key: edit.options[key] for key in ("peak", "keep_cls", "fill")},
-        }
-
-    def set_num_registers(self, num: int) -> None:
-        change = num - self.num_test_time_registers
-        self.num_test_time_registers = num
-        self.num_reg_tokens += change
-        for module in self.modules():
-            # The model itself, and what strips the prefix by itself: patch dropout, some attention.
-            count = getattr(module, "num_prefix_tokens", None)
-            if isinstance(count, int):
-                module.num_prefix_tokens = count + change  # type: ignore[assignment]
 
 
 class _Edit(Mixin):

@@ -20,6 +20,7 @@ from ttr_backbones.registers.images import ImageBatches, Progress, image_batches
 from ttr_backbones.registers.mixin import as_it_came
 from ttr_backbones.registers.neurons import RegisterNeurons, model_name
 from ttr_backbones.registers.provenance import made_with
+from ttr_backbones.registers.tokens import num_inner_prefix_tokens
 
 
 def bake_registers(
@@ -61,7 +62,7 @@ def bake_registers(
         neurons = RegisterNeurons("", neurons)
     with as_it_came(vit), torch.no_grad():
         add_test_time_registers(vit, neurons, num, peak, scale=scale)
-        rows = slice(vit.num_prefix_tokens - num, vit.num_prefix_tokens)
+        rows = slice(vit.num_prefix_tokens, num_inner_prefix_tokens(vit))
         sums, count = _sums(vit, batches, rows)
     keys, values = (sums / count).float().cpu().unbind()
     told = {

@@ -15,6 +15,7 @@ from ttr_backbones.registers.outliers import token_norms
 from ttr_backbones.registers.processes import add_up, own_batches
 from ttr_backbones.registers.search import NoOutliersError
 from ttr_backbones.registers.thresholds import NormHistogram, gap_threshold
+from ttr_backbones.registers.tokens import split_tokens
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def block_norms(vit: VisionTransformer, images: Iterable[Tensor]) -> list[NormHi
     histograms = [NormHistogram(device) for _ in vit.blocks]
 
     def counter(histogram: NormHistogram) -> Callable[[Any, Any, Tensor], None]:
-        return lambda _, __, tokens: histogram.add(token_norms(tokens[:, vit.num_prefix_tokens :]))
+        return lambda _, __, tokens: histogram.add(token_norms(split_tokens(vit, tokens).patches))
 
     hooks = [
         block.register_forward_hook(counter(histogram))

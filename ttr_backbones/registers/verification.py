@@ -26,6 +26,7 @@ from ttr_backbones.registers.onset import find_onset
 from ttr_backbones.registers.outliers import token_norms
 from ttr_backbones.registers.processes import add_up, own_batches, take_largest
 from ttr_backbones.registers.search import NoOutliersError
+from ttr_backbones.registers.tokens import forward_with_registers
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def verify_neurons(
     for batch in own_batches(batches):
         before = look(vit, batch, detect_block % depth)
         with _registers(vit, neurons, num):
-            after = look(vit, batch, detect_block % depth, num)
+            after = look(vit, batch, detect_block % depth)
         measured.add(before, after)
     device = next(vit.parameters()).device
     add_up([measured.sums], device)
@@ -174,24 +175,20 @@ class Look:
 
 
 @torch.no_grad()
-def look(vit: VisionTransformer, batch: Tensor, block: int, num: int = 0) -> Look:
-    """Run a batch once; norms are taken after `block`, the last `num` of the prefix are registers.
+def look(vit: VisionTransformer, batch: Tensor, block: int) -> Look:
+    """Run a batch once; norms are taken after `block`.
 
     Args:
         vit: the model, with or without registers.
         batch: [B, 3, H, W].
         block: 0-based.
-        num: registers among the prefix tokens.
     """
-    final, (tokens,) = vit.forward_intermediates(
-        batch, indices=[block], output_fmt="NLC", return_prefix_tokens=True
-    )
-    patches, prefix = tokens if vit.num_prefix_tokens else (tokens, tokens[:, :0])
+    final, (tokens,) = forward_with_registers(vit, batch, [block])
     classes = vit.forward_head(final).argmax(dim=1) if has_classifier(vit) else None
     return Look(
-        token_norms(patches),
+        token_norms(tokens.patches),
         final[:, vit.num_prefix_tokens :],
-        token_norms(prefix[:, prefix.shape[1] - num :]),
+        token_norms(tokens.registers),
         batch.new_zeros(len(batch)) if classes is None else classes,
     )
 

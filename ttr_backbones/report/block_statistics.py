@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.registers import outlier_mask, token_norms
+from ttr_backbones.registers import num_inner_prefix_tokens, outlier_mask, token_norms
 from ttr_backbones.report.attention import cls_attention
 
 
@@ -91,7 +91,7 @@ class BlockRecorder:
     def _measure(self, block: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
         vit = self._backbone.vit
         index = next(i for i in self._blocks if vit.blocks[i] is block)
-        first = vit.num_prefix_tokens
+        first = num_inner_prefix_tokens(vit)
         norms = token_norms(output[:, first:])
         self.norms[index] = norms.unflatten(1, self._grid)
         new = {

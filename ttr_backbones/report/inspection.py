@@ -16,8 +16,8 @@ from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers import token_norms
-from ttr_backbones.registers.apply import hidden_before_edit, num_test_time_registers
+from ttr_backbones.registers import num_inner_prefix_tokens, token_norms
+from ttr_backbones.registers.apply import hidden_before_edit
 from ttr_backbones.registers.mixin import describe_registers, has_test_time_registers
 from ttr_backbones.registers.neurons import mlp_width
 from ttr_backbones.report.attention import cls_attention
@@ -108,7 +108,7 @@ def inspect_model(
             progress(len(parts), len(images))
     whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
     norms = torch.stack([whole["norms", block] for block in range(len(vit.blocks))])  # [L, B, N]
-    prefix, patches = norms.split([vit.num_prefix_tokens, grid[0] * grid[1]], dim=2)
+    prefix, patches = norms.split([num_inner_prefix_tokens(vit), grid[0] * grid[1]], dim=2)
     num_cls = int(vit.has_class_token)
     return Inspection(
         registers=registers_of(vit),
@@ -124,7 +124,7 @@ def inspect_model(
 
 def registers_of(vit: VisionTransformer) -> Registers:
     """Tell which registers a timm ViT has."""
-    trained = vit.num_prefix_tokens - num_test_time_registers(vit) - int(vit.has_class_token) > 0
+    trained = vit.num_prefix_tokens > int(vit.has_class_token)
     if has_test_time_registers(vit):
         return "trained+test_time" if trained else "test_time"
     return "trained" if trained else "none"
@@ -169,7 +169,7 @@ def _noting(
 ) -> Iterator[dict[Any, Tensor]]:
     """Note norms ("norms", block), ("attention", block) and ("neuron", (block, unit)) of a pass."""
     noted: dict[Any, Tensor] = {}
-    first = vit.num_prefix_tokens
+    first = num_inner_prefix_tokens(vit)
 
     def note_norms(block: int) -> Callable[..., None]:
         return lambda _, __, tokens: noted.update({("norms", block): token_norms(tokens)})
