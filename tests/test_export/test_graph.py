@@ -36,7 +36,7 @@ def test_any_size__equals_the_model(make_subject, random_images, head, pos_embed
 def test_one_size__has_the_positions_as_a_constant(make_subject, random_images, pos_embed):
     subject = make_subject("ms", pos_embed=pos_embed)
     graph = ModelGraph(subject, (50, 131))
-    assert dict(graph.named_buffers())["model.backbone.table"].shape == (1, 2 + 4 * 9, 32)
+    assert dict(graph.named_buffers())["model.backbone.table"].shape == (1, 1 + 4 * 9, 32)
     images = random_images(2, 50, 131)
     expected = subject.eager(images)
     with torch.no_grad():
