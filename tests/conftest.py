@@ -66,6 +66,16 @@ def pytest_collection_modifyitems(items):
         items.sort(key=lambda item: item.path not in slow)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Skip what needs torch.export, before fixtures trace anything, where torch is too old."""
+    if item.get_closest_marker("exports"):
+        from ttr_backbones.export.packages import why_not
+
+        if reason := why_not(".pt2"):
+            pytest.skip(reason)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quick_runners():
     """Make Runners cheap: there are hundreds of them.

@@ -10,6 +10,8 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.export import MismatchError, check, check_target, export_model, load_subject
 from ttr_backbones.export.files import open_onnx, open_pt2
 
+pytestmark = pytest.mark.exports
+
 TTR = {
     "logits": "augreg_vitt16_ttr_linear_ade20k_200it",
     "depth": "augreg_vitt16_ttr_lin1_nyu_200it",

@@ -30,6 +30,7 @@ def program(subject):
     return trace(subject, size=(32, 48))
 
 
+@pytest.mark.exports
 def test_onnx__names_sides_and_description(subject, program, tmp_path, random_images):
     path = tmp_path / "model.onnx"
     write_onnx(program, path, {"model": "ViT", "classes": '["é"]'}, outputs=["logits"], opset=18)
@@ -49,6 +50,7 @@ def test_onnx__opset_that_is_not_written(opset):
         check_opset(opset)
 
 
+@pytest.mark.exports
 def test_onnx__opset_that_torch_replaces(program, tmp_path):
     """As it does with a mere line in the log, if a conversion fails."""
     with pytest.raises(InputError, match=r"--opset 17: torch .* wrote 18 instead"):
@@ -56,6 +58,7 @@ def test_onnx__opset_that_torch_replaces(program, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.exports
 def test_onnx__onnxscript_that_does_not_fit(program, tmp_path, monkeypatch):
     def export(*args, **kwargs):
         raise ModuleNotFoundError("No module named 'onnxscript._framework_apis.torch_9_9'")
@@ -71,6 +74,7 @@ def test_onnx__that_is_none(tmp_path):
         open_onnx(tmp_path / "model.onnx")
 
 
+@pytest.mark.exports
 def test_pt2__description_and_sides(program, tmp_path, random_images):
     path = tmp_path / "model.pt2"
     write_pt2(program, path, {"model": "ViT"})

@@ -18,6 +18,7 @@ def without(monkeypatch):
     return hide
 
 
+@pytest.mark.exports
 def test_missing_packages__are_all_named(without, tmp_path):
     without("onnx", "onnxruntime")
     message = (
@@ -30,6 +31,7 @@ def test_missing_packages__are_all_named(without, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.exports
 def test_pt2__needs_none_of_them(without):
     without("onnx", "onnxruntime", "onnxscript")
     require_packages(".pt2")

@@ -19,6 +19,7 @@ def operators(program):
     return {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
 
 
+@pytest.mark.exports
 @pytest.mark.parametrize(
     "options", [{"peak": "neuron"}, {"peak": "layer", "fill": "only_outliers", "keep_cls": True}]
 )
@@ -31,6 +32,7 @@ def test_trace__no_value_decides(make_subject, options):
     assert not any("upsample_bicubic" in name for name in found), "positions are a constant"
 
 
+@pytest.mark.exports
 def test_trace__free_and_fixed_sides(subject):
     program = trace(subject, size=None, batch=2)
     shape = next(n for n in program.graph.nodes if n.name == "image").meta["val"].shape

@@ -235,6 +235,7 @@ def test_compile_without_graph_breaks_matches_eager(make_vit, image, backend):
     torch.testing.assert_close(compiled(image), vit(image), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.exports
 @torch.no_grad()
 def test_export_matches_eager(make_vit, image):
     vit = add_test_time_registers(make_vit(depth=3), LAYERS, num=2, fill="only_outliers")
