@@ -242,6 +242,7 @@ def test_compiles_without_graph_breaks(backend):
     torch.testing.assert_close(compiled(x), eager, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.exports
 @torch.no_grad()
 def test_exports():
     backbone, x = make(**COMPILED), torch.randn(2, 3, 40, 60)

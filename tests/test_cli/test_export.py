@@ -7,6 +7,8 @@ from ttr_backbones.cli import main
 from ttr_backbones.export import check
 from ttr_backbones.export.files import open_pt2
 
+pytestmark = pytest.mark.exports
+
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
 

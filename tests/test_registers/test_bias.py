@@ -232,11 +232,19 @@ def test_removed_after_the_weights_alone_were_cast(make_vit, baked):
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_compile_without_graph_breaks_and_export_match_eager(make_vit, baked, image):
+def test_compile_without_graph_breaks_matches_eager(make_vit, baked, image):
     vit = add_bias_registers(make_vit(), baked)
     eager = vit(image)
     compiled = torch.compile(vit, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(image), eager, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.exports
+@pytest.mark.slow
+@torch.no_grad()
+def test_export_matches_eager(make_vit, baked, image):
+    vit = add_bias_registers(make_vit(), baked)
+    eager = vit(image)
     exported = torch.export.export(vit, (image,))
     torch.testing.assert_close(exported.module()(image), eager, rtol=1e-5, atol=1e-6)
     assert set(exported.state_dict) == set(vit.state_dict())
