@@ -8,6 +8,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
+from ttr_backbones.errors import InputError
 from ttr_backbones.heads import LinearSegHead
 
 
@@ -60,6 +61,15 @@ def test_loss_is_cross_entropy_over_all_pixels_and_ignores_255(maps):
     maps[0].requires_grad_()
     head.loss(maps, samples, train_cfg={})["loss_ce"].backward()
     assert not maps[0].grad[:, :, 0].any(), "ignored pixels change nothing"
+
+
+def test_single_value__is_refused_in_training_only():
+    head = LinearSegHead([3], [0], num_classes=4)
+    one = [torch.randn(1, 3, 1, 1)]
+    with pytest.raises(InputError, match=r"map is 1 x 1 patch.*crop_size.*batch_size=2"):
+        head.train()(one)
+    assert head.eval()(one).shape == (1, 4, 1, 1)
+    assert head.train()([torch.randn(2, 3, 1, 1)]).isfinite().all()
 
 
 def labelled(labels):

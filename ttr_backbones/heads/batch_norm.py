@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from ttr_backbones.errors import InputError
+
 
 def batch_norm(channels: int) -> nn.Module:
     """Make the batch norm of this job: synchronised if the job is distributed."""
@@ -15,6 +17,25 @@ def batch_norm(channels: int) -> nn.Module:
     if torch.cuda.is_available():
         return nn.SyncBatchNorm(channels)
     return SharedBatchNorm(channels)
+
+
+def check_values(x: Tensor) -> None:
+    """Refuse maps [B, C, h, w] that leave the batch norm of one process nothing to normalise.
+
+    Raises:
+        InputError: one image whose map is one patch.
+    """
+    alone = not (distributed.is_available() and distributed.is_initialized())
+    if alone and x.shape[0] * x.shape[2] * x.shape[3] == 1:
+        _refuse_single_value()
+
+
+def _refuse_single_value() -> None:
+    raise InputError(
+        "training got one image whose map is 1 x 1 patch, and batch norm needs more than one value "
+        "per channel: expected a larger crop (crop_size in the config, the patch at least twice) "
+        "or batch_size=2 or more in train_dataloader"
+    )
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
@@ -41,6 +62,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         axes = (0, 2, 3)
         count = _sum_over_processes(x.new_tensor(x.numel() / x.shape[1]))
+        if count <= 1:
+            _refuse_single_value()
         mean = _sum_over_processes(x.sum(axes)) / count
         centred = x - mean.view(-1, 1, 1)
         variance = _sum_over_processes(centred.square().sum(axes)) / count

@@ -12,7 +12,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.heads.batch_norm import batch_norm
+from ttr_backbones.heads.batch_norm import batch_norm, check_values
 from ttr_backbones.heads.maps import MapChoice
 from ttr_backbones.heads.own_seed import OwnSeed
 from ttr_backbones.losses.upsampled_cross_entropy import upsampled_cross_entropy
@@ -72,7 +72,10 @@ class LinearSegHead(OwnSeed, BaseDecodeHead):
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Maps [B, C_i, h_i, w_i] -> logits [B, K, h, w] on the grid of the first map taken."""
         self.maps.take(inputs)  # says what is wrong with them
-        return self.cls_seg(self.bn(self._transform_inputs(inputs)))
+        x = self._transform_inputs(inputs)
+        if self.training:
+            check_values(x)
+        return self.cls_seg(self.bn(x))
 
     def loss_by_feat(
         self, seg_logits: Tensor, batch_data_samples: Sequence[Any]
