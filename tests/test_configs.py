@@ -1,36 +1,19 @@
-"""Every config dumps, reloads and says what number it stands for; those of segmentation build."""
+"""Every file of the axes builds; the protocols of segmentation, number by number."""
 
-import ast
 import copy
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from ttr_backbones import packaged, registers
 from ttr_backbones.errors import InputError, MissingFileError
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.recipes import axis_files, backbone_facts, recipe
+from ttr_backbones.recipes.timm_facts import timm_facts
 
-SEGMENTATION = configs_dir() / "segmentation"
-NAMES = sorted(path.stem for path in SEGMENTATION.glob("*.py"))
-FILES = sorted(path for path in configs_dir().glob("*/*.py") if path.parent.name != "_base_")
 BUNDLED = {path.stem for path in (Path(registers.__file__).parent / "lists").glob("*.json")}
-TTR = [name for name in NAMES if "_ttr_" in name]
-SCORES = {"IoUMetric": "mIoU", "NYUDepthMetric": "RMSE", "CorLocMetric": "CorLoc"}
-
-
-def load(name):
-    # Formatting by yapf costs most of the time and changes nothing.
-    return Config.fromfile(SEGMENTATION / f"{name}.py", format_python_code=False)
-
-
-def plain(config):
-    """Config without the names it imported, as it is dumped."""
-    return config.to_dict()
 
 
 def test_configs_dir__of_a_wheel_and_of_nothing(tmp_path, monkeypatch):
@@ -42,60 +25,6 @@ def test_configs_dir__of_a_wheel_and_of_nothing(tmp_path, monkeypatch):
     assert packaged.configs_dir() == package / "configs"
 
 
-def test_every_promised_combination_is_there():
-    dinov2 = [f"dinov2_vit{size}14{kind}" for size in "sblg" for kind in ("", "_ttr")]
-    dinov2 += [f"dinov2_vit{size}14_reg4" for size in "sblg"]
-    clip = [
-        f"{family}_{arch}{kind}"
-        for family in ("clip", "openclip")
-        for arch in ("vitb16", "vitl14")
-        for kind in ("", "_ttr")
-    ]
-    models = [*dinov2, *clip, "deit3_vitb16", "augreg_vitt16", "augreg_vitt16_ttr"]
-    expected = [
-        f"{model}_{head}_{data}"
-        for model in models
-        for head in ("linear", "ms")
-        for data in ("ade20k", "voc2012")
-    ]
-    trials = [f"augreg_vitt16{kind}_linear_ade20k_200it" for kind in ("", "_ttr")]
-    assert sorted(expected + trials) == NAMES
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_config__dumps_and_reloads_equal(path, tmp_path):
-    config = Config.fromfile(path, format_python_code=False)
-    config.dump(tmp_path / "dumped.py")
-    again = Config.fromfile(tmp_path / "dumped.py", format_python_code=False)
-    assert plain(again) == plain(config)
-    assert "backbone" not in plain(config)  # a stray key would invite useless --cfg-options
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_config__docstring_has_protocol_commands_and_number(path):
-    text = ast.get_docstring(ast.parse(path.read_text()))
-    config = Config.fromfile(path, format_python_code=False)
-    trains = "train_dataloader" in config
-    assert "Protocol: " in text
-    test = f"Test: ttrb test {path.stem}{' CHECKPOINT' if trains else ''}"
-    assert re.search(rf"^{test}\b", text, re.MULTILINE)
-    assert (f"Train: ttrb train {path.stem}" in text) == ("Train: " in text) == trains
-    score = SCORES[config.test_evaluator.type]
-    numbers = r"[^\n]*:\n    \d+\.\d+[^\n]* in the "
-    assert re.search(rf"^Published {score}(: none published|{numbers})", text, re.MULTILINE)
-    assert ("CHECKPOINT --tta\n" in text) == ("_ms_" in path.stem)
-
-
-@pytest.mark.parametrize("name", TTR)
-def test_ttr_config__is_its_parent_plus_registers(name):
-    parent = plain(load(name.replace("_ttr_", "_")))
-    child = plain(load(name))
-    assert child["model"]["backbone"].pop("registers") == {"neurons": "auto"}
-    assert child == parent
-    code = (SEGMENTATION / f"{name}.py").read_text().split('"""')[2]
-    assert len([line for line in code.splitlines() if line.startswith("model")]) == 1
-
-
 @pytest.fixture(scope="module")
 def registries():
     from mmengine.registry import init_default_scope
@@ -104,63 +33,76 @@ def registries():
     import ttr_backbones.backbones
     import ttr_backbones.datasets
     import ttr_backbones.engine
-    import ttr_backbones.heads  # noqa: F401
+    import ttr_backbones.evaluation
+    import ttr_backbones.heads
+    import ttr_backbones.object_discovery
+    import ttr_backbones.segmentors  # noqa: F401
 
     register_all_modules()
     init_default_scope("mmseg")
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in TTR])
-def test_config__builds_without_weights(name, registries):
+@pytest.mark.parametrize("name", axis_files("backbones"))
+def test_backbone__builds_without_weights_and_is_as_its_facts_say(name, registries):
     from mmseg.registry import MODELS
 
-    config = load(name)
-    config.model.backbone.pretrained = False
+    backbone, facts = backbone_facts(name).backbone, backbone_facts(name).facts
+    tag = backbone.model
+    backbone.pretrained = False
     with torch.device("meta"):  # ViT-g takes no memory
-        model = MODELS.build(copy.deepcopy(config.model))
-    backbone, head = model.backbone, model.decode_head
-    assert set(head.maps.channels) == {backbone.channels}
-    depth = len(backbone.vit.blocks)
-    assert list(backbone.out_indices) == list(range(depth - 4, depth))
-    blocks = 4 if "_ms_" in name else 1
-    assert head.conv_seg.weight.shape[:2] == (head.num_classes, blocks * backbone.channels)
-    assert head.num_classes == (150 if "ade20k" in name else 21)
-    assert backbone.vit.num_reg_tokens == (4 if "reg4" in name else 0)
-
-
-@pytest.mark.parametrize("name", TTR)
-def test_ttr_config__builds_with_its_list_or_says_how_to_make_one(name, registries):
-    from mmseg.registry import MODELS
-
-    config = load(name)
-    config.model.backbone.pretrained = False
-    tag = config.model.backbone.model
+        built = MODELS.build(copy.deepcopy(backbone))
+    depth = len(built.vit.blocks)
+    assert (built.channels, built.frozen) == (facts.channels, True)
+    assert (len(facts.four_blocks), facts.four_blocks[-1]) == (4, depth - 1)
+    assert built.vit.num_reg_tokens == (4 if "parent" in facts else 0)
+    assert facts.get("parent", "planted") in axis_files("backbones")
+    if name == "planted":
+        return
+    # A model without a file gets the same.
+    guessed = timm_facts(tag).facts
+    assert {key: guessed[key] for key in ("channels", "four_blocks", "facet")} == {
+        key: facts[key] for key in ("channels", "four_blocks", "facet")
+    }
+    # As Denoising-ViT, the protocols give CLIP ImageNet's mean and std.
+    assert (guessed.mean == pytest.approx(facts.mean)) == ("clip" not in name)
+    assert (guessed.std == pytest.approx(facts.std)) == ("clip" not in name)
     if tag not in BUNDLED:
-        command = f"ttrb find-neurons {re.escape(tag)}"
-        with torch.device("meta"), pytest.raises(InputError, match=command):
-            MODELS.build(config.model)
+        with torch.device("meta"), pytest.raises(InputError, match=f"find-neurons {tag}|no regist"):
+            MODELS.build({**backbone, "registers": {"neurons": "auto"}})
         return
     with torch.device("meta"):
-        vit = MODELS.build(config.model).backbone.vit
+        vit = MODELS.build({**backbone, "registers": {"neurons": "auto"}}).vit
     assert registers.num_test_time_registers(vit) == 1
     assert vit.register_neurons == registers.RegisterNeurons.bundled(tag)
 
 
-def test_pipelines_and_evaluators__build(registries):
+@pytest.mark.parametrize("name", axis_files("protocols"))
+def test_protocol__builds_and_its_maps_fit(name, registries):
     from mmengine.dataset import Compose
-    from mmseg.registry import METRICS
+    from mmseg.registry import METRICS, MODELS
 
-    for data in ("ade20k", "voc2012"):
-        for head in ("linear", "ms"):
-            config = load(f"dinov2_vits14_{head}_{data}")
-            for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-                Compose(loader.dataset.pipeline)
-            Compose(config.tta_pipeline)
-            METRICS.build(config.test_evaluator)
+    config = recipe(name)
+    config.model.backbone.update(pretrained=False)
+    with torch.device("meta"):
+        model = MODELS.build(copy.deepcopy(config.model))
+        size = (1, 3, *((config.model.get("data_preprocessor") or {}).get("size") or (64, 96)))
+        maps = model.backbone(torch.zeros(size))
+    if hasattr(model, "decode_head"):
+        taken = model.decode_head.maps.take(maps)
+        assert [map_.shape[1] for map_ in taken] == config.model.decode_head.in_channels
+    else:
+        assert model.state_dict() == {}
+    loaders = ("train_dataloader", "val_dataloader", "test_dataloader")
+    for loader in filter(None, map(config.get, loaders)):
+        Compose(loader.dataset.pipeline)
+    if "tta_pipeline" in config:
+        Compose(config.tta_pipeline)
+    METRICS.build(config.test_evaluator)
+    assert config.test_evaluator == config.get("val_evaluator", config.test_evaluator)
 
 
 def test_protocol__numbers_of_dinov2s_linear_evaluation():
-    linear = load("dinov2_vitl14_linear_ade20k")
+    linear = recipe("dinov2_vitl14_linear_ade20k")
     assert linear.optim_wrapper.optimizer == {
         "type": "AdamW",
         "lr": 1e-3,
@@ -177,7 +119,7 @@ def test_protocol__numbers_of_dinov2s_linear_evaluation():
     assert (resize.scale, resize.ratio_range) == ((99999999, 512), (0.5, 2.0))
     assert (crop.crop_size, crop.cat_max_ratio) == ((512, 512), 0.75)
 
-    ms = load("dinov2_vitl14_ms_ade20k")
+    ms = recipe("dinov2_vitl14_ms_ade20k")
     assert ms.model.test_cfg == {"mode": "slide", "crop_size": (640, 640), "stride": (320, 320)}
     resize, crop = ms.train_dataloader.dataset.pipeline[3:5]
     assert (resize.scale, resize.ratio_range) == ((99999999, 640), (1.0, 3.0))
@@ -197,14 +139,14 @@ def test_protocol__numbers_of_dinov2s_linear_evaluation():
     ],
 )
 def test_protocol__features_of_each_family(name, final_norm, pos_embed):
-    backbone = load(name).model.backbone
+    backbone = recipe(name).model.backbone
     assert (backbone.final_norm, backbone.pos_embed) == (final_norm, pos_embed)
 
 
 def test_schedule__warm_up_times_decay():
     from mmengine.optim import LinearLR, PolyLR
 
-    schedulers = load("dinov2_vits14_linear_ade20k").param_scheduler
+    schedulers = recipe("dinov2_vits14_linear_ade20k").param_scheduler
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
     kinds = {"LinearLR": LinearLR, "PolyLR": PolyLR}
     built = [kinds[s.pop("type")](optimizer, **s) for s in copy.deepcopy(schedulers)]
@@ -220,7 +162,7 @@ def test_schedule__warm_up_times_decay():
 
 
 def test_options__reach_the_visualizer_and_the_registers():
-    config = load("dinov2_vitl14_ttr_linear_ade20k")
+    config = recipe("dinov2_vitl14_ttr_linear_ade20k")
     config.merge_from_dict(
         {
             "visualizer.vis_backends.0.type": "TensorboardVisBackend",
@@ -229,7 +171,7 @@ def test_options__reach_the_visualizer_and_the_registers():
     )
     assert config.visualizer.vis_backends == [{"type": "TensorboardVisBackend"}]
     assert config.model.backbone.registers == {"neurons": "auto", "num": 2}
-    assert "num" not in load("dinov2_vitl14_ttr_linear_ade20k").model.backbone.registers
+    assert "num" not in recipe("dinov2_vitl14_ttr_linear_ade20k").model.backbone.registers
 
 
 def test_backbone__drops_into_an_unmodified_text_config_of_mmseg(tmp_path):

@@ -1,153 +1,189 @@
-"""The depth configs: all there, each builds, and each says what it reproduces."""
+"""The protocols of the depth configs, number by number (DINOv2's, Denoising-ViT's, KITTI's)."""
 
-import ast
 import copy
 import math
-import re
 
+import cv2
+import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from ttr_backbones.errors import InputError
-from ttr_backbones.packaged import configs_dir
-from ttr_backbones.registers import RegisterNeurons, num_test_time_registers
+from ttr_backbones.engine import Draw
+from ttr_backbones.recipes import axis_files, recipe
 
-FOLDER = configs_dir() / "depth"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
-TTR = [name for name in NAMES if "_ttr_" in name]
-# Width, depth and the four blocks of lin.4 and DPT, counted from 0.
-ARCHITECTURES = {
-    "vitt16": (192, 12, (2, 5, 8, 11)),
-    "vits14": (384, 12, (2, 5, 8, 11)),
-    "vitb14": (768, 12, (2, 5, 8, 11)),
-    "vitb16": (768, 12, (2, 5, 8, 11)),
-    "vitl14": (1024, 24, (4, 11, 17, 23)),
-    "vitg14": (1536, 40, (9, 19, 29, 39)),
-}
-# RMSE of lin.1, lin.4 and DPT in Table 11 of the DINOv2 paper.
-TABLE_11 = {
-    ("vits14", "nyu"): ("0.449", "0.417", "0.356"),
-    ("vitb14", "nyu"): ("0.399", "0.362", "0.317"),
-    ("vitl14", "nyu"): ("0.384", "0.333", "0.293"),
-    ("vitg14", "nyu"): ("0.344", "0.298", "0.279"),
-    ("vits14", "kitti"): ("3.10", "2.86", "2.34"),
-    ("vitb14", "kitti"): ("2.90", "2.59", "2.23"),
-    ("vitl14", "kitti"): ("2.78", "2.50", "2.14"),
-    ("vitg14", "kitti"): ("2.62", "2.35", "2.11"),
-}
-HEADS = ("lin1", "lin4", "dpt")
+DEPTH = [name for name in axis_files("protocols") if "_nyu_" in name or "_kitti_" in name]
+MODELS = ("augreg_vitt16", "dinov2_vits14", "dinov2_vits14_reg4", "openclip_vitb16")
+NAMES = [f"{model}_{protocol}" for protocol in DEPTH for model in MODELS]
 
 
-def load(name):
-    return Config.fromfile(FOLDER / f"{name}.py", format_python_code=False)
+@pytest.mark.parametrize("name", NAMES)
+def test_protocol__numbers_of_each_config(name):
+    config = recipe(name)
+    backbone, optimizer = config.model.backbone, config.optim_wrapper.optimizer
+    protocol, kitti = name.rpartition("_")[2], "_kitti_" in name
+    own = "dinov2" if name.startswith("dinov2") and "_reg4_" not in name else "timm"
+    assert (
+        backbone.final_norm,
+        backbone.pos_embed,
+        optimizer.lr,
+        config.train_cfg.val_interval,
+    ) == {
+        "dinov2": (False, own, 1e-4, 6400),
+        "dvt": (True, "timm", 5e-3, 800),
+        "200it": (True, "timm", 5e-3, 200),
+    }[protocol]
+    assert (backbone.cls_token, backbone.pad, backbone.frozen) == ("concat", "center", True)
+    assert (optimizer.type, optimizer.weight_decay, optimizer.betas[1]) == ("AdamW", 0.01, 0.999)
+    assert config.optim_wrapper.clip_grad == {"max_norm": 35, "norm_type": 2}
+    assert config.train_cfg.max_iters == (200 if protocol == "200it" else 38400)
+    assert config.train_dataloader.batch_size == 2
+    assert config.val_dataloader.batch_size == 1
+    assert config.test_dataloader == config.val_dataloader
+    saving = config.default_hooks.checkpoint
+    assert (saving.save_best, saving.rule) == ("abs_rel", "less")
+
+    losses = config.model.decode_head.loss_decode
+    assert losses == {"type": "SigLoss", **({"warm_up": 10} if protocol == "200it" else {})}
+    assert config.model.type == "FlipDepthEstimator"
+    assert config.model.test_cfg == {"mode": "whole", "flip": True}
+    prepare = config.model.data_preprocessor
+    assert (prepare.size, prepare.seg_pad_val) == ((352, 704) if kitti else (416, 544), 0)
+    imagenet = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    half = [127.5] * 3, [127.5] * 3
+    assert (prepare.mean, prepare.std) == (half if name.startswith("augreg") else imagenet)
+
+    scale, longest = (256.0, 80.0) if kitti else (1000.0, 10.0)
+    for loader in (config.train_dataloader, config.test_dataloader):
+        assert loader.dataset.type == ("KITTIDepth" if kitti else "NYUDepthV2")
+        (read,) = (step for step in loader.dataset.pipeline if step.type == "LoadDepth")
+        assert (read.scale, read.max_depth) == (scale, longest)
+    evaluator = config.test_evaluator
+    assert evaluator == config.val_evaluator
+    assert (evaluator.min_depth, evaluator.max_depth) == (1e-3, longest)
+    assert evaluator.crop == ("garg" if kitti else "eigen")
 
 
-def architecture(name):
-    return ARCHITECTURES[name.split("_")[1]]
+@pytest.mark.parametrize(
+    ("data", "crop", "brightness"), [("nyu", (416, 544), 0.25), ("kitti", (352, 704), 0.1)]
+)
+def test_protocol__augmentations(data, crop, brightness):
+    pipeline = recipe(f"dinov2_vits14_lin1_{data}_dinov2").train_dataloader.dataset.pipeline
+    steps = {step.type: step for step in pipeline}
+    inner = {step.type: dict(step) for step in steps["Albumentations"].transforms}
+    assert inner["Rotate"] == {"type": "Rotate", "limit": 2.5, "p": 0.5}
+    assert inner["HorizontalFlip"] == {"type": "HorizontalFlip", "p": 0.5}
+    assert (inner["RandomCrop"]["height"], inner["RandomCrop"]["width"]) == crop
+    colours = dict(steps["ColorAug"])
+    assert colours.pop("brightness") == (1 - brightness, 1 + brightness)
+    assert colours == {"type": "ColorAug", "prob": 0.5, "gamma": (0.9, 1.1), "color": (0.9, 1.1)}
+    order = ["LoadImage", "LoadDepth", *(["KBCrop"] if data == "kitti" else []), "Albumentations"]
+    assert list(steps) == ["SeedSample", *order, "ColorAug", "PackSegInputs"]
 
 
-@pytest.fixture(scope="module", autouse=True)
+def test_schedule__warm_up_times_cosine_and_one_cycle_of_momentum():
+    from mmengine.registry import PARAM_SCHEDULERS
+
+    schedulers = recipe("dinov2_vits14_lin1_nyu_dinov2").param_scheduler
+    optimizer = torch.optim.AdamW(
+        [torch.nn.Parameter(torch.zeros(1))], lr=1e-4, betas=(0.95, 0.999)
+    )
+    built = [
+        PARAM_SCHEDULERS.build(one, default_args={"optimizer": optimizer})
+        for one in copy.deepcopy(schedulers)
+    ]
+    rates, momenta = [], []
+    for _ in range(38400):
+        (group,) = optimizer.param_groups
+        rates.append(group["lr"])
+        momenta.append(group["betas"][0])
+        assert group["betas"][1] == 0.999
+        for scheduler in built:
+            scheduler.step()
+    assert rates[0] == pytest.approx(1e-7)  # a thousandth
+    for step in (1, 3000, 6400, 12000, 12800, 19200, 30000, 38000):
+        warm_up = min(1e-3 + (1 - 1e-3) * step / 12800, 1)
+        cosine = (1 + math.cos(math.pi * step / 38400)) / 2
+        # mmengine's warm-up is over one iteration before mmcv's.
+        assert rates[step] == pytest.approx(1e-4 * warm_up * cosine, rel=1e-3)
+    assert rates[-1] < 1e-4 * 1e-8 + 1e-12
+    assert max(rates) == rates[12799]
+    for step in (0, 1, 2000, 5760, 11519, 11520, 11521, 20000, 24960, 38399):
+        falling, rising = step / 11520, (step - 11520) / 26880
+        swing = math.cos(math.pi * falling) if step < 11520 else -math.cos(math.pi * rising)
+        assert momenta[step] == pytest.approx(0.9 + 0.05 * swing, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
 def registries():
-    import ttr_backbones.backbones
-    import ttr_backbones.heads
-    import ttr_backbones.segmentors  # noqa: F401
+    import ttr_backbones.datasets
+    import ttr_backbones.engine
+    import ttr_backbones.evaluation
+    import ttr_backbones.report.depth_visualizer  # noqa: F401
 
     init_default_scope("mmseg")
 
 
-def test_every_promised_combination_is_there():
-    linear = ["lin1_nyu_dinov2", "lin4_nyu_dinov2", "lin1_nyu_dvt"]
-    dinov2 = [*linear, "dpt_nyu_dinov2"]
-    kitti = ["lin1_kitti_dinov2", "lin4_kitti_dinov2", "dpt_kitti_dinov2"]
-    expected = ["augreg_vitt16_lin1_nyu_200it", "augreg_vitt16_ttr_lin1_nyu_200it"]
-    for kind in ("", "_ttr"):
-        expected += [f"augreg_vitt16{kind}_{rest}" for rest in linear]
-        expected += [f"openclip_vitb16{kind}_{rest}" for rest in linear]
-        expected += [f"dinov2_vit{s}14{kind}_{rest}" for s in "sblg" for rest in dinov2 + kitti]
-    # No numbers of DINOv2 with registers are published for KITTI.
-    expected += [f"dinov2_vit{size}14_reg4_{rest}" for size in "sblg" for rest in dinov2]
-    assert sorted(expected) == NAMES
+@pytest.fixture
+def write_pair(tmp_path):
+    """Write an image and a depth map whose metres tell the row, or the column, of the pixel."""
+
+    def write(size, scale, axis):
+        coordinate = np.indices(size)[axis]
+        metres = 1 + coordinate / 256
+        cv2.imwrite(str(tmp_path / "image.jpg"), np.full((*size, 3), 90, np.uint8))
+        cv2.imwrite(str(tmp_path / "depth.png"), np.round(metres * scale).astype(np.uint16))
+        return {
+            "img_path": str(tmp_path / "image.jpg"),
+            "depth_map_path": str(tmp_path / "depth.png"),
+            "seg_fields": [],
+        }
+
+    return write
 
 
-@pytest.mark.parametrize("name", TTR)
-def test_ttr_config__is_its_parent_plus_registers(name):
-    parent, child = load(name.replace("_ttr_", "_")).to_dict(), load(name).to_dict()
-    assert child["model"]["backbone"].pop("registers") == {"neurons": "auto"}
-    assert child == parent
-    code = (FOLDER / f"{name}.py").read_text().split('"""')[2]
-    assert len([line for line in code.splitlines() if line.startswith("model")]) == 1
-
-
-@pytest.mark.parametrize("name", TTR)
-def test_ttr_config__builds_with_its_list_or_says_how_to_make_one(name):
-    from mmseg.registry import MODELS
-
-    config = load(name).model.backbone
-    config.pretrained = False
-    if name.startswith("dinov2_vitg14"):
-        command = f"ttrb find-neurons {re.escape(config.model)}"
-        with torch.device("meta"), pytest.raises(InputError, match=command):
-            MODELS.build(config)
-        return
-    with torch.device("meta"):
-        vit = MODELS.build(config).vit
-    assert num_test_time_registers(vit) == 1
-    assert vit.register_neurons == RegisterNeurons.bundled(config.model)
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in TTR])
-def test_config__builds_without_weights_and_its_maps_fit(name):
-    from mmseg.registry import MODELS
-
-    width, depth, blocks = architecture(name)
-    config = load(name)
-    config.model.backbone.pretrained = False
-    with torch.device("meta"):  # ViT-g takes no memory
-        model = MODELS.build(copy.deepcopy(config.model))
-    backbone, head = model.backbone, model.decode_head
-    taken = (depth - 1,) if "_lin1_" in name else blocks
-    assert (len(backbone.vit.blocks), backbone.out_indices) == (depth, taken)
-    assert backbone.channels == 2 * width  # patch and CLS token side by side
-    assert head.maps.channels == [2 * width] * len(taken)
-    assert head.maps.index == list(range(-len(taken), 0))
-    assert backbone.vit.num_reg_tokens == (4 if "reg4" in name else 0)
-    assert (head.min_depth, head.max_depth) == (1e-3, 80.0 if "_kitti_" in name else 10.0)
-    if "_dpt_" in name:
-        assert type(head).__name__ == "DPTDepthHead"
-        assert head.project.conv.weight.shape == (256, 256, 3, 3)
-    else:
-        assert head.conv_depth.weight.shape == (256, 2 * width * len(taken), 1, 1)
-        assert head.upsample == 4
-    size = (352, 1216) if "_kitti_" in name else (480, 640)
-    patch = 16 if name.split("_")[1].endswith("16") else 14
-    with torch.device("meta"):
-        maps = head.maps.take(backbone(torch.zeros(1, 3, *size)))
-    grid = [math.ceil(side / patch) for side in size]
-    assert [one.shape for one in maps] == [(1, 2 * width, *grid)] * len(taken)
-
-
-@pytest.mark.parametrize("key", sorted(TABLE_11), ids=" ".join)
-def test_docstring__has_the_numbers_of_the_dinov2_paper(key):
-    for head, number in zip(HEADS, TABLE_11[key], strict=True):
-        path = FOLDER / f"dinov2_{key[0]}_{head}_{key[1]}_dinov2.py"
-        text = ast.get_docstring(ast.parse(path.read_text()))
-        assert f"    {number} in the DINOv2 paper, Table 11" in text.splitlines()
+def coordinates(packed):
+    depth = packed["data_samples"].gt_depth_map.data
+    assert packed["inputs"].shape[1:] == depth.shape[1:]
+    return ((depth[depth > 0] - 1) * 256).round()
 
 
 @pytest.mark.parametrize(
-    ("name", "number"),
+    ("data", "size", "scale", "crop", "window", "tested"),
     [
-        ("dinov2_vitl14_lin1_nyu_dvt", "0.3876"),
-        ("dinov2_vitl14_reg4_lin1_nyu_dvt", "0.3823"),
-        ("dinov2_vitl14_ttr_lin1_nyu_dvt", "0.3774"),
-        ("openclip_vitb16_lin1_nyu_dvt", "0.6025"),
-        ("openclip_vitb16_ttr_lin1_nyu_dvt", "0.5956"),
+        ("nyu", (480, 640), 1000, (416, 544), [(45, 471), (43, 607)], [(0, 479), (0, 639)]),
+        ("kitti", (375, 1242), 256, (352, 704), [(23, 374), (13, 1228)], [(23, 374), (13, 1228)]),
     ],
 )
-def test_docstring__has_the_numbers_of_the_ttr_paper(name, number):
-    text = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text()))
-    assert re.search(
-        rf"^    {number} \+-0\.\d{{4}} in the TTR paper, Table 13$", text, re.MULTILINE
-    )
+def test_pipelines__keep_the_window_of_the_protocol(
+    registries, write_pair, data, size, scale, crop, window, tested
+):
+    from mmengine.dataset import Compose
+
+    config = recipe(f"dinov2_vits14_lin1_{data}_dinov2")
+    train = Compose(config.train_dataloader.dataset.pipeline)
+    test = Compose(config.test_dataloader.dataset.pipeline)
+    for axis in (0, 1):
+        pair = write_pair(size, scale, axis)
+        drawn = [train({**copy.deepcopy(pair), "sample_idx": Draw(0, n, 0)}) for n in range(40)]
+        assert {tuple(packed["inputs"].shape) for packed in drawn} == {(3, *crop)}
+        seen = torch.cat([coordinates(packed) for packed in drawn])
+        first, last = window[axis]
+        # KITTI's crop has 513 places in a row, which 40 draws do not all hit.
+        slack = 0 if data == "nyu" else 20
+        assert first <= seen.min() <= first + slack
+        assert last - slack <= seen.max() <= last
+        seen = coordinates(test(copy.deepcopy(pair)))
+        assert (seen.min(), seen.max()) == tested[axis]
+
+
+@pytest.mark.parametrize("data", ["nyu", "kitti"])
+def test_evaluator_and_visualizer__build(registries, tmp_path, data):
+    from mmseg.registry import METRICS, VISUALIZERS
+
+    config = recipe(f"dinov2_vits14_lin1_{data}_dinov2")
+    METRICS.build(config.test_evaluator)
+    # As `ttrb test --out` sets it: KITTI's 80 m have to fit into a 16-bit PNG.
+    METRICS.build({**config.test_evaluator, "output_dir": str(tmp_path)})
+    visualizer = VISUALIZERS.build({**config.visualizer, "save_dir": str(tmp_path)})
+    assert type(visualizer).__name__ == "DepthVisualizer"

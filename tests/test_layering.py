@@ -28,6 +28,7 @@ ARROWS = {
     "folder_files": set(),
     "file_damage": set(),
     "result_names": set(),
+    "recipes": {"errors", "packaged", "atomic"},
     "compat": {"errors", "safe_load"},
     "registers": ROOT | {"compat"},
     "backbones": ROOT | {"compat", "registers"},

@@ -1,21 +1,18 @@
 """`ttrb bench data`: a real pipeline on drawn images, in this process and in another."""
 
 import pytest
-from mmengine.config import Config
 
 import ttr_backbones.cli.run  # noqa: F401 -- registers everything
 from ttr_backbones.bench.data import BACKBONE, bench_data
 from ttr_backbones.bench.drawn_data import draw_ade20k
 from ttr_backbones.cli.config import set_data_root
 from ttr_backbones.errors import InputError
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.recipes import recipe
 
 
 @pytest.fixture(scope="module")
 def cfg(tmp_path_factory):
-    cfg = Config.fromfile(
-        configs_dir() / "segmentation" / "augreg_vitt16_ttr_linear_ade20k_200it.py"
-    )
+    cfg = recipe("augreg_vitt16_ttr_linear_ade20k_200it")
     set_data_root(cfg, str(draw_ade20k(tmp_path_factory.mktemp("ade"), count=3)))
     return cfg
 
@@ -47,6 +44,6 @@ def test_bench_data__needs_numbers_of_workers(cfg, workers):
 
 
 def test_bench_data__needs_a_config_that_trains():
-    cfg = Config.fromfile(configs_dir() / "object_discovery" / "augreg_vitt16_lost_voc07.py")
+    cfg = recipe("augreg_vitt16_lost_voc07")
     with pytest.raises(InputError, match=r"augreg_vitt16_lost_voc07.py: expected a config that tr"):
         bench_data(cfg)

@@ -122,7 +122,7 @@ def test_failed_cell__is_named_and_the_others_run(run, monkeypatch, capsys):
     assert "in out_of_memory" in details.read_text()
     assert "\ntiny, none, seed 0: FAILED: RuntimeError" in captured.out
     assert "\ntiny, test_time, seed 0; tiny, test_time, seed 1: FAILED: " in captured.out
-    assert "tiny, trained is left out: no config of a model with trained registers" in captured.out
+    assert "tiny, trained is left out: no backbone with trained registers" in captured.out
     with (run.out / "cells.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [bool(row["failed"]) for row in rows] == [True, False, True, True]
@@ -131,9 +131,7 @@ def test_failed_cell__is_named_and_the_others_run(run, monkeypatch, capsys):
 
 def test_protocol__with_tta_is_tested_with_it(run, config, tmp_path, capsys):
     path = tmp_path / "flipped.py"
-    path.write_text(
-        '"""ViT, head +ms.\n\nTest: ttrb test x.py FILE --tta\n"""\n' + config.read_text()
-    )
+    path.write_text(config.read_text() + 'protocol = dict(title="head +ms", tta=True)')
     assert run(path=path) == 0
     assert "head +ms (mIoU" in capsys.readouterr().out
     ((folder, result),) = results(run.out).items()

@@ -3,41 +3,8 @@ import argparse
 import pytest
 from mmengine.config import Config
 
-from ttr_backbones.cli.config import apply_options, datasets, find_config, load_config
-from ttr_backbones.errors import InputError, MissingFileError
-from ttr_backbones.packaged import configs_dir
-
-NAME = "dinov2_vits14_linear_ade20k"
-
-
-@pytest.mark.parametrize(
-    "name", [NAME, f"{NAME}.py", f"segmentation/{NAME}", f"configs/segmentation/{NAME}.py"]
-)
-def test_find__packaged(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert find_config(name) == configs_dir() / "segmentation" / f"{NAME}.py"
-
-
-def test_find__a_file_goes_first(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / f"{NAME}.py").touch()
-    assert find_config(f"{NAME}.py").resolve() == tmp_path / f"{NAME}.py"
-
-
-def test_find__unknown_suggests_the_nearest():
-    with pytest.raises(MissingFileError, match=rf"dinov2_vit_s14.*Did you mean .*'{NAME}'"):
-        find_config("dinov2_vit_s14_linear_ade20k")
-
-
-def test_find__a_work_dir_of_that_name_is_not_in_the_way(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / NAME).mkdir()
-    assert find_config(NAME).stem == NAME
-
-
-def test_find__a_folder_is_no_config(tmp_path):
-    with pytest.raises(InputError, match="is a folder, expected a config file"):
-        find_config(str(tmp_path))
+from ttr_backbones.cli.config import apply_options, datasets, load_config
+from ttr_backbones.errors import InputError
 
 
 @pytest.fixture

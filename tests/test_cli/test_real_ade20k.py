@@ -53,11 +53,10 @@ def test_trained_head__tests_to_the_score_of_its_last_validation(options, tmp_pa
 @pytest.mark.parametrize(("config", "clean"), [(PLAIN, False), (TTR, True)])
 @torch.no_grad()
 def test_features_of_the_config_hold_outliers_or_none(config, clean, shared, tiny_weights):
-    from mmengine.config import Config
 
-    from ttr_backbones.cli.config import find_config
+    from ttr_backbones.recipes import named_config
 
-    registers = Config.fromfile(find_config(config)).model.backbone.get("registers")
+    registers = named_config(config).model.backbone.get("registers")
     backbone = TimmViT(TAG, checkpoint=tiny_weights, registers=registers, final_norm=False)
     files = sorted((shared / "data/ADEChallengeData2016/images/validation").iterdir())
     largest = []

@@ -164,14 +164,13 @@ def test_released_head__is_evaluated_with_registers_off_and_on(trained, test, tm
 
 @pytest.mark.slow
 def test_training__beats_every_constant_depth_on_the_real_pairs(shared, tiny_weights):
-    from mmengine.config import Config
     from mmengine.dataset import pseudo_collate
     from mmseg.registry import DATASETS, MODELS
 
-    from ttr_backbones.cli.config import find_config
     from ttr_backbones.losses import SigLoss
+    from ttr_backbones.recipes import recipe
 
-    config = Config.fromfile(find_config(PLAIN))
+    config = recipe(PLAIN)
     config.model.backbone.update(pretrained=False, checkpoint=str(tiny_weights))
     torch.manual_seed(0)
     model = MODELS.build(config.model)

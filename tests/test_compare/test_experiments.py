@@ -31,7 +31,7 @@ def own(tmp_path):
 def test_find__any_config_of_an_experiment_names_it(mark):
     (experiment,) = find_experiments([PLAIN.replace("vitl14", f"vitl14{mark}")])
     assert experiment.name == PLAIN
-    assert {kind: file.stem for kind, file in experiment.files.items()} == {
+    assert {kind: str(recipe) for kind, recipe in experiment.configs.items()} == {
         "none": PLAIN,
         "test_time": "dinov2_vitl14_ttr_linear_ade20k",
         "trained": "dinov2_vitl14_reg4_linear_ade20k",
@@ -48,9 +48,22 @@ def test_find__configs_of_one_experiment_count_once(own, tmp_path):
         find_experiments([own(), str(other)])
 
 
-def test_find__two_marks_in_a_name(own):
-    with pytest.raises(InputError, match="this name has several"):
-        find_experiments([own("a_reg4_ttr_b")])
+def test_find__a_protocol_with_any_backbone_and_repair(tmp_path):
+    (experiment,) = find_experiments(
+        ["lost_voc07"], backbone="vit_small_patch14_dinov2.lvd142m", repair="bias"
+    )
+    assert experiment.name == "vit_small_patch14_dinov2.lvd142m_lost_voc07"
+    assert set(experiment.configs) == {"none", "test_time"}
+    assert experiment.configs["test_time"].repair == "bias"
+    assert experiment.published("none", "CorLoc") is None
+    plain = experiment.config("none", Options())
+    assert plain.model.backbone.model == "vit_small_patch14_dinov2.lvd142m"
+    assert experiment.label(plain) == (
+        "vit_small_patch14_dinov2.lvd142m",
+        "LOST, VOC 2007 trainval",
+    )
+    with pytest.raises(LeftOutError, match="no backbone with trained registers"):
+        experiment.config("trained", Options())
 
 
 def test_config__of_each_kind():
@@ -62,7 +75,7 @@ def test_config__of_each_kind():
         "vit_large_patch14_dinov2.lvd142m",
         "vit_large_patch14_reg4_dinov2.lvd142m",
     ]
-    assert experiment.published("trained").shown == "49.07 ± 0.12"
+    assert experiment.published("trained", "mIoU").shown == "49.07 ± 0.12"
 
 
 def test_config__keeps_registers_of_its_own(own):
@@ -93,7 +106,7 @@ def test_config__an_option_for_registers_reaches_a_config_without_them():
 @pytest.mark.parametrize(
     ("name", "kind", "reason"),
     [
-        ("augreg_vitt16_lost_voc07", "trained", "no config of a model with trained registers"),
+        ("augreg_vitt16_lost_voc07", "trained", "no backbone with trained registers"),
         ("deit3_vitb16_lost_voc07", "test_time", "no register-neuron list ships for"),
     ],
 )
@@ -116,12 +129,12 @@ def test_config__of_another_backbone(own):
         experiment.config("none", Options())
 
 
-def test_label__of_a_config_without_a_docstring(own):
+def test_label__of_a_config_that_is_no_recipe(own):
     (experiment,) = find_experiments([own()])
     cfg = experiment.config("none", Options())
     assert experiment.label(cfg) == ("vit_tiny_patch16_224", "EncoderDecoder, ADE20KDataset")
-    assert not experiment.needs_tta()
-    assert experiment.published("none") is None
+    assert not experiment.needs_tta(cfg)
+    assert experiment.published("none", "mIoU") is None
 
 
 def test_metric__is_found_among_evaluators_and_under_a_prefix(own):

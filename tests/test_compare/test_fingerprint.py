@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from ttr_backbones.cli.config import find_config
 from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.compare.options import Options
 from ttr_backbones.registers import BakedRegisters, RegisterNeurons
@@ -16,7 +15,7 @@ NAME = "augreg_vitt16_ttr_lin1_nyu_200it"
 
 @pytest.fixture(scope="module")
 def cfg():
-    return Options().load(find_config(NAME), NAME)
+    return Options().load(NAME, NAME)
 
 
 def changed(cfg, changes):

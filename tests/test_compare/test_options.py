@@ -2,7 +2,6 @@
 
 import pytest
 
-from ttr_backbones.cli.config import find_config
 from ttr_backbones.compare.options import Options
 from ttr_backbones.errors import InputError
 
@@ -14,7 +13,7 @@ ADE, NYU, LOST = (
 
 
 def load_all(options):
-    cfgs = {name: options.load(find_config(name), name) for name in (ADE, NYU, LOST)}
+    cfgs = {name: options.load(name, name) for name in (ADE, NYU, LOST)}
     options.check_all_used()
     return cfgs
 
@@ -80,6 +79,6 @@ def test_option__that_reaches_nothing_is_an_error(options, message):
 
 def test_cfg_options__of_training_where_nothing_trains():
     options = Options(cfg_options=["train_cfg.max_iters=7"])
-    options.load(find_config(LOST), LOST)
+    options.load(LOST, LOST)
     with pytest.raises(InputError, match="none of these configs trains anything"):
         options.check_all_used()

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from mmengine.config import Config
 from PIL import Image
 
 from ttr_backbones.datasets import scenes
@@ -11,7 +10,7 @@ from ttr_backbones.demo import planted
 from ttr_backbones.demo.run import BEFORE, PLANTED, REGISTER, Row, format_table, run_demo
 from ttr_backbones.demo.tasks import TASKS
 from ttr_backbones.errors import InputError
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.recipes import recipe
 
 
 @pytest.mark.slow
@@ -85,9 +84,8 @@ def test_table_has_means_and_every_seed():
 
 @pytest.mark.parametrize("task", TASKS)
 def test_configs_state_the_facts_of_the_planted_model(task):
-    folder = configs_dir() / "demo"
-    plain = Config.fromfile(folder / f"{TASKS[task].config}.py").to_dict()
-    with_register = Config.fromfile(folder / f"{TASKS[task].ttr_config}.py").to_dict()
+    plain = recipe(TASKS[task].config).to_dict()
+    with_register = recipe(TASKS[task].ttr_config).to_dict()
     assert plain["model"]["backbone"]["model"] == planted.MODEL
     assert plain["model"]["backbone"]["model_kwargs"] == planted.MODEL_KWARGS
     registers = with_register["model"]["backbone"].pop("registers")
@@ -96,7 +94,7 @@ def test_configs_state_the_facts_of_the_planted_model(task):
 
 
 def test_configs_state_the_facts_of_the_scenes():
-    cfg = Config.fromfile(configs_dir() / "demo" / "planted_linear_scenes.py")
+    cfg = recipe("planted_linear_scenes")
     assert cfg.model.decode_head.num_classes == len(scenes.CLASSES)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         assert tuple(loader.dataset.metainfo.classes) == scenes.CLASSES

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ttr_backbones.cli.config import find_config, set_data_root
+from ttr_backbones.cli.config import set_data_root
 from ttr_backbones.cli.run import build_runner
 from ttr_backbones.errors import InputError
+from ttr_backbones.recipes import recipe
 from ttr_backbones.report.artifact_hook import LogArtifacts
 
 PLAIN, TTR = "augreg_vitt16_linear_ade20k_200it", "augreg_vitt16_ttr_linear_ade20k_200it"
@@ -24,7 +24,7 @@ def config(shared, tiny_weights):
     """Make a packaged config a run of seconds with TensorBoard."""
 
     def make(name, work_dir):
-        cfg = Config.fromfile(find_config(name))
+        cfg = recipe(name)
         set_data_root(cfg, str(shared / "data/ADEChallengeData2016"))
         cfg.model.backbone.update(pretrained=False, checkpoint=str(tiny_weights))
         for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):

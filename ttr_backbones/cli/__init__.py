@@ -24,6 +24,8 @@ COMMANDS = {
     "predict": "ttr_backbones.cli.predict",
     "features": "ttr_backbones.cli.features",
     "export": "ttr_backbones.cli.export",
+    "configs": "ttr_backbones.cli.list_configs",
+    "config": "ttr_backbones.cli.print_config",
     "prepare": "ttr_backbones.cli.prepare",
     "check-data": "ttr_backbones.cli.check_data",
     "sweep": "ttr_backbones.cli.sweep",

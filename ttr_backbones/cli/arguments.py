@@ -16,8 +16,22 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     add_launcher(parser)
 
 
+def add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    """Add the backbone and the repair of a protocol that is named alone."""
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="with a protocol's name (linear_ade20k): a backbone of `ttrb configs`, any timm name, "
+        "or a file like those in configs/backbones",
+    )
+    parser.add_argument(
+        "--repair", metavar="NAME", help="a repair of `ttrb configs`, as in ttr; none takes it out"
+    )
+
+
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Add the options that change a config."""
+    add_recipe_options(parser)
     parser.add_argument("--data-root", metavar="DIR", help="data_root of every data set")
     add_cfg_options(parser)
 

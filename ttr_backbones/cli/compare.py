@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ttr_backbones.atomic import write_atomically
+from ttr_backbones.cli.arguments import add_recipe_options
 from ttr_backbones.errors import InputError, StopSignal, unknown_name
 
 if TYPE_CHECKING:
@@ -30,11 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "interrupted goes on from its last checkpoint: repeat the command."
     )
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="config file, or a name")
+    add_recipe_options(parser)
     parser.add_argument(
         "--registers",
         default=",".join(_KINDS),
         help="any of none, test_time (the config's, or else the list that ships for the model) and "
-        "trained (the _reg4 config beside it); default: all",
+        "trained (the _reg4 backbone of that name); default: all",
     )
     parser.add_argument("--seeds", default="0,1,2", help="random seeds of the training (0,1,2)")
     parser.add_argument(
@@ -62,7 +64,10 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.compare.plan import make_plan
 
     options = Options(args.data_root, args.cfg_options)
-    plan = make_plan(args.configs, registers, seeds, args.out, options)
+    plan = make_plan(
+        args.configs, registers, seeds, args.out, options,
+        backbone=args.backbone, repair=args.repair,
+    )  # fmt: skip
     outcomes: dict[str, Outcome] = {}
     failed: dict[str, str] = {}
     line = _Line(len(plan.cells))

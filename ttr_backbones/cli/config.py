@@ -14,57 +14,29 @@ from mmengine.config import Config, ConfigDict
 from mmengine.utils import import_modules_from_strings
 
 from ttr_backbones.cli.option_value import read_value
-from ttr_backbones.errors import InputError, MissingFileError, unknown_name
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.recipes import named_config
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config that `args.config` names and apply the options that all commands share."""
-    path = find_config(args.config)
-    cfg = Config.fromfile(path)
+    cfg = named_config(
+        args.config,
+        backbone=getattr(args, "backbone", None),
+        repair=getattr(args, "repair", None),
+    )
     apply_options(cfg, args.cfg_options)
     # mmengine 0.10 does this for text configs only.
     import_modules_from_strings(**cfg.get("custom_imports") or {"imports": []})
     if args.data_root is not None:
         set_data_root(cfg, args.data_root)
-    cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs") / path.stem)
+    cfg.work_dir = (
+        args.work_dir or cfg.get("work_dir") or str(Path("work_dirs") / Path(cfg.filename).stem)
+    )
     cfg.launcher = args.launcher
     return cfg
-
-
-def find_config(name: str) -> Path:
-    """Return the config file at the path `name`, or the packaged one of that name.
-
-    A packaged config may be named with or without its folder and with or without `.py`.
-    """
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
-    folder = configs_dir()
-    packaged = {
-        file.relative_to(folder).with_suffix("").as_posix(): file
-        for file in sorted(folder.rglob("*.py"))
-        if "_base_" not in file.parts
-    }
-    wanted = name.removesuffix(".py").removeprefix("./").removeprefix("configs/")
-    found = [key for key in packaged if key == wanted or Path(key).name == wanted]
-    if len(found) == 1:
-        return packaged[found[0]]
-    if found:
-        raise InputError(
-            f"{name!r} names {len(found)} configs: {', '.join(found)}. Add the folder."
-        )
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, expected a config file; give one .py file in it.")
-    raise MissingFileError(
-        f"{name} is no file, and " + unknown_name("config", wanted, map(_stem, packaged))
-    )
-
-
-def _stem(key: str) -> str:
-    return Path(key).name
 
 
 def apply_options(cfg: Config, options: Mapping[str, Any] | Sequence[str] | None) -> None:

@@ -244,12 +244,12 @@ def device() -> str:
 
 
 def configs() -> str:
-    """Say where the shipped configs are and how many there are."""
+    """Say where the shipped configs are and how many there are of each axis."""
     from ttr_backbones.packaged import configs_dir
+    from ttr_backbones.recipes import AXES, axis_files
 
-    folder = configs_dir()
-    number = sum("_base_" not in path.parts for path in folder.rglob("*.py"))
-    return f"{number} in {folder}"
+    numbers = ", ".join(f"{len(axis_files(axis))} {axis}" for axis in AXES)
+    return f"{numbers} in {configs_dir()}"
 
 
 def export() -> str:

@@ -8,6 +8,8 @@ EXAMPLES = {
     "predict": "ttrb predict dinov2_vits14_linear_ade20k iter_40000.pth photos --out predictions",
     "features": "ttrb features vit_small_patch14_dinov2.lvd142m --images photos --out features",
     "export": "ttrb export dinov2_vits14_linear_ade20k iter_40000.pth --out model.onnx",
+    "configs": "ttrb configs dinov2_vitl14",
+    "config": "ttrb config linear_ade20k --backbone dinov2_vitl14 --repair ttr --out mine.py",
     "prepare": "ttrb prepare nyu --bts sync.zip --mat nyu_depth_v2_labeled.mat --splits splits.mat",
     "check-data": "ttrb check-data dinov2_vits14_linear_ade20k --out problems.txt",
     "sweep": "ttrb sweep dinov2_vits14_lost_voc07 --blocks -1,-2 --bias 0,-0.1",

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.atomic import write_atomically, writing_atomically
-from ttr_backbones.cli.arguments import add_cfg_options
+from ttr_backbones.cli.arguments import add_cfg_options, add_recipe_options
 from ttr_backbones.errors import InputError
 from ttr_backbones.result_names import relative_paths, result_paths
 
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=1, help="images per batch (1)")
     parser.add_argument("--device", help="torch device (default: the GPU if there is one)")
     parser.add_argument("--data-only", action="store_true", help="draw no pictures")
+    add_recipe_options(parser)
     add_cfg_options(parser)
     # Python before 3.12.7 refuses positional arguments behind an option.
     parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
@@ -57,14 +58,14 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.cli.progress import ProgressBar
     from ttr_backbones.inference import Inferencer
     from ttr_backbones.inference.sources import image_sources, raise_bad
+    from ttr_backbones.recipes import named_config
 
     sources = image_sources(images)  # looked at before the model is made
     # One file may be named in several ways: a folder and the file in it, x/a.jpg and x/../x/a.jpg.
     paths = {os.path.normpath(s.absolute()): s for s in sources if isinstance(s, Path)}
     files = list(paths.values())
-    predict = Inferencer(
-        args.config, checkpoint, device=args.device, cfg_options=args.cfg_options or []
-    )
+    config = named_config(args.config, backbone=args.backbone, repair=args.repair)
+    predict = Inferencer(config, checkpoint, device=args.device, cfg_options=args.cfg_options or [])
     outputs = _Outputs(args.out, files, _depth_scale(predict), draw=not args.data_only)
     bad: list[tuple[Path, str]] = []
     bar = ProgressBar()

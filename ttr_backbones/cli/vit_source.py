@@ -86,23 +86,22 @@ def vit_source(args: argparse.Namespace) -> VitSource:
 
 
 def _from_config(name: str, options: list[str] | None, checkpoint: Path | None) -> VitSource:
-    from mmengine.config import Config
-
-    from ttr_backbones.cli.config import apply_options, find_config, type_name
-    from ttr_backbones.packaged import configs_dir
+    from ttr_backbones.cli.config import apply_options, type_name
+    from ttr_backbones.recipes import all_names, axis_files, named_config
 
     try:
-        path = find_config(name)
+        cfg = named_config(name)
     except MissingFileError as error:
         if name.endswith(".py") or "/" in name:
             raise
         import timm
 
-        known = [file.stem for file in configs_dir().glob("[!_]*/*.py")]
-        known += timm.list_models("*vit*")
+        if any(name.endswith(f"_{protocol}") for protocol in axis_files("protocols")):
+            raise  # it says which part of the name is wrong
+        known = [*map(str, all_names()), *axis_files("protocols"), *timm.list_models("*vit*")]
         told = unknown_name("timm model or config", name.partition(".")[0], known)
         raise MissingFileError(told) from error
-    cfg = Config.fromfile(path)
+    path = cfg.filename
     apply_options(cfg, options)
     backbone = (cfg.get("model") or {}).get("backbone") or {}
     if type_name(backbone) != "TimmViT":

@@ -1,35 +1,37 @@
-"""One experiment: the configs that differ in nothing but their registers, found by their names.
+"""One experiment: the configs that differ in nothing but their registers.
 
-`dinov2_vitl14_linear_ade20k.py`, `dinov2_vitl14_ttr_linear_ade20k.py` and
-`dinov2_vitl14_reg4_linear_ade20k.py` in one folder are the experiment `dinov2_vitl14_linear_ade20k`
-with no registers, with a test-time register and with trained ones.
+Of a recipe, these are its backbone without a repair, with one, and the backbone that is the same
+but for trained registers. A config of the user's is an experiment by itself.
 """
 
 from __future__ import annotations
 
-import re
+import functools
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
+from ttr_backbones.backbones import create_vit
 from ttr_backbones.backbones.register_options import is_auto, look_up
-from ttr_backbones.cli.config import datasets, find_config, type_name
+from ttr_backbones.cli.config import datasets, type_name
 from ttr_backbones.compare.options import Options
-from ttr_backbones.compare.published import (
-    Published,
-    docstring,
-    needs_tta,
-    papers_number,
-    title,
-)
+from ttr_backbones.compare.published import Published, papers_number, published_for
 from ttr_backbones.errors import InputError
+from ttr_backbones.recipes import (
+    RecipeName,
+    backbone_facts,
+    parse_name,
+    protocol_facts,
+    trained_siblings,
+)
 
 KINDS = ("none", "test_time", "trained")
-_MARK = re.compile(r"_(ttr|reg4)(?=_|$)")
-_KIND = {(): "none", ("ttr",): "test_time", ("reg4",): "trained"}
+_REPAIR = "ttr"
 
 
 class LeftOutError(InputError):
@@ -42,11 +44,11 @@ class Experiment:
 
     Args:
         name: the configs' common name.
-        files: kind of registers -> config file; at least one of the three.
+        configs: kind of registers -> recipe, or the file of a config; at least one of the three.
     """
 
     name: str
-    files: dict[str, Path]
+    configs: dict[str, RecipeName | Path]
 
     def config(self, kind: str, options: Options) -> Config:
         """Load the config with this kind of registers.
@@ -57,17 +59,16 @@ class Experiment:
         """
         trained = kind == "trained"
         order = ("trained", "none") if trained else (kind, *KINDS[:2])
-        file = next((self.files[key] for key in order if key in self.files), None)
-        if file is None:
-            raise LeftOutError("only a config of the model with trained registers was found")
-        cfg = options.load(file, self.name)
+        source = next(self.configs[key] for key in order if key in self.configs)
+        cfg = options.load(source, self.name)
         if type_name(cfg.model.get("backbone") or {}) != "TimmViT":
             raise InputError(
-                f"{file}: ttrb compare needs model.backbone.type='TimmViT', whose registers it sets"
+                f"{source}: ttrb compare needs model.backbone.type='TimmViT', whose registers it "
+                "sets"
             )
         backbone = cfg.model.backbone
-        if bool(re.search(r"_reg\d", backbone.model)) != trained:
-            has = "no config of a model with" if trained else f"{backbone.model} has"
+        if _has_trained_registers(backbone) != trained:
+            has = "no backbone with" if trained else f"{backbone.model} has"
             raise LeftOutError(f"{has} trained registers")
         registers = None
         if kind == "test_time":
@@ -80,19 +81,42 @@ class Experiment:
         return cfg
 
     def label(self, cfg: Config) -> tuple[str, str]:
-        """Return (backbone, task) in words: of the docstring, or else of the config."""
-        file = next(self.files[kind] for kind in KINDS if kind in self.files)
+        """Return (backbone, task) in words: of the recipe, or else of the config."""
+        recipe = self._recipe
+        if recipe is not None:
+            title = backbone_facts(recipe.backbone).facts.title
+            return title, protocol_facts(recipe.protocol).title
         kinds = dict.fromkeys(type_name(d) for _, d in datasets(cfg, ("test_dataloader",)))
-        told = title(docstring(file))
-        return told or (cfg.model.backbone.model, f"{type_name(cfg.model)}, {', '.join(kinds)}")
+        task = f"{type_name(cfg.model)}, {', '.join(kinds)}"
+        return cfg.model.backbone.model, (cfg.get("protocol") or {}).get("title", task)
 
-    def published(self, kind: str) -> Published | None:
-        """Return what was published for this kind of registers."""
-        return papers_number({kind: docstring(file) for kind, file in self.files.items()}, kind)
+    def published(self, kind: str, metric: str) -> Published | None:
+        """Return what was published for this kind of registers.
 
-    def needs_tta(self) -> bool:
-        """Return whether the published protocol averages over scales and flips."""
-        return any(needs_tta(docstring(file)) for file in self.files.values())
+        Args:
+            kind: one of `KINDS`.
+            metric: name of the number.
+        """
+        numbers = {
+            key: published_for(recipe, metric)
+            for key, recipe in self.configs.items()
+            if isinstance(recipe, RecipeName)
+        }
+        return papers_number(numbers, kind)
+
+    def needs_tta(self, cfg: Config) -> bool:
+        """Return whether the protocol averages over scales and flips.
+
+        A config of the user's says it as the files of protocols do, `protocol=dict(tta=True)`.
+        """
+        if self._recipe is not None:
+            return protocol_facts(self._recipe.protocol).tta
+        return bool((cfg.get("protocol") or {}).get("tta"))
+
+    @property
+    def _recipe(self) -> RecipeName | None:
+        source = self.configs["none"]
+        return source if isinstance(source, RecipeName) else None
 
 
 def _require_shipped(model: str, registers: dict[str, Any]) -> None:
@@ -102,38 +126,56 @@ def _require_shipped(model: str, registers: dict[str, Any]) -> None:
         raise LeftOutError(str(error)) from error
 
 
-def find_experiments(names: Iterable[str]) -> list[Experiment]:
-    """Return the experiment of each config, named by a path or as `find_config` finds it.
+def _has_trained_registers(backbone: dict[str, Any]) -> bool:
+    return _trained(backbone["model"], json.dumps(backbone.get("model_kwargs") or {}))
+
+
+@functools.cache
+def _trained(model: str, kwargs: str) -> bool:
+    """Ask the architecture, which is made without memory for its weights."""
+    with torch.device("meta"):
+        return create_vit(model, model_kwargs=json.loads(kwargs)).num_reg_tokens > 0
+
+
+def find_experiments(
+    names: Iterable[str], *, backbone: str | None = None, repair: str | None = None
+) -> list[Experiment]:
+    """Return the experiment of each config, named by a path or as a recipe.
 
     Configs of one experiment count once.
+
+    Args:
+        names: the configs.
+        backbone: of those that are protocols' names alone.
+        repair: in place of the test-time register.
 
     Raises:
         InputError: no such config; two experiments of one name in different folders.
     """
     found: dict[str, Experiment] = {}
     for name in names:
-        experiment = _experiment(find_config(name))
+        experiment = _experiment(name, backbone, repair)
         known = found.setdefault(experiment.name, experiment)
         if known != experiment:
             raise InputError(
                 f"two different configs are called {experiment.name}: "
-                f"{', '.join(map(str, [*known.files.values(), *experiment.files.values()]))}. "
+                f"{', '.join(map(str, [*known.configs.values(), *experiment.configs.values()]))}. "
                 "Rename one: the name tells their results apart."
             )
     return list(found.values())
 
 
-def _experiment(path: Path) -> Experiment:
-    path = path.resolve()
-    if tuple(_MARK.findall(path.stem)) not in _KIND:
-        raise InputError(
-            f"{path}: _ttr and _reg4 in a config's name tell its registers, one at most; this name "
-            "has several"
-        )
-    name = _MARK.sub("", path.stem)
-    files = {
-        _KIND[marks]: file
-        for file in sorted(path.parent.glob(f"*{path.suffix}"))
-        if _MARK.sub("", file.stem) == name and (marks := tuple(_MARK.findall(file.stem))) in _KIND
+def _experiment(name: str, backbone: str | None, repair: str | None) -> Experiment:
+    path = Path(name).expanduser()
+    if path.is_file():
+        return Experiment(path.stem, {"none": path.resolve()})
+    asked = parse_name(name, backbone=backbone, repair=repair)
+    parent = backbone_facts(asked.backbone).facts.get("parent") or asked.backbone
+    plain = RecipeName(parent, None, asked.protocol)
+    configs: dict[str, RecipeName | Path] = {
+        "none": plain,
+        "test_time": RecipeName(parent, asked.repair or _REPAIR, asked.protocol),
     }
-    return Experiment(name, files)
+    for sibling in trained_siblings(parent):
+        configs["trained"] = RecipeName(sibling, None, asked.protocol)
+    return Experiment(str(plain), configs)

@@ -15,6 +15,7 @@ from mmengine.config import Config
 
 from ttr_backbones.cli.config import datasets, load_config, set_data_root, type_name
 from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.recipes import RecipeName, named_config
 
 # What a config that trains nothing, as those of object discovery, does not have.
 _OF_TRAINING = {
@@ -38,17 +39,17 @@ class Options:
     _used: set[str] = field(default_factory=set)
     _seen: set[str] = field(default_factory=set)
 
-    def load(self, path: Path, name: str) -> Config:
-        """Load the config file of the experiment `name` and change it.
+    def load(self, source: str | Path | RecipeName, name: str) -> Config:
+        """Load a config of the experiment `name`, a file or a recipe's name, and change it.
 
         Raises:
             InputError: see `load_config`.
         """
-        untouched = Config.fromfile(path)
+        untouched = named_config(source)
         kinds = {type_name(dataset) for _, dataset in datasets(untouched)}
         self._seen |= {name, *kinds}
         arguments = argparse.Namespace(
-            config=str(path),
+            config=source,
             cfg_options=self._chosen(untouched, name, kinds),
             data_root=None,
             work_dir=None,

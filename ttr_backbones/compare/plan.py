@@ -83,17 +83,29 @@ def make_plan(
     seeds: Sequence[int],
     out: Path,
     options: Options,
+    *,
+    backbone: str | None = None,
+    repair: str | None = None,
 ) -> Plan:
     """Load every config with every kind of registers and every seed.
 
     A cell's folder is named by its fingerprint too: results of another config stay where they are,
     and no run goes on from their checkpoints.
 
+    Args:
+        configs: files, or names of recipes.
+        registers: kinds of registers.
+        seeds: of the trainings.
+        out: folder of the table and all runs.
+        options: what changes the configs.
+        backbone: of the configs that are protocols' names alone.
+        repair: in place of the test-time register.
+
     Raises:
         InputError: a config or an option that cannot be used, or no cell at all.
     """
     cells, notes = [], []
-    for experiment in find_experiments(configs):
+    for experiment in find_experiments(configs, backbone=backbone, repair=repair):
         for kind in registers:
             try:
                 cfg = experiment.config(kind, options)
@@ -101,10 +113,11 @@ def make_plan(
                 notes.append(f"{experiment.name}, {kind} is left out: {error}")
                 continue
             backbone, task = experiment.label(cfg)
-            metric, published = metric_of(cfg), experiment.published(kind)
+            metric = metric_of(cfg)
+            published = experiment.published(kind, metric.name)
             row = Row(experiment.name, backbone, task, kind, metric, published)
             folder = out / "runs" / experiment.name / kind
-            tta = experiment.needs_tta()
+            tta = experiment.needs_tta(cfg)
             trains = cfg.get("train_cfg") is not None
             if not trains and "decode_head" in cfg.model and not cfg.get("load_from"):
                 raise InputError(

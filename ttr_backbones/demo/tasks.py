@@ -12,7 +12,7 @@ class Task:
     """One task.
 
     Args:
-        config: name of the config in configs/demo, without a register.
+        config: name of the recipe, without a register.
         ttr_config: the same with one test-time register.
         metric: the evaluator's name of the number that the table shows.
         heading: of its column.

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import Tensor
 
 from ttr_backbones.cli.config import set_data_root
 from ttr_backbones.cli.run import build_runner
 from ttr_backbones.demo.tasks import Task
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.recipes import recipe
 from ttr_backbones.registers import token_norms
 
 
@@ -51,7 +50,7 @@ def run_model(
     """Evaluate the frozen ViT in `weights`, after training a head where the task has one.
 
     Args:
-        config: name of a config in configs/demo.
+        config: name of a recipe.
         task: that the config belongs to.
         scenes: folder that `write_scenes` filled.
         weights: the ViT's weight file.
@@ -73,7 +72,7 @@ def run_model(
 def _runner(
     config: str, scenes: Path, weights: Path, work_dir: Path, seed: int, iterations: int | None
 ) -> Runner:
-    cfg = Config.fromfile(configs_dir() / "demo" / f"{config}.py")
+    cfg = recipe(config)
     cfg.work_dir, cfg.experiment_name = str(work_dir), work_dir.name
     cfg.randomness = {"seed": seed}
     cfg.model.backbone.checkpoint = str(weights)

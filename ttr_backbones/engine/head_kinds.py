@@ -32,7 +32,7 @@ _HEADS = (
     _Head(
         kind="segmentation",
         weight="decode_head.conv_seg.weight",
-        config="a config of configs/segmentation",
+        config="a config of segmentation, as linear_ade20k",
         outputs="the file predicts {} classes and the config {}: take the config of the file's "
         "data set (ADE20K has 150, VOC2012 has 21).",
         four="the file is a multi-scale (ms) head over four maps: take the _ms config.",
@@ -41,7 +41,7 @@ _HEADS = (
     _Head(
         kind="linear depth",
         weight="decode_head.conv_depth.weight",
-        config="a _lin1_ or _lin4_ config of configs/depth",
+        config="a lin1 or lin4 config of depth, as lin1_nyu_dinov2",
         outputs="the file has {0} depth bins and the config {1}: set "
         "model.decode_head.n_bins={0}, if the file's bins are equally spaced.",
         four="the file is a lin.4 head over four blocks: take the _lin4_ config.",
@@ -50,7 +50,7 @@ _HEADS = (
     _Head(
         kind="DPT depth",
         weight="decode_head.reassemble_blocks.readout_projects.0.0.weight",
-        config="a _dpt_ config of configs/depth",
+        config="a dpt config of depth, as dpt_nyu_dinov2",
     ),
 )
 

@@ -17,13 +17,14 @@ from mmseg.registry import DATASETS, MODELS
 from numpy.typing import NDArray
 from torch import nn
 
-from ttr_backbones.cli.config import apply_options, datasets, find_config
+from ttr_backbones.cli.config import apply_options, datasets
 from ttr_backbones.cli.run import clear_config_errors
 from ttr_backbones.engine.fit import check_fit, left_aside
 from ttr_backbones.engine.input_size import far_from_calibrated
 from ttr_backbones.engine.normalization import normalization_problem
 from ttr_backbones.engine.safe_loading import safe_loaders
 from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.recipes import named_config
 
 
 def read_config(
@@ -42,7 +43,7 @@ def read_config(
     if isinstance(config, Config):
         cfg = config.copy()
     else:
-        cfg = Config.fromfile(find_config(str(config)))
+        cfg = named_config(config)
     apply_options(cfg, options)
     # mmengine 0.10 does this for text configs only.
     import_modules_from_strings(**cfg.get("custom_imports") or {"imports": []})

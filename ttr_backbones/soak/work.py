@@ -9,8 +9,8 @@ import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
-from ttr_backbones.cli.config import find_config
 from ttr_backbones.datasets.scenes import make_scene
+from ttr_backbones.recipes import recipe
 
 INTERVAL = 4  # iterations between two checkpoints
 _SIZE = 64  # pixels
@@ -55,7 +55,7 @@ def _draw(folder: Path, split: str, count: int, size: int) -> None:
 
 def _config(folder: Path, weights: Path | None, size: int) -> Config:
     """Make the packaged trial run as small and as eventful as it can be."""
-    cfg = Config.fromfile(find_config(_BASE.format("ttr_" if weights else "")))
+    cfg = recipe(_BASE.format("ttr_" if weights else ""))
     backbone, head = cfg.model.backbone, cfg.model.decode_head
     backbone.update(pretrained=False)
     if weights:

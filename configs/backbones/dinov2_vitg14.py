@@ -1,0 +1,22 @@
+"""DINOv2 ViT-g/14.
+
+As in its own evaluation: the final norm on every taken block, position embedding as in the DINOv2
+repository.
+"""
+
+backbone = dict(
+    type="TimmViT",
+    model="vit_giant_patch14_dinov2.lvd142m",
+    pretrained=True,
+    final_norm=True,
+    pos_embed="dinov2",
+    frozen=True,
+)
+facts = dict(
+    title="DINOv2 ViT-g/14",
+    channels=1536,
+    four_blocks=(9, 19, 29, 39),
+    facet="key",
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+)

@@ -1,0 +1,23 @@
+"""A name -> a full mmengine config: any backbone, with or without a repair, on any protocol."""
+
+from ttr_backbones.recipes.axes import AXES, axis_files, summary
+from ttr_backbones.recipes.facts import backbone_facts, protocol_facts, trained_siblings
+from ttr_backbones.recipes.names import RecipeName, all_names, parse_name
+from ttr_backbones.recipes.published import PublishedNumber, published_numbers
+from ttr_backbones.recipes.recipe import named_config, recipe
+
+__all__ = [
+    "AXES",
+    "PublishedNumber",
+    "RecipeName",
+    "all_names",
+    "axis_files",
+    "backbone_facts",
+    "named_config",
+    "parse_name",
+    "protocol_facts",
+    "published_numbers",
+    "recipe",
+    "summary",
+    "trained_siblings",
+]

@@ -1,0 +1,148 @@
+"""The names of recipes: `<backbone>[_<repair>]_<protocol>`, and what a wrong one may have meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ttr_backbones.errors import InputError, MissingFileError, unknown_name
+from ttr_backbones.recipes.axes import axis_files
+from ttr_backbones.recipes.evaluate import default_backbone
+
+NO_REPAIR = "none"
+_HUBS = ("hf-hub:", "hf_hub:", "local-dir:")
+
+
+@dataclass(frozen=True)
+class RecipeName:
+    """One point of the three axes.
+
+    Args:
+        backbone: file in `configs/backbones`, a timm name, or the path of a file of one's own.
+        repair: file in `configs/repairs`, or None.
+        protocol: file in `configs/protocols`.
+    """
+
+    backbone: str
+    repair: str | None
+    protocol: str
+
+    def __str__(self) -> str:
+        backbone = self.backbone
+        if backbone.endswith(".py"):
+            backbone = Path(backbone).stem
+        # Names of hubs hold what no file name may.
+        backbone = re.sub(r"[^\w.+-]+", "_", backbone)
+        return "_".join(part for part in (backbone, self.repair, self.protocol) if part)
+
+
+def parse_name(name: str, *, backbone: str | None = None, repair: str | None = None) -> RecipeName:
+    """Take a recipe's name apart.
+
+    Args:
+        name: `<backbone>[_<repair>]_<protocol>`, or a protocol's name alone: the backbone is then
+            `backbone`, or else the small one that the protocol's file imports.
+        backbone: that of `name`, if it names none.
+        repair: that of `name`, if it names none; "none" is no repair.
+
+    Raises:
+        MissingFileError: a part of the name is unknown; the nearest ones are told.
+        InputError: `name` names a backbone or a repair, and another one is asked for.
+    """
+    stem = name.removesuffix(".py").removeprefix("./").removeprefix("configs/")
+    stem = stem.removeprefix("protocols/")
+    protocol = _suffix(stem, axis_files("protocols"))
+    if protocol is None:
+        raise MissingFileError(_unknown_protocol(name, stem))
+    rest = stem.removesuffix(protocol).removesuffix("_")
+    named_repair = None
+    if rest not in axis_files("backbones"):
+        named_repair = _suffix(rest, axis_files("repairs"))
+        rest = rest.removesuffix(named_repair or "").removesuffix("_")
+    chosen = _agreed(name, "backbone", rest or None, backbone)
+    if chosen is None:
+        chosen = default_backbone(axis_files("protocols")[protocol])
+    if chosen is None:
+        raise InputError(f"{name}: the protocol imports no backbone of its own: give --backbone")
+    repairs = axis_files("repairs")
+    if repair is not None and repair not in (NO_REPAIR, *repairs):
+        raise MissingFileError(unknown_name("repair", repair, (NO_REPAIR, *repairs)))
+    wanted = _agreed(name, "repair", named_repair, repair)
+    check_backbone(chosen)
+    return RecipeName(chosen, None if wanted == NO_REPAIR else wanted, protocol)
+
+
+def check_backbone(name: str) -> None:
+    """Check that there is such a backbone.
+
+    Raises:
+        MissingFileError: it is in no file and timm does not know it.
+    """
+    if name in axis_files("backbones") or is_timm_name(name):
+        return
+    if name.endswith(".py"):
+        if not Path(name).expanduser().is_file():
+            raise MissingFileError(f"--backbone {name}: no such file")
+        return
+    import timm
+
+    known = [*axis_files("backbones"), *timm.list_models("*vit*"), *timm.list_models("*eva*")]
+    near = difflib.get_close_matches(name.partition(".")[0], known, n=3, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise MissingFileError(
+        f"unknown backbone {name!r}.{hint} Known: {', '.join(axis_files('backbones'))}, and every "
+        "Vision Transformer of timm by its tagged name."
+    )
+
+
+def is_timm_name(name: str) -> bool:
+    """Whether timm makes a model of this name: one of its own, of a hub or of a folder."""
+    if name.startswith(_HUBS):
+        return True
+    import timm
+
+    return bool(timm.is_model(name.partition(".")[0]))
+
+
+def all_names() -> list[RecipeName]:
+    """Return every recipe of the files of the three axes."""
+    return [
+        RecipeName(backbone, repair, protocol)
+        for backbone in axis_files("backbones")
+        for repair in (None, *axis_files("repairs"))
+        for protocol in axis_files("protocols")
+    ]
+
+
+def _suffix(name: str, known: Iterable[str]) -> str | None:
+    """Return the longest known name that `name` is or ends with behind an underscore."""
+    ends = [end for end in known if name == end or name.endswith(f"_{end}")]
+    return max(ends, key=len, default=None)
+
+
+def _agreed(name: str, axis: str, named: str | None, asked: str | None) -> str | None:
+    if named is not None and asked not in (None, named):
+        raise InputError(
+            f"{name} names the {axis} {named!r} and --{axis} asks for {asked!r}: leave one out"
+        )
+    return named if asked is None else asked
+
+
+def _unknown_protocol(name: str, stem: str) -> str:
+    """Say what is wrong with a name that ends with no protocol."""
+    begins = [b for b in axis_files("backbones") if stem.startswith(f"{b}_")]
+    if begins:
+        rest = stem.removeprefix(f"{max(begins, key=len)}_")
+        for repair in axis_files("repairs"):
+            rest = rest.removeprefix(f"{repair}_")
+        return unknown_name("protocol", rest, axis_files("protocols"))
+    names = [*axis_files("protocols"), *map(str, all_names())]
+    near = difflib.get_close_matches(stem, names, n=3, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return (
+        f"{name} is no file and no recipe.{hint} Recipes are called <backbone>[_<repair>]_"
+        f"<protocol>; protocols: {', '.join(axis_files('protocols'))}. `ttrb configs` lists all."
+    )

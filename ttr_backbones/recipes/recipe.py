@@ -1,0 +1,121 @@
+"""From a name to a full mmengine config: a backbone, with or without a repair, on a protocol."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from ttr_backbones.errors import InputError, MissingFileError, unknown_name
+from ttr_backbones.packaged import configs_dir
+from ttr_backbones.recipes.axes import axis_files
+from ttr_backbones.recipes.evaluate import evaluate
+from ttr_backbones.recipes.facts import backbone_facts
+from ttr_backbones.recipes.names import NO_REPAIR, RecipeName, parse_name
+
+
+def recipe(name: str, *, backbone: str | None = None, repair: str | None = None) -> Config:
+    """Return the full config of a backbone, with or without a repair, on a protocol.
+
+    Args:
+        name: `<backbone>[_<repair>]_<protocol>`, as in "dinov2_vitl14_ttr_linear_ade20k", or a
+            protocol alone, "linear_ade20k".
+        backbone: with a protocol alone: file in `configs/backbones`, any timm name, or the path of
+            such a file; None is the small backbone that the protocol's own file imports.
+        repair: file in `configs/repairs`, or "none"; None leaves it to the name.
+
+    Raises:
+        MissingFileError: a part of the name is unknown.
+        InputError: name and arguments contradict each other, or the backbone is no ViT.
+    """
+    return expand(parse_name(name, backbone=backbone, repair=repair))
+
+
+def expand(name: RecipeName) -> Config:
+    """Return the full config of a name that was taken apart.
+
+    Raises:
+        InputError: see `backbone_facts`.
+    """
+    values = backbone_facts(name.backbone)
+    config = evaluate(axis_files("protocols")[name.protocol], values).values
+    if name.repair is not None:
+        special = (values.facts.get("repairs") or {}).get(name.repair) or {}
+        _set_repair(config, {**_repair(name.repair), **copy.deepcopy(special)})
+    # Runs and their dumps take their name from the file's, though there is none.
+    return Config(config, cfg_text=f"# ttrb config {name}\n", filename=f"{name}.py")
+
+
+def named_config(
+    name: str | Path | RecipeName, *, backbone: str | None = None, repair: str | None = None
+) -> Config:
+    """Return the config of a file, or else the recipe of that name.
+
+    Args:
+        name: the path of any mmengine config, or what `recipe` takes.
+        backbone: as in `recipe`; a file of the user's names its backbone itself.
+        repair: as in `recipe`; in a file of the user's it replaces that of a `TimmViT`.
+
+    Raises:
+        MissingFileError: neither a file nor a recipe.
+        InputError: see `recipe`; a folder; or an option that this config cannot take.
+    """
+    if isinstance(name, RecipeName):
+        return expand(name)
+    path = Path(name).expanduser()
+    if path.is_file() and not _is_protocol(path):
+        return _of_file(path, backbone, repair)
+    try:
+        return recipe(path.stem if path.is_file() else str(name), backbone=backbone, repair=repair)
+    except MissingFileError as error:
+        if path.is_dir():
+            raise InputError(
+                f"{path} is a folder, expected a config file; give one .py file in it."
+            ) from error
+        raise
+
+
+def _is_protocol(path: Path) -> bool:
+    return path.resolve().parent == (configs_dir() / "protocols").resolve()
+
+
+def _of_file(path: Path, backbone: str | None, repair: str | None) -> Config:
+    if backbone is not None:
+        raise InputError(
+            f"--backbone goes with the name of a protocol, and {path} is a config with a backbone "
+            "of its own: change it there, or with --cfg-options model.backbone.model=NAME."
+        )
+    config = Config.fromfile(path)
+    if repair is not None:
+        _repair_of_file(config, repair)
+    return config
+
+
+def _repair_of_file(config: Config, repair: str) -> None:
+    backbone = (config.get("model") or {}).get("backbone") or {}
+    kind = backbone.get("type")
+    if getattr(kind, "__name__", kind) != "TimmViT":
+        raise InputError(
+            f"--repair {repair}: {config.filename} has no model.backbone of type='TimmViT' to "
+            "apply it to"
+        )
+    _set_repair(config, None if repair == NO_REPAIR else _repair(repair))
+
+
+def _repair(name: str) -> dict[str, Any]:
+    files = axis_files("repairs")
+    if name not in files:
+        raise MissingFileError(unknown_name("repair", name, (NO_REPAIR, *files)))
+    return dict(evaluate(files[name]).values["repair"])
+
+
+def _set_repair(config: Config | ConfigDict, repair: dict[str, Any] | None) -> None:
+    if repair is None:
+        config["model"]["backbone"]["registers"] = None
+        return
+    kind = repair.pop("type")
+    if kind == "bias":
+        repair = {"form": "bias", "baked": repair["artifact"]}
+    config["model"]["backbone"]["registers"] = repair
