@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.model import BaseModule
-from torch import nn
 
 
 class OwnWeights(BaseModule):
@@ -20,7 +19,7 @@ class OwnWeights(BaseModule):
         frozen: whether it is.
     """
 
-    vit: nn.Module
+    vit: Any
     frozen: bool
 
     def __init__(self, init_cfg: Any = None) -> None:

@@ -75,7 +75,9 @@ def _literal(value: str) -> Any:
 
 def _depths(value: str) -> list[int] | None:
     """Return how many brackets are open after each character, or None if they do not match."""
-    depths, open_brackets, quote = [], [], ""
+    depths: list[int] = []
+    open_brackets: list[str] = []
+    quote = ""
     for character in value:
         if quote:
             quote = "" if character == quote else quote
@@ -98,7 +100,7 @@ def _is_balanced(value: str) -> bool:
 def _is_bracketed(value: str) -> bool:
     """Whether one pair of brackets is around all of it."""
     depths = _depths(value)
-    return bool(depths) and value[0] in _PAIRS and 0 not in depths[:-1]
+    return depths is not None and value[:1] in _PAIRS and 0 not in depths[:-1]
 
 
 def _split(inner: str) -> list[str]:

@@ -48,7 +48,7 @@ def declared_requirements() -> list[DeclaredRequirement]:
     distribution = metadata.distribution("ttr_backbones")
     extras = [None, *(distribution.metadata.get_all("Provides-Extra") or [])]
     requirements = [Requirement(line) for line in distribution.requires or []]
-    found = {}
+    found: dict[tuple[str, str], DeclaredRequirement] = {}
     for extra in extras:
         for requirement in requirements:
             if requirement.marker is None or requirement.marker.evaluate({"extra": extra or ""}):

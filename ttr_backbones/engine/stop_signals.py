@@ -14,7 +14,7 @@ from types import FrameType
 from ttr_backbones.errors import StopSignal
 
 # SIGUSR1 is what slurm is told to send before the time limit: `--signal=USR1@60`.
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
 if sys.platform != "win32":
     SIGNALS = (*SIGNALS, signal.SIGUSR1)
 

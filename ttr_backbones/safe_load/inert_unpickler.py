@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import IO, Any
 
 
 class Inert:
@@ -48,7 +47,7 @@ class InertUnpickler(pickle.Unpickler):
 
     def __init__(
         self,
-        file: io.BufferedIOBase | io.BytesIO,
+        file: IO[bytes],
         known: Mapping[str, Any],
         load_persistent: Callable[[Any], Any],
     ) -> None:
