@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -36,9 +35,8 @@ class KillProcess1(Hook):
 
 
 def run(*command, cwd, **environment):
-    """Run a command of this installation; give exit code, output and seconds."""
+    """Run a command of this installation, which must end soon; give exit code and output."""
     names = {"OMP_NUM_THREADS": "1", "PATH": f"{BIN}:{os.environ['PATH']}", **environment}
-    start = time.monotonic()
     job = subprocess.Popen(
         [str(part) for part in command],
         cwd=cwd,
@@ -48,10 +46,10 @@ def run(*command, cwd, **environment):
         text=True,
     )
     try:
-        output = job.communicate(timeout=180)[0]
+        output = job.communicate(timeout=180)[0]  # not gloo's half an hour
     finally:
         job.terminate()  # torchrun ends its processes
-    return job.returncode, output, time.monotonic() - start
+    return job.returncode, output
 
 
 def torchrun(*arguments, cwd):
@@ -75,23 +73,20 @@ def test_killed_process__ends_the_job_and_a_rerun_ends_with_the_same_weights(
         held.bind(("127.0.0.1", 0))
         free = {"PORT": str(held.getsockname()[1]), "PYTHONPATH": str(tmp_path)}
     train = TOOLS / "dist_train.sh"
-    code, output, seconds = run(
-        *(train, killing, "2", "--work-dir", "killed"), cwd=tmp_path, **free
-    )
+    code, output = run(*(train, killing, "2", "--work-dir", "killed"), cwd=tmp_path, **free)
     assert code != 0
     cause = output.partition("Root Cause (first observed failure):")[2]
     assert "rank      : 1 (local_rank: 1)" in cause
     assert "Signal 9 (SIGKILL) received" in cause
-    assert seconds < 90
     assert [path.name for path in (tmp_path / "killed").glob("iter_*")] == ["iter_4.pth"]
 
-    code, output, _ = run(
-        *(train, config, "2", "--work-dir", "killed", "--resume"), cwd=tmp_path, **free
-    )
-    assert code == 0, output
-    assert output.count(f"ttrb: note: resuming from {tmp_path / 'killed/iter_4.pth'}") == 1
-    whole = ["train", str(config), "--work-dir", str(tmp_path / "whole"), "--launcher", "pytorch"]
-    assert [outcome.value for outcome in two_processes(main, whole)] == [0, 0]
+    arguments = ["train", str(config), "--launcher", "pytorch", "--work-dir"]
+    resumed = two_processes(main, [*arguments, str(tmp_path / "killed"), "--resume"])
+    assert [outcome.value for outcome in resumed] == [0, 0]
+    told = "".join(outcome.err for outcome in resumed)
+    assert told.count(f"ttrb: note: resuming from {tmp_path / 'killed/iter_4.pth'}") == 1
+    whole = two_processes(main, [*arguments, str(tmp_path / "whole")])
+    assert [outcome.value for outcome in whole] == [0, 0]
     weights, others = (
         torch.load(tmp_path / folder / "iter_12.pth", weights_only=True)["state_dict"]
         for folder in ("killed", "whole")
@@ -111,7 +106,7 @@ def test_input_error_of_one_process__is_the_reason_that_torchrun_tells(
     cut = sorted(photos.iterdir())[2]
     cut.write_bytes(cut.read_bytes()[:3000])
     source = [MODEL, "--images", photos, "--checkpoint", tiny_weights, "--batch-size", "2"]
-    code, output, _ = torchrun(
+    code, output = torchrun(
         *("find-neurons", *source, "--threshold", "100", "--out", "n.json"),
         *("--launcher", "pytorch"),
         cwd=tmp_path,
@@ -137,7 +132,7 @@ def test_features__are_the_same_files(shared, tiny_weights, tmp_path):
         *("--checkpoint", str(tiny_weights), "--registers", "auto", "--shard-size", "5"),
     ]
     shared_out = ["--out", tmp_path / "two", "--launcher", "pytorch"]
-    code, output, _ = torchrun(*arguments, *shared_out, cwd=tmp_path)
+    code, output = torchrun(*arguments, *shared_out, cwd=tmp_path)
     assert code == 0, output
     assert output.count("features of 17 images: ") == 1
     assert main([*arguments, "--out", str(tmp_path / "one")]) == 0
