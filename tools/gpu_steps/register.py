@@ -85,12 +85,13 @@ def everything(check: Check) -> None:
     )
     for note in notes:
         check.tell("left out", note)
+    models = dict.fromkeys((check.scale.base, check.scale.large))
+    # Made once: random weights for a large ViT take seconds.
+    all_made = [Forms(check, model, size) for model in models for size in check.scale.timed]
     for variant in variants:
-        for model in dict.fromkeys((check.scale.base, check.scale.large)):
-            for size in check.scale.timed:
-                made = Forms(check, model, size)
-                for batch in check.scale.batches:
-                    made.time(variant, batch, (PLAIN, TOKEN) if variant.compiled else ())
+        for made in all_made:
+            for batch in check.scale.batches:
+                made.time(variant, batch, (PLAIN, TOKEN) if variant.compiled else ())
 
 
 def best_variant(check: Check) -> Variant:

@@ -66,8 +66,8 @@ class Report:
             for name, fact in judged
             if not fact["met"]
         ]
-        self._say("", f"{len(steps)} steps in {self.seconds:.0f} s, ")
-        self._say(f"not ok: {', '.join(states) or 'none'}.")
+        not_ok = ", ".join(states) or "none"
+        self._say("", f"{len(steps)} steps in {self.seconds:.0f} s; not ok: {not_ok}.")
         self._say(f"{len(judged)} values had a goal, {len(missed)} missed it.")
         self._say(*(f"- {line}" for line in missed))
         self._told["seconds"] = round(self.seconds, 1)

@@ -157,7 +157,7 @@ def _cost(model: nn.Module, run: nn.Module, variant: Variant, images: Tensor) ->
 
 
 def _goal(name: str, variant: Variant, batch_size: int, device: torch.device) -> float | None:
-    """The most that a register may cost, times plain timm: issue 7, point 2."""
+    """The most that a register may cost, times plain timm."""
     if name not in {TOKEN, BIAS}:
         return None
     if device.type != "cuda":
