@@ -31,5 +31,5 @@ def test_default_threshold_is_each_images_own():
 def test_bad_tokens_are_explained():
     with pytest.raises(ValueError, match=r"expected tokens \[B, N, C\] or norms.*got \(4,\)"):
         outlier_mask(torch.ones(4))
-    with pytest.raises(ValueError, match="got NaN"):
+    with pytest.raises(ValueError, match="1 of 2 values are NaN or infinite"):
         outlier_mask(torch.tensor([[1.0, float("nan")]]))

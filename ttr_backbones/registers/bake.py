@@ -16,9 +16,11 @@ from ttr_backbones.registers.apply import add_test_time_registers
 from ttr_backbones.registers.baked import BakedRegisters
 from ttr_backbones.registers.bias import check_attention
 from ttr_backbones.registers.edit import Peak
+from ttr_backbones.registers.finite import check_finite, naming_images
 from ttr_backbones.registers.images import ImageBatches, Progress, image_batches
 from ttr_backbones.registers.mixin import as_it_came
 from ttr_backbones.registers.neurons import RegisterNeurons, model_name
+from ttr_backbones.registers.outliers import token_norms
 from ttr_backbones.registers.provenance import made_with
 from ttr_backbones.registers.tokens import num_inner_prefix_tokens
 
@@ -90,7 +92,8 @@ def _sums(vit: VisionTransformer, batches: ImageBatches, rows: slice) -> tuple[T
 
     with _reading(vit, rows, add):
         for batch in batches:
-            vit.forward_features(batch)
+            with naming_images(batches, count):
+                check_finite({"final features": token_norms(vit.forward_features(batch))})
             count += len(batch)
     return torch.stack([sums[block] for block in range(len(vit.blocks))], dim=1), count
 

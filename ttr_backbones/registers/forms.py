@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ttr_backbones.registers.apply import add_test_time_registers
 from ttr_backbones.registers.baked import BakedRegisters
 from ttr_backbones.registers.bias import add_bias_registers
+from ttr_backbones.registers.finite import naming_images
 from ttr_backbones.registers.images import ImageBatches, Progress, image_batches
 from ttr_backbones.registers.mixin import as_it_came, check_plain, sharing_copy
 from ttr_backbones.registers.onset import find_onset
@@ -88,7 +89,8 @@ def compare_forms(
         onset = find_onset(vit, batches)
         sums = {name: _Sums() for name in FORMS}
         for batch in batches:
-            seen = {name: look(model, batch, onset.detect) for name, model in models.items()}
+            with naming_images(batches, sums["token"].images):
+                seen = {name: look(model, batch, onset.detect) for name, model in models.items()}
             for name, one in seen.items():
                 sums[name].add(one, seen["token"], onset.threshold)
     classifier = has_classifier(vit)

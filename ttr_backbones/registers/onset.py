@@ -11,11 +11,15 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from ttr_backbones.registers.finite import check_finite, naming_images
 from ttr_backbones.registers.outliers import token_norms
-from ttr_backbones.registers.processes import add_up, own_batches
+from ttr_backbones.registers.processes import add_up, own_numbered_batches
 from ttr_backbones.registers.search import NoOutliersError
 from ttr_backbones.registers.thresholds import NormHistogram, gap_threshold
 from ttr_backbones.registers.tokens import split_tokens
+
+ENOUGH_IMAGES = 20  # a model may write outliers into some images only
+SKEWED = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,18 @@ def find_onset(vit: VisionTransformer, images: Iterable[Tensor]) -> Onset:
 
     Raises:
         NoOutliersError: no block has such a gap.
+        NonFiniteError: norms that are NaN or infinite.
     """
-    return onset_of_norms(block_norms(vit, images))
+    norms = block_norms(vit, images)
+    return onset_of_norms(norms, num_images=getattr(images, "num_images", None))
 
 
-def onset_of_norms(norms: Sequence[NormHistogram]) -> Onset:
+def onset_of_norms(norms: Sequence[NormHistogram], *, num_images: int | None = None) -> Onset:
     """Apply the gap rule to histograms of the patch norms after every block.
+
+    Args:
+        norms: one per block.
+        num_images: of how many images, if known.
 
     Raises:
         NoOutliersError: no block has such a gap.
@@ -57,15 +67,31 @@ def onset_of_norms(norms: Sequence[NormHistogram]) -> Onset:
     detect = max(range(len(norms)), key=contrast.__getitem__)
     threshold = thresholds[detect]
     if threshold is None:
-        raise NoOutliersError(
-            f"this model has no outliers: after none of its {len(norms)} blocks does a group of "
-            "patches have norms far above the others', so there are no register neurons to find. "
-            "Models trained with registers and untrained ones look like this; use the model as it "
-            "is"
-        )
+        raise NoOutliersError(_what_was_seen(norms, num_images))
     above = [_outliers(histogram, threshold).sum() for histogram in norms]
     first = next(block for block, count in enumerate(above) if count >= above[detect] / 2)
     return Onset(first, detect, threshold)
+
+
+def _what_was_seen(norms: Sequence[NormHistogram], num_images: int | None) -> str:
+    """Say that there are no outliers, with the block where the largest norm stands out most."""
+    block = max(range(len(norms)), key=lambda b: norms[b].largest() / norms[b].median())
+    seen = norms[block]
+    largest, median, skew = seen.largest(), seen.median(), seen.skewness()
+    shape = "skewed to high norms" if skew > SKEWED else "not skewed to high norms"
+    patches = f"{int(seen.moments[0].item())} patches"
+    seen_in = patches if num_images is None else f"{patches} of {num_images} images"
+    told = (
+        f"this model has no outliers: after none of its {len(norms)} blocks does a group of "
+        "patches have norms far above the others', so there are no register neurons to find. The "
+        f"norms of {seen_in} have one mode; they stand out most after block {block}: largest "
+        f"{largest:.4g}, {largest / median:.3g} times the median {median:.4g}, {shape} (skewness "
+        f"of the logarithms {skew:.2g}). Models trained with registers and untrained ones look "
+        "like this; use the model as it is"
+    )
+    if num_images is not None and num_images < ENOUGH_IMAGES:
+        told += f". {num_images} images are few: to be sure give {ENOUGH_IMAGES} or more"
+    return told
 
 
 @torch.no_grad()
@@ -73,20 +99,27 @@ def block_norms(vit: VisionTransformer, images: Iterable[Tensor]) -> list[NormHi
     """Histograms of the patch norms after every block; memory on one batch.
 
     In a distributed job every process takes every world-size-th batch, and all get the same.
+
+    Raises:
+        NonFiniteError: norms that are NaN or infinite.
     """
     device = next(vit.parameters()).device
     histograms = [NormHistogram(device) for _ in vit.blocks]
+    norms: dict[int, Tensor] = {}
 
-    def counter(histogram: NormHistogram) -> Callable[[Any, Any, Tensor], None]:
-        return lambda _, __, tokens: histogram.add(token_norms(split_tokens(vit, tokens).patches))
+    def noting(block: int) -> Callable[[Any, Any, Tensor], None]:
+        return lambda _, __, tokens: norms.update(
+            {block: token_norms(split_tokens(vit, tokens).patches)}
+        )
 
-    hooks = [
-        block.register_forward_hook(counter(histogram))
-        for block, histogram in zip(vit.blocks, histograms, strict=True)
-    ]
+    hooks = [block.register_forward_hook(noting(i)) for i, block in enumerate(vit.blocks)]
     try:
-        for batch in own_batches(images):
+        for first, batch in own_numbered_batches(images):
             vit.forward_features(batch)
+            with naming_images(images, first):
+                check_finite({f"patch norms after block {b}": each for b, each in norms.items()})
+            for block, each in norms.items():
+                histograms[block].add(each)
     finally:
         for hook in hooks:
             hook.remove()

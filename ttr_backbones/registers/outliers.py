@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.registers.finite import check_finite
 
 
 def token_norms(tokens: Tensor) -> Tensor:
@@ -42,15 +43,15 @@ def outlier_mask(tokens: Tensor, threshold: float | Tensor | None = None) -> Ten
         bool [B, N].
 
     Raises:
-        InputError: neither [B, N, C] nor [B, N], or NaN among the values.
+        InputError: neither [B, N, C] nor [B, N].
+        NonFiniteError: NaN or infinite norms.
     """
     if tokens.ndim not in (2, 3):
         raise InputError(
             f"outlier_mask expected tokens [B, N, C] or norms [B, N], got {tuple(tokens.shape)}"
         )
     norms = token_norms(tokens) if tokens.ndim == 3 else tokens
-    if norms.isnan().any():
-        raise InputError("outlier_mask got NaN: the tokens are not valid features")
+    check_finite({"norms of tokens": norms})
     if threshold is None:
         threshold = mean_plus_std(norms)
     return norms > threshold

@@ -34,6 +34,19 @@ def own_batches(batches: Iterable[Tensor]) -> Iterator[Tensor]:
         yield from (batch for index, batch in enumerate(batches) if index % world_size == rank)
 
 
+def own_numbered_batches(batches: Iterable[Tensor]) -> Iterator[tuple[int, Tensor]]:
+    """Give `own_batches` with the number of images, of all processes, that come before each."""
+    rank, world_size = 0, 1
+    if _is_shared():
+        rank, world_size = distributed.get_rank(), distributed.get_world_size()
+    done = 0
+    for number, batch in enumerate(own_batches(batches)):
+        if world_size > 1:
+            done = (number * world_size + rank) * getattr(batches, "batch_size", len(batch))
+        yield done, batch
+        done += len(batch)
+
+
 def add_up(tensors: Sequence[Tensor], device: torch.device | str) -> None:
     """Add the tensors of all processes, in place; `device` is the one that they compute on."""
     _reduce(tensors, device, distributed.ReduceOp.SUM)

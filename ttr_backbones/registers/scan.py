@@ -21,7 +21,14 @@ class _EnoughSeen(Exception):  # noqa: N818 (a signal)
 
 
 class Scan:
-    """What one batch tells: its outlier tokens, and every unit's score on them."""
+    """What one batch tells: its outlier tokens, and every unit's score on them.
+
+    Attributes:
+        not_finite: how many tokens of each image of the latest batch have a norm that is NaN or
+            infinite, [B].
+    """
+
+    not_finite: Tensor
 
     def __init__(self, vit: VisionTransformer, detect: int, *, include_cls: bool) -> None:
         self.vit, self.detect = vit, detect
@@ -49,6 +56,7 @@ class Scan:
         )
         patches, prefix = outputs[0] if self.vit.num_prefix_tokens else (outputs[0], None)
         norms = token_norms(patches if prefix is None else torch.cat([prefix, patches], dim=1))
+        self.not_finite = (~norms.isfinite()).sum(dim=1)
         norms[:, self.num_cls : self.vit.num_prefix_tokens] = 0
         return norms
 

@@ -7,6 +7,7 @@ any. The neurons with the largest scores, over all blocks together, are the regi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,11 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.registers.finite import CountedImages, check_finite, naming_images
 from ttr_backbones.registers.images import ImageBatches, Progress, image_batches
 from ttr_backbones.registers.mixin import has_test_time_registers
 from ttr_backbones.registers.neurons import RegisterNeurons, mlp_width, model_name
-from ttr_backbones.registers.processes import add_up, own_batches
+from ttr_backbones.registers.processes import add_up, own_numbered_batches
 from ttr_backbones.registers.scan import Scan
 from ttr_backbones.registers.thresholds import RULES, NormHistogram, Rule
 
@@ -89,6 +91,7 @@ def find_register_neurons(
 
     Raises:
         NoOutliersError: no token is an outlier.
+        NonFiniteError: norms or activations that are NaN or infinite.
         InputError: an argument out of range, no image, or images that can be read only once where
             two passes are needed.
     """
@@ -104,15 +107,19 @@ def find_register_neurons(
     sums = {"dtype": torch.float64, "device": device}
     scores = {b: torch.zeros(mlp_width(vit, b), **sums) for b in blocks}
     counts = torch.zeros(3, **sums)  # images, images with outliers, outliers
-    for batch in own_batches(batches):
+    not_finite = CountedImages(batches, f"token norms after block {detect}")
+    for first, batch in own_numbered_batches(batches):
         small = _hidden_bytes(vit, batch, blocks) <= memory_budget
         search = scan.in_one_pass if small else scan.in_two_passes
         mask, parts = search(batch, value, blocks, sparsity=sparsity)
+        not_finite.add(first, scan.not_finite, mask.shape[1])
         for block, part in parts.items():
             scores[block] += part
         counts[0] += len(batch)
         counts[1] += mask.any(dim=1).sum()
         counts[2] += mask.sum()
+    not_finite.check()
+    check_finite({f"activations of block {b}": each for b, each in scores.items()})
     add_up([counts, *scores.values()], device)
     num_images, with_outliers, num_outliers = (int(count) for count in counts.tolist())
     if not with_outliers:
@@ -137,6 +144,8 @@ def find_register_neurons(
 
 def _threshold(scan: Scan, batches: ImageBatches, threshold: float | str | None) -> float:
     if isinstance(threshold, int | float):
+        if not math.isfinite(threshold):
+            raise InputError(f"threshold={threshold}: expected a finite norm, or a rule")
         return float(threshold)
     rule = threshold or "gap"
     if rule not in RULES:
@@ -147,8 +156,11 @@ def _threshold(scan: Scan, batches: ImageBatches, threshold: float | str | None)
             "can be read only once: give a folder, a tensor or a list of batches, or a threshold"
         )
     norms = NormHistogram()
-    for batch in own_batches(batches):
-        norms.add(scan.candidate_norms(batch).cpu())
+    for first, batch in own_numbered_batches(batches):
+        with naming_images(batches, first):
+            of_batch = scan.candidate_norms(batch).cpu()
+            check_finite({f"token norms after block {scan.detect}": of_batch})
+            norms.add(of_batch)
     add_up([norms.counts, norms.moments], next(scan.vit.parameters()).device)
     value = RULES[rule](norms)
     if value is None:

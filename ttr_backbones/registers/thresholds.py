@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ttr_backbones.registers.finite import NonFiniteError
+
 Rule = Literal["gap", "mean_std", "median_mad"]
 
 _LOG_LOW, _LOG_HIGH, _BINS = math.log(1e-4), math.log(1e8), 8192  # bins of 0.34 %
@@ -33,9 +35,12 @@ class NormHistogram:
         self.moments = torch.zeros(3, dtype=torch.float64, device=device)  # count, sum, squares
 
     def add(self, norms: Tensor) -> None:
-        """Count norms of any shape."""
+        """Count norms of any shape; those beyond the bins count in the last one.
+
+        NaN and infinite ones make `moments` so, and the rules refuse them.
+        """
         flat = norms.flatten().double()
-        logs = flat.clamp_min(math.exp(_LOG_LOW)).log()
+        logs = flat.log().clamp(_LOG_LOW, _LOG_HIGH)
         self.counts += torch.histc(logs, _BINS, _LOG_LOW, _LOG_HIGH)
         self.moments += torch.stack([flat.new_tensor(len(flat)), flat.sum(), flat.square().sum()])
 
@@ -46,6 +51,24 @@ class NormHistogram:
         middles = torch.arange(_BINS, dtype=torch.float64, device=self.counts.device) + 0.5
         return _LOG_LOW + step * middles
 
+    def require_finite(self) -> None:
+        """Raise NonFiniteError if a norm was NaN or infinite."""
+        if not self.moments.isfinite().all():
+            count = int(self.moments[0].item())
+            bad = max(count - int(self.counts.sum().item()), 1)
+            raise NonFiniteError("norms of tokens", bad, count, None)
+
+    def largest(self) -> float:
+        """Largest norm, to the width of a bin."""
+        return self.logs[self.counts.nonzero().max()].exp().item()
+
+    def skewness(self) -> float:
+        """Third standardised moment of the logarithms; 0 for equal norms."""
+        mean = _mean(self.logs, self.counts)
+        second = _mean((self.logs - mean).square(), self.counts)
+        third = _mean((self.logs - mean) ** 3, self.counts)
+        return (third / second.clamp_min(1e-12) ** 1.5).item()
+
     def median(self) -> float:
         """Median norm, to the width of a bin."""
         return _weighted_median(self.logs, self.counts).exp().item()
@@ -53,6 +76,7 @@ class NormHistogram:
 
 def mean_std_threshold(norms: NormHistogram, num_std: float = 3.0) -> float:
     """Mean + 3 std, the paper's rule where no threshold is known (arXiv 2506.08010, A.4)."""
+    norms.require_finite()
     count, total, squares = norms.moments.tolist()
     mean = total / count
     return mean + num_std * math.sqrt(max(squares / count - mean**2, 0.0))
@@ -60,6 +84,7 @@ def mean_std_threshold(norms: NormHistogram, num_std: float = 3.0) -> float:
 
 def median_mad_threshold(norms: NormHistogram, k: float = 10.0) -> float:
     """Median + k robust standard deviations (1.4826 x the median absolute deviation)."""
+    norms.require_finite()
     values = norms.logs.exp()
     median = _weighted_median(values, norms.counts)
     mad = _weighted_median((values - median).abs(), norms.counts)
@@ -73,6 +98,7 @@ def gap_threshold(norms: NormHistogram) -> float | None:
     group is rare (at most a quarter of the tokens), three times as large as the lower one, and six
     of the lower one's standard deviations away; a single mode, however broad, never is.
     """
+    norms.require_finite()
     logs, counts = norms.logs, norms.counts
     if not counts.any():
         return None

@@ -3,6 +3,7 @@
 # ruff: noqa: E402 -- mmseg has to be made importable before anything imports it
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class LogArtifacts(Hook):
     ) -> None:
         if interval is not None and interval < 1:
             raise InputError(f"LogArtifacts: interval={interval}, expected None or above 0")
-        if threshold is not None and threshold <= 0:
+        if threshold is not None and not 0 < threshold < math.inf:
             raise InputError(f"LogArtifacts: threshold={threshold}, expected None or above 0")
         if num_images < 0:
             raise InputError(f"LogArtifacts: num_images={num_images}, expected 0 or more")

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.registers import num_inner_prefix_tokens, outlier_mask, token_norms
+from ttr_backbones.registers import mean_plus_std, num_inner_prefix_tokens, token_norms
+from ttr_backbones.registers.finite import NonFiniteError
 from ttr_backbones.report.attention import cls_attention
 
 
@@ -68,9 +69,15 @@ class BlockRecorder:
         The entropy is that of a head's attention to the patches, as a share of log(patches), mean
         over heads and images: 1 is even attention, 0 all on one patch. It is there if the model
         has a CLS token. With several blocks the names end in the block's number.
+
+        Raises:
+            NonFiniteError: norms that were NaN or infinite.
         """
         told = {}
         for block, sums in self._sums.items():
+            if bad := int(sums["non_finite"].item()):
+                total = int(sums["patches"].item())
+                raise NonFiniteError(f"patch norms after block {block}", bad, total, None)
             end = f"_block{block}" if len(self._blocks) > 1 else ""
             told[f"outlier_fraction{end}"] = (sums["outliers"] / sums["patches"]).item()
             told[f"largest_norm{end}"] = sums["largest"].item()
@@ -94,8 +101,10 @@ class BlockRecorder:
         first = num_inner_prefix_tokens(vit)
         norms = token_norms(output[:, first:])
         self.norms[index] = norms.unflatten(1, self._grid)
+        threshold = mean_plus_std(norms) if self._threshold is None else self._threshold
         new = {
-            "outliers": outlier_mask(norms, self._threshold).sum(),
+            "outliers": (norms > threshold).sum(),
+            "non_finite": (~norms.isfinite()).sum(),  # counted: nothing waits for the device
             "patches": norms.new_tensor(norms.numel()),
             "images": norms.new_tensor(len(norms)),
         }

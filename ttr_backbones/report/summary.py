@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.registers.finite import NonFiniteError, check_finite
 from ttr_backbones.registers.onset import onset_of_norms
 from ttr_backbones.registers.search import NoOutliersError
 from ttr_backbones.registers.thresholds import NormHistogram
@@ -48,11 +49,11 @@ def outlier_rule(
     """Find the one rule for all kinds of registers.
 
     It is the one that `neurons` was found with if the list tells, else the gap rule on the model
-    as it comes, at the block where outliers stand out most.
+    as it comes, at the block where outliers stand out most; without any, at the last block.
     """
     plain, known = inspections[0], neurons.provenance if neurons is not None else {}
     block, threshold = known.get("detect_block"), known.get("threshold")
-    if isinstance(block, int) and isinstance(threshold, int | float):
+    if isinstance(block, int) and isinstance(threshold, int | float) and math.isfinite(threshold):
         return OutlierRule(block % len(plain.norms), float(threshold), "the list of neurons")
     histograms = [NormHistogram() for _ in plain.norms]
     for histogram, norms in zip(histograms, plain.norms, strict=True):
@@ -60,9 +61,9 @@ def outlier_rule(
     try:
         onset = onset_of_norms(histograms)
     except NoOutliersError:
-        flat = plain.norms.flatten(1)
-        block = int((flat.amax(dim=1) / flat.median(dim=1).values).argmax())
-        return OutlierRule(block, None, "no group of patches stands out after any block")
+        return OutlierRule(
+            len(plain.norms) - 1, None, "no group of patches stands out after any block"
+        )
     return OutlierRule(onset.detect, onset.threshold, "the gap between the norms on these images")
 
 
@@ -101,19 +102,16 @@ def summarize(
           without any) and `elsewhere`.
 
     Raises:
-        InputError: inspections of different images or of different models, or norms that are NaN
-            or infinite.
+        InputError: inspections of different images or of different models.
+        NonFiniteError: norms, features, attention or activations that are NaN or infinite.
     """
     if len({inspection.norms.shape for inspection in inspections}) != 1:
         raise InputError(
             "expected one inspection or more, all of the same model and images, got norms of shape "
             f"{[tuple(inspection.norms.shape) for inspection in inspections]}"
         )
-    if not all(inspection.norms.isfinite().all() for inspection in inspections):
-        raise InputError(
-            f"{model} gives NaN or infinite features on these images: check the weights and the "
-            "images, or run the model in float32"
-        )
+    for inspection in inspections:
+        _check_finite(inspection, model, images)
     rule = outlier_rule(inspections, neurons)
     edges = _edges(inspections, rule.block)
     return {
@@ -131,6 +129,33 @@ def summarize(
             one.registers: _numbers(one, inspections[0], rule, edges) for one in inspections
         },
     }
+
+
+def _check_finite(inspection: Inspection, model: str, images: Sequence[str]) -> None:
+    """Raise NonFiniteError with the first block and image where something is not finite."""
+    of_blocks = {
+        "patch": inspection.norms,
+        "CLS": inspection.cls_norms,
+        "register": inspection.register_norms,
+    }
+    values = {
+        f"{model}, {kind} norms after block {block}": norms[block].unsqueeze(-1)
+        for block in range(len(inspection.norms))
+        for kind, norms in of_blocks.items()
+        if norms is not None
+    }
+    values |= {f"{model}, attention of block {b}": v for b, v in inspection.attention.items()}
+    values |= {
+        f"{model}, activations of neuron {b}:{u}": v for (b, u), v in inspection.activations.items()
+    }
+    values[f"{model}, final features"] = inspection.features
+    try:
+        check_finite(values)
+    except NonFiniteError as error:
+        if error.image is None or error.image >= len(images):
+            raise
+        name = images[error.image]
+        raise NonFiniteError(error.what, error.count, error.total, error.image, name) from None
 
 
 def verdict(inspections: Sequence[Inspection], rule: OutlierRule) -> str:
