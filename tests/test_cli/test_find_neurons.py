@@ -1,6 +1,7 @@
 """`ttrb find-neurons` on the real ViT: the list, its provenance, the picture, and every error."""
 
 import json
+import re
 import runpy
 import shutil
 from pathlib import Path
@@ -90,9 +91,25 @@ def test_find_neurons__fails_on_a_model_without_outliers(search, tmp_path, capsy
     torch.manual_seed(0)
     untrained = create_vit(MODEL)
     safetensors.torch.save_file(untrained.state_dict(), tmp_path / "untrained.safetensors")
-    assert search("--num-images", 4, checkpoint=tmp_path / "untrained.safetensors") == 2
-    assert "no outliers" in capsys.readouterr().err
+    assert search("--num-images", 4, checkpoint=tmp_path / "untrained.safetensors") == 3
+    shown = capsys.readouterr()
+    assert "no outliers" in shown.err
+    told = " ".join(shown.out.split())
+    assert "this model has no outliers: after none of its 12 blocks" in told
+    assert re.search(r"588 patches of 3 images have one mode; .* after block \d+: largest", told)
+    assert "3 images are few: to be sure give 20 or more" in told
     assert not (tmp_path / "n.json").exists()
+
+
+def test_find_neurons__a_real_model_without_outliers(shared, tmp_path, capsys):
+    arguments = ["vit_small_patch14_dinov2.lvd142m", "--size", 224, "--num-images", 4]
+    arguments += ["--checkpoint", shared / "weights" / "vit_small_patch14_saliency.pth"]
+    arguments += ["--images", shared / "data" / "photos", "--out", tmp_path / "n.json"]
+    assert main(["find-neurons", *map(str, arguments)]) == 3
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1024 patches" not in told, "a quarter of the images is held out"
+    assert re.search(r"768 patches of 3 images have one mode.*skewed to high norms", told)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ COMMANDS = {
 }
 
 EXIT_INPUT_ERROR = 2
+EXIT_NO_OUTLIERS = 3  # of find-neurons: nothing is wrong, and there is nothing to find
 EXIT_INTERRUPTED = 130
 EXIT_PIPE_CLOSED = 141
 

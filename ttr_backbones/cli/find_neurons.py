@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttr_backbones.cli import EXIT_NO_OUTLIERS
 from ttr_backbones.cli.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.cli.model_and_images import add_model_arguments, load, tell_bad
 from ttr_backbones.cli.progress import ProgressBar
@@ -27,10 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Finds the block where outliers appear, the norm that makes one, and the smallest set of "
         "neurons that takes them away when moved to a register; measures it on images held out, "
-        "beside random neurons; writes the list and a picture beside it. Exit code 1 if no set "
-        "does it. Any of the options under 'by hand' switches to one plain search (Algorithm 1 of "
-        "arXiv 2506.08010) instead. On several GPUs: torchrun --nproc-per-node N --no-python ttrb "
-        "find-neurons ... --launcher pytorch."
+        "beside random neurons; writes the list and a picture beside it. Exit code 0: found, 1: "
+        "no set does it, 2: wrong input, 3: the model has no outliers (what was seen is said, and "
+        "nothing is written). Any of the options under 'by hand' switches to one plain search "
+        "(Algorithm 1 of arXiv 2506.08010) instead. On several GPUs: torchrun --nproc-per-node N "
+        "--no-python ttrb find-neurons ... --launcher pytorch."
     )
     add_model_arguments(parser)
     add_launcher(parser)
@@ -74,11 +77,20 @@ def run(args: argparse.Namespace) -> int:
         _check_writable(args.out)
     join_processes(args)
     chosen = {name: getattr(args, name) for name in BY_HAND if getattr(args, name) is not None}
+    from ttr_backbones.registers import NoOutliersError
+
     bar = ProgressBar()
     try:
         vit, images = load(args, bar)
         found = _search(vit, images, chosen)
         _write(found, vit, images, args.out)
+    except NoOutliersError as error:
+        bar.close()
+        tell_bad(images)
+        if is_first():
+            print(textwrap.fill(str(error), 100))
+            print(f"ttrb: no outliers, so no list: {args.out} was not written", file=sys.stderr)
+        return EXIT_NO_OUTLIERS
     finally:
         bar.close()
     tell_bad(images)
