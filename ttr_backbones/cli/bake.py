@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.atomic import check_writable
 from ttr_backbones.cli.arguments import add_cfg_options
+from ttr_backbones.cli.list_doubts import warn_of_doubts
 from ttr_backbones.cli.model_and_images import (
     add_model_arguments,
     load,
     photographs,
     tell_bad,
-    warn,
 )
 from ttr_backbones.cli.progress import ProgressBar
 from ttr_backbones.cli.verify import counted, percent
@@ -66,7 +66,6 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.registers.bake import bake_registers
     from ttr_backbones.registers.forms import compare_forms
     from ttr_backbones.registers.photos import photo_files
-    from ttr_backbones.registers.provenance import differences
 
     _check_out(args.out)
     # Before the weights: they may be gigabytes to fetch, and the list may not exist.
@@ -79,8 +78,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         vit, images = load(args, bar, source)
         neurons.check(vit)
-        for difference in differences(neurons, vit, max(images.size or (0,))):
-            warn(difference)
+        warn_of_doubts(neurons, vit, max(images.size or (0,)))
         baked = bake_registers(vit, neurons, images, **options)
         baked.save(args.out)
         bar.close()

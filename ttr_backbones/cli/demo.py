@@ -73,11 +73,14 @@ def _real(args: argparse.Namespace) -> int:
     if args.size is not None and args.size < 1:
         raise InputError(f"--size {args.size}: expected a number of pixels above 0")
     model = args.model or model_of_file(args.checkpoint)
+    from ttr_backbones.cli.model_and_images import warn
     from ttr_backbones.report.artifacts import compare_artifacts
 
     summary, picture = compare_artifacts(
         model, args.images, args.neurons, args.out, checkpoint=args.checkpoint, size=args.size
     )
+    for doubt in summary["doubts"]:
+        warn(doubt)
     print(summary["verdict"])
     print(f"picture: {picture}")
     return 0

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.cli.arguments import add_cfg_options
-from ttr_backbones.cli.model_and_images import choose_device, tell_bad, warn
+from ttr_backbones.cli.list_doubts import warn_of_doubts
+from ttr_backbones.cli.model_and_images import choose_device, tell_bad
 from ttr_backbones.cli.progress import ProgressBar
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.result_names import relative_paths
@@ -87,7 +88,6 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from ttr_backbones.registers.images import image_batches
-    from ttr_backbones.registers.provenance import differences
     from ttr_backbones.report.show import as_shown, inspect_kinds, write_report
     from ttr_backbones.report.summary import summarize
 
@@ -106,8 +106,7 @@ def run(args: argparse.Namespace) -> int:
         options = {}  # the config's constants are of its own neurons: these are shown as tokens
     if neurons is not None:
         neurons.check(vit)
-        for difference in differences(neurons, vit, max(size)):
-            warn(difference)
+        warn_of_doubts(neurons, vit, max(size))
         if args.neurons is not None or source.neurons is None:  # else it is as the config says
             options.setdefault("num", neurons.provenance.get("num_registers", 1))
     bar = ProgressBar()

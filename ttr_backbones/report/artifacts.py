@@ -12,6 +12,7 @@ from ttr_backbones.backbones import create_vit
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.registers.images import image_batches
 from ttr_backbones.registers.photos import photo_files
+from ttr_backbones.registers.provenance import differences
 from ttr_backbones.report.figures.overview import draw_overview
 from ttr_backbones.report.pca import pca_maps
 from ttr_backbones.report.show import as_shown, heading, inspect_kinds
@@ -42,7 +43,7 @@ def compare_artifacts(
         device: torch device; by default the GPU if there is one.
 
     Returns:
-        What `summarize` says, and the path of the picture.
+        What `summarize` says, with the `doubts` about the list, and the path of the picture.
     """
     files = photo_files(images)[:num_images]
     chosen = RegisterNeurons.load(neurons) if neurons else RegisterNeurons.bundled(model)
@@ -57,6 +58,9 @@ def compare_artifacts(
         images=[file.name for file in files],
         neurons=chosen,
     )
+    doubt = chosen.provenance.get("doubt")
+    summary["doubts"] = [f"the register neurons of {chosen.model}: {doubt}"] if doubt else []
+    summary["doubts"] += differences(chosen, vit, max(squares.shape[2:]))
     path = Path(out) / "artifacts.png"
     figure = draw_overview(
         inspections,
