@@ -11,6 +11,7 @@ from ttr_backbones.backbones import create_vit
 from ttr_backbones.cli import main
 from ttr_backbones.cli.verify import table
 from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.registers.references import Excess
 from ttr_backbones.registers.verification import Verification
 
 MODEL = "vit_tiny_patch16_224"
@@ -84,7 +85,9 @@ def test_verify__wrong_neurons_fail(verify, listed, capsys):
 
 def test_verify__clearing_alone_is_not_enough(verify, listed, capsys):
     assert verify("--neurons", listed({6: [189], 7: [417]}), "--num", 0) == 1
-    assert ", 0 registers, " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert ", 0 registers, " in shown
+    assert "no register, a control: FAILED" in shown
 
 
 def test_verify__uses_the_list_s_number_of_registers(verify, listed, capsys):
@@ -101,6 +104,12 @@ def test_verify__reports_another_size(verify, listed, capsys):
     path = listed({6: [189], 7: [417]}, input_size=518)
     verify("--neurons", path, "--num-images", 2)
     assert "found at 518 px, this run is at 224 px" in capsys.readouterr().err
+
+
+def test_verify__repeats_the_list_s_doubts(verify, listed, capsys):
+    path = listed({6: [189], 7: [417]}, doubt="found on a Sunday")
+    verify("--neurons", path, "--num-images", 1)
+    assert f"the register neurons of {TAG}: found on a Sunday" in capsys.readouterr().err
 
 
 def test_verify__reports_other_weights(verify, listed, capsys):
@@ -156,10 +165,11 @@ def test_table__shows_shares_that_round_to_nothing():
         register_norm=float("nan"),
         cosine=0.89,
         top1_agreement=None,
+        excess={"cosine": {"shifted": Excess(0.05, 0.01), "cleared": Excess(0.06, 0.01)}},
     )
     shown = table(seen).splitlines()
     assert "0.0001 %" in shown[1]
     assert shown[2].endswith("<= 1 %  ok")
     assert "nan" not in "".join(shown)
-    assert shown[5].endswith(">= 0.9  FAILED")
+    assert shown[5].endswith("0.050 +- 0.010 above a shift by a pixel  FAILED")
     assert shown[-1] == "FAILED"

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -15,7 +16,8 @@ from ttr_backbones.registers import (
     add_test_time_registers,
     has_test_time_registers,
 )
-from ttr_backbones.registers.verification import Bounds, has_classifier, verify_neurons
+from ttr_backbones.registers.references import Excess, shifted
+from ttr_backbones.registers.verification import has_classifier, verify_neurons
 
 
 def listed(planted, places=None):
@@ -38,9 +40,11 @@ def test_verify__planted_neurons_pass(truth):
     assert seen.largest_before > seen.threshold > seen.largest_after
     assert seen.register_norm > seen.threshold
     assert (seen.num, seen.num_images, seen.num_patches) == (1, 10, truth.bright.numel())
-    loose = dataclasses.replace(seen, bounds=Bounds(cosine=0.5, top1_agreement=0.1))
-    assert loose.passed
-    assert loose.checks == {"remaining": True, "cosine": True, "top1_agreement": True}
+    assert seen.references["cleared"].outliers == 0
+    assert seen.references["random"].outliers == pytest.approx(seen.outliers_before)
+    assert set(seen.checks) == {"remaining", "register", "random", "cosine", "top1_agreement"}
+    assert seen.checks["remaining"]
+    assert seen.checks["random"]
 
 
 def test_verify__other_neurons_fail(truth):
@@ -82,14 +86,75 @@ def test_verify__numbers_by_hand(truth):
     assert seen.top1_agreement == pytest.approx((classes[0] == classes[1]).float().mean().item())
 
 
+@torch.no_grad()
+def test_verify__references_by_hand(truth):
+    threshold, images = 60.0, truth.images
+    seen = verify_neurons(truth.vit, listed(truth), images, threshold=threshold, detect_block=3)
+    plain = truth.vit.forward_features(images)[:, 1:]
+    raw = truth.vit.get_intermediate_layers(images, 1)[0].norm(dim=2)
+    clean = raw <= threshold
+
+    def cost(vit, images):
+        cosines = F.cosine_similarity(plain, vit.forward_features(images)[:, 1:], dim=2)
+        return 1 - (cosines * clean).sum(dim=1) / clean.sum(dim=1)
+
+    moved, cleared = (
+        add_test_time_registers(copy.deepcopy(truth.vit), listed(truth), num=num) for num in (1, 0)
+    )
+    right = images.roll((1, 1), dims=(2, 3))
+    right[:, :, 0], right[:, :, :, 0] = right[:, :, 1], right[:, :, :, 1]
+    right[:, :, 0, 0] = images[:, :, 0, 0]
+    assert torch.equal(shifted(images)[:, :, 1:, 1:], images[:, :, :-1, :-1])
+    assert torch.equal(shifted(images), right)
+    costs = {"shifted": cost(truth.vit, right), "cleared": cost(cleared, images)}
+    for name, share in (("shifted", 1.0), ("cleared", 0.5)):
+        assert seen.references[name].cosine == pytest.approx(1 - costs[name].mean().item(), 1e-5)
+        over = cost(moved, images) - share * costs[name]
+        excess = seen.excess["cosine"][name]
+        assert excess.mean == pytest.approx(over.mean().item(), abs=1e-5)
+        assert excess.error == pytest.approx(over.std().item() / len(over) ** 0.5, abs=1e-5)
+    classes = [vit(images).argmax(dim=1) for vit in (truth.vit, cleared)]
+    agree = (classes[0] == classes[1]).float().mean().item()
+    assert seen.references["cleared"].top1_agreement == pytest.approx(agree)
+    alone = verify_neurons(
+        truth.vit, listed(truth), images, threshold=threshold, detect_block=3, compare=False
+    )
+    assert alone.checks == {"remaining": True}
+    assert alone.passed
+
+
+def test_verify__judges_by_the_reference_that_allows_more(truth):
+    seen = verify_neurons(truth.vit, listed(truth), truth.images)
+    low, high, unsure = Excess(-0.1, 0.01), Excess(0.1, 0.01), Excess(0.1, 0.06)
+    for excess, holds in (
+        ({"shifted": low, "cleared": high}, True),
+        ({"shifted": high, "cleared": low}, True),
+        ({"shifted": high, "cleared": high}, False),
+        ({"shifted": high, "cleared": unsure}, True),
+    ):
+        judged = dataclasses.replace(seen, excess={"cosine": excess})
+        assert judged.passed == judged.checks["cosine"] == holds
+    easy = dataclasses.replace(seen.references["random"], outliers=0.0)
+    judged = dataclasses.replace(seen, excess={}, references={"random": easy})
+    assert not judged.checks["random"]
+    assert not judged.passed
+
+
 def test_verify__does_not_depend_on_batches(truth):
     one, other = (
         verify_neurons(truth.vit, listed(truth), truth.images, batch_size=size) for size in (1, 7)
     )
     for field in dataclasses.fields(one):
-        if field.name != "bounds":
+        if field.name not in ("references", "excess"):
             expected = pytest.approx(getattr(other, field.name), rel=1e-4)
             assert getattr(one, field.name) == expected, field.name
+    for name, change in one.references.items():
+        expected = pytest.approx(dataclasses.astuple(other.references[name]), rel=1e-4)
+        assert dataclasses.astuple(change) == expected
+    for measure, name in itertools.product(one.excess, ("shifted", "cleared")):
+        expected = dataclasses.astuple(other.excess[measure][name])
+        given = dataclasses.astuple(one.excess[measure][name])
+        assert given == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
 def test_verify__leaves_the_model_as_it_is(truth):
@@ -111,6 +176,7 @@ def test_verify__any_number_of_registers(planted, num, cls):
     truth = planted(places=[(1, 7)], cls=cls)
     seen = verify_neurons(truth.vit, listed(truth), truth.images, num=num)
     assert seen.remaining == 0
+    assert seen.checks["register"] == (num > 0), "clearing alone is a control"
     assert math.isnan(seen.register_norm) == (num == 0)
 
 

@@ -53,6 +53,7 @@ class HeldOut:
             threshold=self.onset.threshold,
             detect_block=self.onset.detect,
             num=num,
+            compare=False,
         )
         return Trial(neurons, num, seen.outliers_before, seen.outliers_after, seen.cosine, step)
 

@@ -1,14 +1,16 @@
-"""Measure what moving a list of neurons does to a model, against stated bounds.
+"""Measure what moving a list of neurons does to a model, and judge it by other changes.
 
-Every batch runs twice, without and with test-time registers; nothing is kept of it but sums.
+Every batch runs without and with test-time registers and, where that is to be judged, under the
+changes of `references`; nothing is kept of it but sums.
 In a distributed job every process takes every world-size-th batch, and all get the same numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +21,20 @@ from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers.apply import add_test_time_registers
+from ttr_backbones.registers.controls import random_neurons
+from ttr_backbones.registers.finite import check_finite, naming_images
 from ttr_backbones.registers.images import ImageBatches, Progress, image_batches
 from ttr_backbones.registers.mixin import remove_test_time_registers
 from ttr_backbones.registers.neurons import RegisterNeurons
 from ttr_backbones.registers.onset import find_onset
 from ttr_backbones.registers.outliers import token_norms
-from ttr_backbones.registers.processes import add_up, own_batches, take_largest
+from ttr_backbones.registers.processes import add_up, own_numbered_batches, take_largest
+from ttr_backbones.registers.references import Change, Costs, Excess, image_costs, shifted
 from ttr_backbones.registers.search import NoOutliersError
 from ttr_backbones.registers.tokens import forward_with_registers
 
-
-@dataclass(frozen=True)
-class Bounds:
-    """What a list has to reach.
-
-    The last two were set on one checkpoint, `vit_tiny_patch16_224`: its two neurons moved give 0.98
-    and 0.90 there, only clearing them gives 0.89 to 0.90 and 0.67 to 0.76.
-
-    Args:
-        remaining: at most this share of the outliers is left.
-        cosine: clean patches are at least so similar to what they were.
-        top1_agreement: the classifier gives at least this share of images the class it gave before.
-    """
-
-    remaining: float = 0.01
-    cosine: float = 0.9
-    top1_agreement: float = 0.8
+REMAINING = 0.01  # at most this share of the outliers is left
+SPECIFIC = 0.5  # random neurons have to leave at least this share of them
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,9 @@ class Verification:
         cosine: mean cosine similarity of the final features of all patches that were no outliers
             to what they were.
         top1_agreement: share of images whose top-1 class stays; None without a classifier.
-        bounds: what `passed` compares with.
+        references: what other changes do, by the names of `references.REFERENCES`; empty where
+            they were not measured.
+        excess: cost of the registers beyond what each reference allows, per measure.
     """
 
     num: int
@@ -80,7 +72,8 @@ class Verification:
     register_norm: float
     cosine: float
     top1_agreement: float | None
-    bounds: Bounds = Bounds()
+    references: dict[str, Change] = field(default_factory=dict)
+    excess: dict[str, dict[str, Excess]] = field(default_factory=dict)
 
     @property
     def remaining(self) -> float:
@@ -89,18 +82,25 @@ class Verification:
 
     @property
     def checks(self) -> dict[str, bool]:
-        """Each bound by its name in `Bounds`, and whether it holds."""
-        holds = {
-            "remaining": self.remaining <= self.bounds.remaining,
-            "cosine": self.cosine >= self.bounds.cosine,
-        }
-        if self.top1_agreement is not None:
-            holds["top1_agreement"] = self.top1_agreement >= self.bounds.top1_agreement
+        """What has to hold, by name.
+
+        `remaining`: at most 1 % of the outliers is left. Where references were measured also
+        `register`: there is one, for only clearing the neurons is a control; `random`: as many
+        random neurons leave at least half of the outliers; `cosine` and `top1_agreement`: the cost
+        is within what one of the references allows.
+        """
+        holds = {"remaining": self.remaining <= REMAINING}
+        if "random" in self.references:
+            holds["register"] = self.num > 0
+            left = self.references["random"].outliers
+            holds["random"] = left >= SPECIFIC * self.outliers_before
+        for measure, excess in self.excess.items():
+            holds[measure] = any(each.holds for each in excess.values())
         return holds
 
     @property
     def passed(self) -> bool:
-        """Whether every bound holds."""
+        """Whether all of it holds."""
         return all(self.checks.values())
 
 
@@ -112,7 +112,7 @@ def verify_neurons(
     threshold: float | None = None,
     detect_block: int | None = None,
     num: int = 1,
-    bounds: Bounds | None = None,
+    compare: bool = True,
     batch_size: int = 8,
     progress: Progress | None = None,
 ) -> Verification:
@@ -126,7 +126,8 @@ def verify_neurons(
         detect_block: block after which norms are taken, negative ones count back. By default both
             are found as in `find_onset`, which takes a pass of its own over the images.
         num: number of registers; 0 only clears the neurons.
-        bounds: what counts as passed.
+        compare: measure the references too, which takes three more passes; without them `passed`
+            is about the outliers alone.
         batch_size: images per batch.
         progress: told (images done, images in all or None) after every batch.
 
@@ -143,25 +144,39 @@ def verify_neurons(
         threshold, detect_block = onset.threshold, onset.detect
     if threshold is None or detect_block is None:
         raise InputError("give threshold and detect_block together, or neither to have them found")
+    if not math.isfinite(threshold):
+        raise InputError(f"threshold={threshold}: expected a finite norm")
     depth = len(vit.blocks)
     if not -depth <= detect_block < depth:
         raise InputError(f"detect_block={detect_block}: the model has blocks 0..{depth - 1}")
     measured = _Measured(threshold)
-    for batch in own_batches(batches):
-        before = look(vit, batch, detect_block % depth)
-        with _registers(vit, neurons, num):
-            after = look(vit, batch, detect_block % depth)
-        measured.add(before, after)
+    random = random_neurons(vit, neurons, torch.Generator().manual_seed(0)) if compare else neurons
+    for first, batch in own_numbered_batches(batches):
+        with naming_images(batches, first):
+            before = look(vit, batch, detect_block % depth)
+            with _registers(vit, neurons, num):
+                after = look(vit, batch, detect_block % depth)
+            others = []
+            if compare:
+                others.append(look(vit, shifted(batch), detect_block % depth))
+                for listed, count in ((neurons, 0), (random, max(num, 1))):
+                    with _registers(vit, listed, count):
+                        others.append(look(vit, batch, detect_block % depth))
+        measured.add(before, after, others)
     device = next(vit.parameters()).device
-    add_up([measured.sums], device)
+    costs = measured.costs
+    add_up([measured.sums, costs.sums, costs.excess, costs.images], device)
     take_largest([measured.largest], device)
-    seen = measured.verification(num, detect_block % depth, bounds or Bounds())
+    seen = measured.verification(num, detect_block % depth, compared=compare)
     if not seen.outliers_before:
         raise NoOutliersError(
             f"none of {seen.num_images} images has a patch with a norm above {threshold:.4g} after "
             f"block {detect_block % depth}: nothing to verify"
         )
-    return seen if has_classifier(vit) else replace(seen, top1_agreement=None)
+    if has_classifier(vit):
+        return seen
+    without = {name: each for name, each in seen.excess.items() if name != "top1_agreement"}
+    return replace(seen, top1_agreement=None, excess=without)
 
 
 @dataclass
@@ -182,15 +197,22 @@ def look(vit: VisionTransformer, batch: Tensor, block: int) -> Look:
         vit: the model, with or without registers.
         batch: [B, 3, H, W].
         block: 0-based.
+
+    Raises:
+        NonFiniteError: norms, features or scores that are NaN or infinite.
     """
     final, (tokens,) = forward_with_registers(vit, batch, [block])
-    classes = vit.forward_head(final).argmax(dim=1) if has_classifier(vit) else None
-    return Look(
-        token_norms(tokens.patches),
-        final[:, vit.num_prefix_tokens :],
-        token_norms(tokens.registers),
-        batch.new_zeros(len(batch)) if classes is None else classes,
+    norms, registers = token_norms(tokens.patches), token_norms(tokens.registers)
+    scores = vit.forward_head(final) if has_classifier(vit) else final.new_zeros(len(batch), 1)
+    check_finite(
+        {
+            f"patch norms after block {block}": norms,
+            f"register norms after block {block}": registers,
+            "final features": token_norms(final),
+            "scores of the classes": scores,
+        }
     )
+    return Look(norms, final[:, vit.num_prefix_tokens :], registers, scores.argmax(dim=1))
 
 
 def has_classifier(vit: VisionTransformer) -> bool:
@@ -223,8 +245,9 @@ class _Measured:
         self.threshold = threshold
         self.sums = torch.zeros(7, dtype=torch.float64)
         self.largest = torch.zeros(2, dtype=torch.float64)
+        self.costs = Costs()
 
-    def add(self, before: Look, after: Look) -> None:
+    def add(self, before: Look, after: Look, others: Sequence[Look]) -> None:
         outliers = before.norms > self.threshold
         cosines = F.cosine_similarity(before.features.float(), after.features.float(), dim=2)
         sums = [
@@ -239,8 +262,15 @@ class _Measured:
         self.sums += torch.stack([value.double() for value in sums]).cpu()
         largest = torch.stack([before.norms.max(), after.norms.max()])
         self.largest = self.largest.maximum(largest.double().cpu())
+        if others:
+            looks = (after, *others)
+            counts = torch.stack([(each.norms > self.threshold).sum(dim=1) for each in looks])
+            cosine = [image_costs(before.features, each.features, outliers) for each in looks]
+            classes = [before.classes != each.classes for each in looks]
+            costs = torch.stack([torch.stack(cosine), torch.stack(classes).float()], dim=2)
+            self.costs.add(counts, costs, outliers.shape[1])
 
-    def verification(self, num: int, detect_block: int, bounds: Bounds) -> Verification:
+    def verification(self, num: int, detect_block: int, *, compared: bool) -> Verification:
         images, patches, before, after, register_norm, cosine, same = self.sums.tolist()
         return Verification(
             num=num,
@@ -255,5 +285,6 @@ class _Measured:
             register_norm=register_norm / images,
             cosine=cosine / max(patches - before, 1),
             top1_agreement=same / images,
-            bounds=bounds,
+            references=self.costs.changes() if compared else {},
+            excess=self.costs.excesses() if compared else {},
         )
