@@ -15,7 +15,7 @@ import zlib
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _SCAN, _END, _TABLES = 0xDA, 0xD9, 0xC4
 _BASELINE = (0xC0, 0xC1)
-_ZEROS = bytes(256)  # what no encoder writes in a row, save for a flat image by an optimal code
+_ZEROS = bytes(64)  # what no encoder writes in a row, save for a flat image by an optimal code
 
 
 def damage(content: bytes) -> str | None:
@@ -63,8 +63,9 @@ def _jpeg_damage(content: bytes) -> str | None:
         tail = len(content) - len(content.rstrip(b"\0"))
         return "it ends before the end of the image" + (f", in {tail} zeros" if tail > 1 else "")
     zeros = content.find(_ZEROS, scan)
-    end = content.find(b"\xff\xd9", scan)
-    if 0 <= zeros < end and segments.keys() & set(_BASELINE) and not _zeros_are_flat(content):
+    if zeros < 0 or not segments.keys() & set(_BASELINE):
+        return None
+    if zeros < content.find(b"\xff\xd9", scan) and not _zeros_are_flat(content):
         return f"its coded image is zeros from byte {zeros} on"
     return None
 
