@@ -17,7 +17,7 @@ from ttr_backbones.backbones import create_vit
 from ttr_backbones.bench.discovery import usual_lost
 from ttr_backbones.datasets import BoxSample
 from ttr_backbones.object_discovery import NoModelWrapper, ObjectDiscoverer
-from ttr_backbones.registers import add_test_time_registers
+from ttr_backbones.registers import add_test_time_registers, split_tokens
 
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 REGISTERS = {6: [189], 7: [417]}
@@ -50,7 +50,7 @@ def published_way(image, weights, registers, *, bias):
     vit.blocks[-1].attn.qkv.register_forward_hook(lambda *args: seen.append(args[2]))
     with torch.no_grad():
         vit.forward_features(x)
-    keys = seen[0][0, vit.num_prefix_tokens :, 192:384]
+    keys = split_tokens(vit, seen[0]).patches[0, :, 192:384]
     keys = (keys / keys.norm(dim=1, keepdim=True)).numpy()
     grid = (x.shape[2] // 16, x.shape[3] // 16)
     return usual_lost(keys, grid, (16, 16), (height, width), bias=bias), grid
