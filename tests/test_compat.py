@@ -1,5 +1,6 @@
 """mmseg, mmcv-lite and torchvision import here."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from ttr_backbones import compat
+from ttr_backbones.errors import InputError
 
 
 def run_python(code, **env):
@@ -89,3 +91,24 @@ def test_prepare_torchvision__mends_and_imports_again(monkeypatch):
     monkeypatch.setattr(compat, "_declare_torchvision_operators", lambda: calls.append("mend"))
     compat.prepare_torchvision.__wrapped__()
     assert calls == ["torchvision", "mend", "torchvision"]
+
+
+def test_base_of_a_package__needs_no_pkg_resources(tmp_path, monkeypatch):
+    from mmengine.config import config
+
+    before = config.is_installed, config.get_installed_path
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda name, *more: None if name == "pkg_resources" else find_spec(name, *more),
+    )
+    path = tmp_path / "a.py"
+    path.write_text('_base_ = ["mmseg::_base_/models/fcn_unet_s5-d16.py"]')
+    assert compat.config_from_file(path).model.decode_head.type == "FCNHead"
+    path.write_text('_base_ = ["mmsge::_base_/models/fcn_unet_s5-d16.py"]')
+    with pytest.raises(InputError, match=r"not support to load mmsge config\. Bases.* mmseg::"):
+        compat.config_from_file(path)
+    path.write_text('_base_ = ["mmrotate::a.py"]')
+    with pytest.raises(InputError, match="no package 'mmrotate' is installed"):
+        compat.config_from_file(path)
+    assert before == (config.is_installed, config.get_installed_path)

@@ -12,8 +12,11 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from ttr_backbones.errors import InputError
 
 
 @functools.cache
@@ -55,6 +58,52 @@ def prepare_mmseg() -> None:
     prepare_torchvision()
     if "mmcv.ops" not in sys.modules and importlib.util.find_spec("mmcv._ext") is None:
         _import_mmcv_ops_without_extension()
+
+
+def config_from_file(path: str | Path) -> Any:
+    """Read a config, as `mmengine.Config.fromfile` does, with any setuptools.
+
+    A base such as "mmseg::_base_/models/fcn_unet_s5-d16.py" is found through pkg_resources, which
+    setuptools has lost in version 82. Where it is absent, packages are looked for as Python does
+    while the config is read.
+
+    Raises:
+        InputError: A base is of a package that is not installed.
+    """
+    from mmengine.config import Config, config
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    try:
+        if importlib.util.find_spec("pkg_resources") is not None:
+            return Config.fromfile(path)
+        return _without_pkg_resources(config, MODULE2PACKAGE, Config.fromfile, path)
+    except AssertionError as error:
+        if "does not support to load" not in str(error):
+            raise
+        known = ", ".join(f"{module}::" for module in MODULE2PACKAGE)
+        raise InputError(f"{path}: {error} Bases of packages begin with {known}.") from error
+
+
+def _without_pkg_resources(config: Any, modules: dict[str, str], read: Any, path: Any) -> Any:
+    names = {package: module for module, package in modules.items()}
+
+    def folder_of(package: str) -> str:  # mmengine asks for mmsegmentation
+        package = names.get(package, package)
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            raise InputError(
+                f"{path}: a base is named {package}::..., and no package {package!r} is installed. "
+                "Install it, correct the name (mmseg is there), or give the base by its path."
+            )
+        return str(Path(spec.origin).parent)
+
+    theirs = {name: getattr(config, name) for name in ("is_installed", "get_installed_path")}
+    config.is_installed, config.get_installed_path = lambda _: True, folder_of
+    try:
+        return read(path)
+    finally:
+        for name, function in theirs.items():
+            setattr(config, name, function)
 
 
 class _MissingExtension(ModuleType):

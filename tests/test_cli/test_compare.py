@@ -101,6 +101,16 @@ def test_ctrl_c__saves_stops_with_130_and_the_same_command_goes_on(
     assert resumed["metrics"] == whole["metrics"]
 
 
+def test_missing_data__is_named_before_anything_runs(run, monkeypatch, capsys, tmp_path):
+    forbid(monkeypatch)
+    nowhere = "test_dataloader.dataset.data_root=nowhere"
+    assert run(registers="none,test_time", options=[nowhere]) == 2
+    error = capsys.readouterr().err
+    assert "nothing was run, because data is missing:\n  tiny: test_dataloader: ADE20" in error
+    assert error.count("nowhere (data_root") == 1
+    assert not run.out.exists()
+
+
 def test_failed_cell__is_named_and_the_others_run(run, monkeypatch, capsys):
     real = cells._test
 

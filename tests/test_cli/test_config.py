@@ -69,6 +69,20 @@ def test_data_root__reaches_every_data_set(tmp_path):
     assert [dataset["data_root"] for _, dataset in datasets(cfg)] == ["/elsewhere"] * 3
 
 
+def test_data_root__that_reaches_nothing_or_not_all(tmp_path, capsys):
+    leaf = 'dict(type="A", data_root="", ann_file={!r}, data_prefix=dict(img_path={!r}))'
+    text = "train_dataloader = dict(dataset={})\nval_dataloader = dict(dataset={})"
+    absolute, mixed = leaf.format("/a.txt", "/images"), leaf.format("a.txt", "/images")
+    (tmp_path / "a.py").write_text(text.format(mixed, 'dict(type="A")'))
+    cfg = load_config(arguments(tmp_path / "a.py", data_root="/elsewhere"))
+    assert cfg.train_dataloader.dataset.data_root == "/elsewhere"
+    told = "data_prefix.img_path of train_dataloader is absolute, val_dataloader has no data_root."
+    assert f"note: --data-root does not reach all: {told}" in capsys.readouterr().err
+    (tmp_path / "a.py").write_text(text.format(absolute, absolute))
+    with pytest.raises(InputError, match=r"that it uses: data_prefix\.img_path of train_dataloade"):
+        load_config(arguments(tmp_path / "a.py", data_root="/elsewhere"))
+
+
 def test_data_root__without_any_place_for_it(tmp_path):
     (tmp_path / "a.py").touch()
     with pytest.raises(InputError, match="--data-root: no data set of this config has a data_root"):

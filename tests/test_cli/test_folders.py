@@ -60,3 +60,16 @@ def test_folders__list_that_mmseg_would_misread(data, encoding):
     (data / "list.txt").write_bytes("中\n".encode(encoding))
     with pytest.raises(InputError, match=r"list\.txt.* UTF-8"):
         check_folders(loader(data, ann_file="list.txt"), "train_dataloader")
+
+
+@pytest.mark.parametrize("root", ["..", "../..", "images", "../dat"])
+def test_folders__suggest_the_root_that_fits(tmp_path, root):
+    """Of a folder around the right one, inside it, or beside it."""
+    right = tmp_path / "work" / "data"
+    for name in ("images/a.jpg", "masks/a.png"):
+        (right / name).parent.mkdir(parents=True)
+        (right / name).touch()
+    wrong = right / root
+    with pytest.raises(MissingFileError) as caught:
+        check_folders(loader(wrong.resolve()), "train_dataloader")
+    assert f"did you mean --data-root {right}? " in str(caught.value)

@@ -73,6 +73,12 @@ def test_broken_images__are_named(config, head, images, tmp_path, capsys):
     assert main(arguments) == 2  # seen in the headers: before the model is made
     error = capsys.readouterr().err
     assert all(name in error for name in ("2 images cannot be read", "x.jpg", "y.jpg"))
+    (images / "a.jpg").unlink()
+    assert main([*arguments, "--skip-bad"]) == 0
+    shown = capsys.readouterr()
+    assert "2 of 5 images: masks, pictures in" in shown.out
+    assert "ttrb: warning: 3 images left out: x.jpg (not an image)" in shown.err
+    assert "cut.png (" in shown.err
 
 
 @pytest.mark.parametrize(

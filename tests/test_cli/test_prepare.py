@@ -1,5 +1,6 @@
 """`ttrb prepare nyu` on small files of exactly the official formats."""
 
+import shlex
 import sys
 
 import cv2
@@ -71,7 +72,9 @@ def test_mat__gives_the_pairs_of_bts(tmp_path, capsys):
     assert train["img_path"].endswith("office/rgb_00001.jpg")
     shown = capsys.readouterr().out
     assert "nyu_test.txt: 2 pairs (NOTE: 654 are published)" in shown
-    assert "ttrb check-data CONFIG" in shown
+    _, command = shown.strip().splitlines()[-1].split("with: ttrb ")
+    assert main(shlex.split(command)) == 0
+    assert capsys.readouterr().out.count("0 problem(s)") == 2
 
 
 def test_written_twice__changes_nothing_and_overwrites_nothing(tmp_path, capsys):

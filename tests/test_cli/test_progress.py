@@ -2,7 +2,7 @@
 
 import sys
 
-from ttr_backbones.cli.progress import ProgressBar
+from ttr_backbones.cli.progress import ProgressBar, rate_and_eta
 
 
 def test_bar__counts_passes(capsys, monkeypatch):
@@ -24,3 +24,10 @@ def test_bar__is_silent_without_a_terminal(capsys):
     bar(8, 16)
     bar.close()
     assert capsys.readouterr().err == ""
+
+
+def test_rate_and_eta():
+    assert rate_and_eta(20.0, 100) == "20/s, 0:00:05 left"
+    assert rate_and_eta(0.5, 1900) == "0.5/s, 1:03:20 left"
+    assert rate_and_eta(0.25, None) == "0.25/s"
+    assert rate_and_eta(12.3, 0) == "12/s"

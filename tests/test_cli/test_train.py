@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -150,6 +151,13 @@ def test_seed__is_the_run_s(runs, config, tmp_path):
     checkpoint = load(tmp_path / "iter_1.pth")
     assert checkpoint["meta"]["seed"] == checkpoint["message_hub"]["runtime_info"]["sampler_seed"]
     assert checkpoint["meta"]["seed"] == 7
+
+
+def test_logs_to_a_package_that_is_absent__are_an_error(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    wandb = ["--cfg-options", "visualizer.vis_backends.0.type=WandbVisBackend"]
+    assert main(["train", str(config), "--work-dir", str(tmp_path), *wandb]) == 2
+    assert "WandbVisBackend needs wandb, which is not installed: pip" in capsys.readouterr().err
 
 
 def test_missing_data__is_found_before_anything_is_built(config, tmp_path, capsys):

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ttr_backbones import Inferencer
 from ttr_backbones.errors import InputError, MissingFileError
@@ -89,8 +90,29 @@ def test_batches__of_several_sizes_equal_single_images(task, inferencer, images)
 def test_array__equals_its_file(task, inferencer, images):
     path = only_images(images[task])[0]
     array = cv2.imread(str(path))[..., ::-1]
-    of_file, of_array = inferencer(task)([path, array])
-    np.testing.assert_array_equal(value(of_file), value(of_array))
+    of_file, of_text, of_array, of_pil = inferencer(task)(
+        iter([path, str(path), array, Image.fromarray(array)])
+    )
+    for other in (of_text, of_array, of_pil):
+        np.testing.assert_array_equal(value(of_file), value(other))
+
+
+def test_logits__on_request(inferencer, images):
+    path = only_images(images["segmentation"])[0]
+    plain, scored = (inferencer("segmentation")(path, logits=on)[0] for on in (False, True))
+    assert plain.logits is None
+    assert scored.logits.dtype == np.float32
+    np.testing.assert_array_equal(scored.logits.argmax(axis=0), scored.mask)
+    for task, message in (("depth", "predicts no classes"), ("discovery", "has none")):
+        with pytest.raises(InputError, match=f"logits=True, but .* {message}"):
+            inferencer(task)(path, logits=True)
+
+
+def test_repr__tells_what_it_is(inferencer, checkpoints):
+    told = repr(inferencer("segmentation"))
+    assert told.startswith("Inferencer('augreg_vitt16_ttr_linear_ade20k_200it', checkpoint=")
+    assert str(checkpoints["segmentation"]) in told
+    assert told.endswith("device='cpu'): EncoderDecoder with LinearSegHead, 150 classes")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -129,6 +151,7 @@ def test_broken_body__is_an_error_or_collected(inferencer, images, tmp_path):
         (np.zeros((4, 4), np.uint8), r"array of uint8 \[4, 4\]"),
         (torch.zeros(3, 4, 4), "got Tensor as an image"),
         ("nowhere.jpg", "no such file or folder"),
+        (Image.new("I;16", (4, 4)), "a PIL image of mode I;16: expected 8 bits"),
     ],
 )
 def test_no_images(inferencer, images, message):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.arguments import add_recipe_options
-from ttr_backbones.errors import InputError, StopSignal, unknown_name
+from ttr_backbones.errors import InputError, MissingFileError, StopSignal, unknown_name
 
 if TYPE_CHECKING:
     from ttr_backbones.compare.cells import Outcome
@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     outcomes: dict[str, Outcome] = {}
     failed: dict[str, str] = {}
+    _check_data(plan)
     line = _Line(len(plan.cells))
     try:
         for cell in plan.cells:
@@ -88,6 +89,38 @@ def run(args: argparse.Namespace) -> int:
     names = ("table.md", "table.csv", "cells.csv", *(["table.png"] if outcomes else []))
     print("\n" + ", ".join(str(args.out / name) for name in names))
     return int(bool(failed))
+
+
+def _check_data(plan: Plan) -> None:
+    """Look at the data of every cell that is not finished: before hours of training, not after.
+
+    Raises:
+        InputError: all that is missing.
+    """
+    missing: dict[str, list[str]] = {}
+    for cell in plan.cells:
+        why = _missing_data(cell)
+        if why is not None:
+            missing.setdefault(why, []).append(cell.row.experiment)
+    if missing:
+        told = [f"{', '.join(dict.fromkeys(names))}: {why}" for why, names in missing.items()]
+        raise InputError(
+            "\n  ".join(["nothing was run, because data is missing:", *told])
+            + "\nGive it, or leave these configs out."
+        )
+
+
+def _missing_data(cell: Cell) -> str | None:
+    from ttr_backbones.compare.cells import check_data, finished
+
+    try:
+        if finished(cell) is None:
+            check_data(cell)
+    except MissingFileError as error:
+        return str(error)
+    except InputError:
+        return None  # an old result that cannot be read: told in its turn
+    return None
 
 
 def _kinds(text: str) -> list[str]:

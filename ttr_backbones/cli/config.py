@@ -155,12 +155,38 @@ def datasets(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> Iterator[tuple[
 
 
 def set_data_root(cfg: Config, root: str) -> None:
-    """Set `data_root` of every data set in `cfg`."""
-    found = [dataset for _, dataset in datasets(cfg) if "data_root" in dataset]
-    if not found:
-        raise InputError(
-            "--data-root: no data set of this config has a data_root. Set the folders with "
-            "--cfg-options, for example train_dataloader.dataset.data_prefix.img_path=DIR."
-        )
-    for dataset in found:
+    """Set `data_root` of every data set in `cfg`, and note those that it does not reach.
+
+    Raises:
+        InputError: It reaches none.
+    """
+    reached, missed = 0, []
+    for loader, dataset in datasets(cfg):
+        if "data_root" not in dataset:
+            missed.append(f"{loader} has no data_root")
+            continue
         dataset["data_root"] = root
+        paths = dict(_paths_below_root(dataset))
+        absolute = [key for key, path in paths.items() if Path(path).is_absolute()]
+        missed += [f"{key} of {loader} is absolute" for key in absolute]
+        reached += len(absolute) < len(paths) or not paths
+    if not reached:
+        why = f": {', '.join(dict.fromkeys(missed))}" if missed else ""
+        raise InputError(
+            f"--data-root: no data set of this config has a data_root that it uses{why}. Set the "
+            "folders with --cfg-options, for example "
+            "train_dataloader.dataset.data_prefix.img_path=DIR."
+        )
+    if missed:
+        told = ", ".join(dict.fromkeys(missed))
+        print(f"ttrb: note: --data-root does not reach all: {told}.", file=sys.stderr)
+
+
+def _paths_below_root(dataset: ConfigDict) -> Iterator[tuple[str, str]]:
+    """Yield (key, path) of what lies below the data_root of a data set."""
+    prefixes = dataset.get("data_prefix")
+    for key, path in (prefixes if isinstance(prefixes, dict) else {}).items():
+        if isinstance(path, str) and path:
+            yield f"data_prefix.{key}", path
+    if isinstance(dataset.get("ann_file"), str) and dataset["ann_file"]:
+        yield "ann_file", dataset["ann_file"]

@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 from ttr_backbones.cli.config import datasets, type_name
 from ttr_backbones.errors import InputError, MissingFileError
 
+_LOOKED_INTO = 100  # folders per level
 _WHERE_TO_GET = {
     "ADE20KDataset": (
         "ADE20K: http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip, unpacked "
@@ -71,7 +72,8 @@ def check_dataset_folders(loader: str, dataset: ConfigDict) -> None:
             kind = type_name(dataset)
             raise MissingFileError(
                 f"{loader}: {kind} expects {'a folder' if is_folder else 'a list'} at {path} "
-                f"({key} of the config), which {problem}. {_remedy(kind, root)}"
+                f"({key} of the config), which {problem}. {_elsewhere(dataset, Path(root))}"
+                f"{_remedy(kind, root)}"
             )
         if not is_folder and path.suffix == ".txt" and type_name(dataset) not in _ANY_ENCODING:
             _check_encoding(path)
@@ -100,6 +102,33 @@ def _paths(dataset: ConfigDict, root: Path) -> Iterator[tuple[str, Path, bool]]:
             yield f"data_prefix.{key}", root / folder, True
     if isinstance(dataset.get("ann_file"), str) and dataset["ann_file"]:
         yield "ann_file", root / dataset["ann_file"], False
+
+
+def _elsewhere(dataset: ConfigDict, root: Path) -> str:
+    """Suggest a folder near `root`, inside, around or beside it, in which everything is there."""
+    for near in _folders_near(root.expanduser()):
+        found = list(_paths(dataset, near))
+        if len(found) > 1 and not any(_problem(path, is_folder=f) for _, path, f in found):
+            return f"{near} has all of it: did you mean --data-root {near}? "
+    return ""
+
+
+def _folders_near(root: Path) -> Iterator[Path]:
+    inside: list[Path] = _folders_in(root)
+    yield from inside
+    for folder in inside[:_LOOKED_INTO]:
+        yield from _folders_in(folder)
+    around = list(root.absolute().parents)[:2]
+    yield from around
+    for folder in around:
+        yield from _folders_in(folder)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())[:_LOOKED_INTO]
+    except OSError:
+        return []
 
 
 def _problem(path: Path, *, is_folder: bool) -> str | None:

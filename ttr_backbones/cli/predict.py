@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=1, help="images per batch (1)")
     parser.add_argument("--device", help="torch device (default: the GPU if there is one)")
     parser.add_argument("--data-only", action="store_true", help="draw no pictures")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="go on without images that cannot be used"
+    )
     add_recipe_options(parser)
     add_cfg_options(parser)
     # Python before 3.12.7 refuses positional arguments behind an option.
@@ -55,31 +58,39 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--batch-size {args.batch_size}: expected a number above 0")
     checkpoint, images = _split(args.inputs)
 
+    from ttr_backbones.cli.model_and_images import warn
     from ttr_backbones.cli.progress import ProgressBar
     from ttr_backbones.inference import Inferencer
     from ttr_backbones.inference.sources import image_sources, raise_bad
     from ttr_backbones.recipes import named_config
 
-    sources = image_sources(images)  # looked at before the model is made
+    bad: list[tuple[Path, str]] = []
+    # Looked at before the model is made.
+    sources = image_sources(images, bad if args.skip_bad else None)
     # One file may be named in several ways: a folder and the file in it, x/a.jpg and x/../x/a.jpg.
     paths = {os.path.normpath(s.absolute()): s for s in sources if isinstance(s, Path)}
     files = list(paths.values())
+    if not files:
+        raise_bad(bad, "None is left: give other images.")
+    num_files = len(files) + len(bad)
     config = named_config(args.config, backbone=args.backbone, repair=args.repair)
     predict = Inferencer(config, checkpoint, device=args.device, cfg_options=args.cfg_options or [])
     outputs = _Outputs(args.out, files, _depth_scale(predict), draw=not args.data_only)
-    bad: list[tuple[Path, str]] = []
     bar = ProgressBar()
     try:
         for prediction in predict.stream(files, batch_size=args.batch_size, bad=bad):
             outputs.add(prediction)
-            bar(len(outputs.saved) + len(bad), len(files))
+            bar(len(outputs.saved) + len(bad), num_files)
     finally:
         bar.close()
         outputs.close(predict, checkpoint)
     names = {"masks": "masks", "depth": "depth", "box": "boxes.json", "pictures": "pictures"}
     kinds = [name for key, name in names.items() if any(key in s for s in outputs.saved.values())]
-    print(f"{len(outputs.saved)} of {len(files)} images: {', '.join(kinds)} in {args.out}")
-    raise_bad(bad, "The others are done. Repair or remove these.")
+    print(f"{len(outputs.saved)} of {num_files} images: {', '.join(kinds)} in {args.out}")
+    if args.skip_bad and bad:
+        warn(f"{len(bad)} images left out", bad)
+    elif bad:
+        raise_bad(bad, "The others are done. Repair or remove these, or go on without: --skip-bad.")
     return 0
 
 

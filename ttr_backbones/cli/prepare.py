@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ttr_backbones.errors import InputError
 
+_CONFIG = "dinov2_vits14_lin1_nyu_dinov2"
 _OFFICIAL = {"nyu_train.txt": 24231, "nyu_test.txt": 654, "nyu_labelled_train.txt": 795}
 
 
@@ -45,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if (args.mat is None) != (args.splits is None) or (args.train and args.mat is None):
         raise InputError("--mat and --splits are used together, and --train needs both.")
+    if args.lists is not None and args.bts is None:
+        raise InputError("--lists are those of --bts, which is not given: add it, or leave it out.")
     counts: dict[str, int] = {}
     if args.mat is not None:
         counts |= _from_mat(args)
@@ -54,8 +58,25 @@ def run(args: argparse.Namespace) -> int:
         official = _OFFICIAL[name]
         remark = "as published" if count == official else f"NOTE: {official} are published"
         print(f"{args.out / name}: {count} pairs ({remark})")
-    print(f"Check every file with: ttrb check-data CONFIG --data-root {args.out}")
+    print(f"Check every file with: {_next_command(args.out, counts)}")
     return 0
+
+
+def _next_command(out: Path, counts: Iterable[str]) -> str:
+    """Return the command that checks what was written; what is not there is left out of it."""
+    listed = {name for name in _OFFICIAL if name in counts or (out / name).is_file()}
+    command = ["ttrb", "check-data", _CONFIG, "--data-root", shlex.quote(str(out))]
+    options = []
+    if "nyu_train.txt" not in listed:
+        labelled = "nyu_labelled_train.txt"
+        options += (
+            [f"train_dataloader.dataset.ann_file={labelled}"]
+            if labelled in listed
+            else ["train_dataloader=None"]
+        )
+    if "nyu_test.txt" not in listed:
+        options += ["val_dataloader=None", "test_dataloader=None"]
+    return " ".join(command + (["--cfg-options", *options] if options else []))
 
 
 def _from_mat(args: argparse.Namespace) -> dict[str, int]:

@@ -33,10 +33,26 @@ class ProgressBar:
         bar = "#" * filled + "." * (_WIDTH - filled)
         told = f"pass {self._passes} [{bar}] {done}{f'/{total}' if total else ''} images"
         if now > self._start:  # the time of the first batch is not known
-            told += f", {(done - self._first) / (now - self._start):.0f}/s"
+            rate = (done - self._first) / (now - self._start)
+            told += f", {rate_and_eta(rate, total - done if total else None)}"
         print(f"\r{told}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Clear the line."""
         if self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def rate_and_eta(rate: float, left: int | None) -> str:
+    """Say how fast something goes, per second, and when it will be done.
+
+    Args:
+        rate: images, steps, ... per second.
+        left: so many are to do; None if nobody knows.
+    """
+    told = f"{rate:.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
+    if not left or rate <= 0:
+        return told
+    minutes, seconds = divmod(round(left / rate), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{told}, {hours}:{minutes:02}:{seconds:02} left"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import inspect
 import itertools
 import os
@@ -41,6 +42,16 @@ from ttr_backbones.errors import InputError, as_sentence, unknown_name
 
 # What every run has: it survives being stopped, and says what is odd about its images.
 _HOOKS = ("SafeCheckpoint", "SaveOnSignal", "CheckNormalization", "CheckInputSize")
+# Backend of mmengine's logs -> the package that it needs.
+_BACKENDS = {
+    "WandbVisBackend": "wandb",
+    "TensorboardVisBackend": "tensorboard",
+    "MLflowVisBackend": "mlflow",
+    "ClearMLVisBackend": "clearml",
+    "NeptuneVisBackend": "neptune",
+    "DVCLiveVisBackend": "dvclive",
+    "AimVisBackend": "aim",
+}
 _SMALL_RESULTS = {"IoUMetric", "NYUDepthMetric", "CorLocMetric"}
 _run_numbers = itertools.count(1)
 
@@ -48,6 +59,7 @@ _run_numbers = itertools.count(1)
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner of `cfg`, with checkpoints as this project writes them."""
     check_writable(cfg.work_dir)
+    _check_backends(cfg)
     _use_own_hooks(cfg)
     _prepare_for_processes(cfg)
     _name_apart(cfg)
@@ -79,6 +91,24 @@ def _use_own_hooks(cfg: Config) -> None:
         if type_name(backend) == "LocalVisBackend":
             backend["type"] = "SafeVisBackend"
             note("logs are written by SafeVisBackend in place of LocalVisBackend.")
+
+
+def _check_backends(cfg: Config) -> None:
+    """Say now in one line that a package is missing that the logs are to go to."""
+    for backend in (cfg.get("visualizer") or {}).get("vis_backends") or []:
+        package = _BACKENDS.get(type_name(backend))
+        if package is not None and not _is_installed(package):
+            raise InputError(
+                f"{type_name(backend)} needs {package}, which is not installed: pip install "
+                f"{package}, or leave it out of visualizer.vis_backends."
+            )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:  # blocked, or a half-made module
+        return False
 
 
 def _prepare_for_processes(cfg: Config) -> None:

@@ -22,6 +22,7 @@ from mmengine.runner import Runner
 from ttr_backbones import __version__
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.folders import check_folders
+from ttr_backbones.cli.progress import rate_and_eta
 from ttr_backbones.cli.run import build_runner, clear_config_errors
 from ttr_backbones.cli.test import only_test, use_tta
 from ttr_backbones.compare.plan import Cell
@@ -68,6 +69,17 @@ def finished(cell: Cell) -> Outcome | None:
     return None
 
 
+def check_data(cell: Cell) -> None:
+    """Check the folders of all data sets of a cell, which also validates while it trains.
+
+    Raises:
+        MissingFileError: see `check_folders`.
+    """
+    trains = cell.cfg.get("train_cfg") is not None
+    loaders = ("train_dataloader", "val_dataloader") if trains else ()
+    check_folders(cell.cfg, *loaders, "test_dataloader")
+
+
 def run_cell(cell: Cell, tell: Tell) -> Outcome:
     """Train, from the newest checkpoint in the cell's folder if there is one, and test.
 
@@ -85,7 +97,7 @@ def run_cell(cell: Cell, tell: Tell) -> Outcome:
     """
     start = time.perf_counter()
     trains = cell.cfg.get("train_cfg") is not None
-    check_folders(cell.cfg, *(["train_dataloader"] if trains else []), "test_dataloader")
+    check_data(cell)
     earlier = latest_checkpoint(cell.folder) if trains else None
     if trains:
         _train(cell.cfg, earlier, tell)
@@ -152,19 +164,30 @@ class _Nowhere(io.TextIOBase):
 
 
 class _Progress(Hook):
-    """Tells how far a Runner is."""
+    """Tells how far a Runner is, how fast it goes, and how long it will take."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
+        self._step, self._last, self._first, self._start = "", 0, 0, 0.0
 
     def after_train_iter(self, runner: Any, batch_idx: int, *_: Any, **__: Any) -> None:  # noqa: ARG002
-        self._tell(f"training {runner.iter + 1}/{runner.max_iters}")
+        self._show("training", runner.iter + 1, runner.max_iters)
 
     def after_val_iter(self, runner: Any, batch_idx: int, *_: Any, **__: Any) -> None:
-        self._tell(f"validating {batch_idx + 1}/{len(runner.val_dataloader)}")
+        self._show("validating", batch_idx + 1, len(runner.val_dataloader))
 
     def after_test_iter(self, runner: Any, batch_idx: int, *_: Any, **__: Any) -> None:
-        self._tell(f"testing {batch_idx + 1}/{len(runner.test_dataloader)}")
+        self._show("testing", batch_idx + 1, len(runner.test_dataloader))
+
+    def _show(self, step: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if step != self._step or done <= self._last:
+            self._step, self._first, self._start = step, done, now
+        self._last = done
+        told = f"{step} {done}/{total}"
+        if done > self._first and now > self._start:
+            told += f", {rate_and_eta((done - self._first) / (now - self._start), total - done)}"
+        self._tell(told)
 
 
 def _write(cell: Cell, outcome: Outcome, metrics: dict[str, Any], checkpoint: Path | None) -> None:

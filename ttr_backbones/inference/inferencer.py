@@ -57,6 +57,7 @@ class Inferencer:
         self.cfg = read_config(config, cfg_options)
         dataset = test_dataset(self.cfg)
         self.device = choose_device(device)
+        self.checkpoint = None if checkpoint is None else str(checkpoint)
         with clear_config_errors():
             self._pipeline = ImagePipeline(dataset["pipeline"])
         self.model: Any = build_model(self.cfg, checkpoint).to(self.device)
@@ -65,22 +66,36 @@ class Inferencer:
             dataset, getattr(head, "num_classes", None) or 0
         )
 
-    def __call__(self, images: Any, *, batch_size: int = 1) -> list[Prediction]:
+    def __repr__(self) -> str:
+        """Tell what it predicts, of what, and where."""
+        head = getattr(self.model, "decode_head", self.model)
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        name = Path(self.cfg.filename).stem if self.cfg.filename else "Config"
+        return (
+            f"Inferencer({name!r}, checkpoint={self.checkpoint!r}, device={str(self.device)!r}): "
+            f"{type(self.model).__name__} with {type(head).__name__}{classes}"
+        )
+
+    def __call__(
+        self, images: Any, *, batch_size: int = 1, logits: bool = False
+    ) -> list[Prediction]:
         """Predict.
 
         Args:
-            images: path of an image or of a folder, RGB uint8 array [H, W, 3] or [B, H, W, 3], or
-                a list of these.
+            images: path of an image or of a folder (str or Path), PIL image, RGB uint8 array
+                [H, W, 3] or [B, H, W, 3], or a list of these.
             batch_size: images read and predicted together; those of one size in one pass.
+            logits: of segmentation: keep the head's scores of all classes in `ClassMap.logits`.
 
         Returns:
             One prediction per image, in order: `ClassMap`, `DepthMap` or `FoundObject`.
 
         Raises:
             MissingFileError: a file does not exist.
-            InputError: files that are no images (all are named), or that cannot be decoded.
+            InputError: files that are no images (all are named), or that cannot be decoded; logits
+                of a model that has none.
         """
-        return list(self.stream(images, batch_size=batch_size))
+        return list(self.stream(images, batch_size=batch_size, logits=logits))
 
     def stream(
         self,
@@ -88,18 +103,22 @@ class Inferencer:
         *,
         batch_size: int = 1,
         bad: list[tuple[Path, str]] | None = None,
+        logits: bool = False,
     ) -> Iterator[Prediction]:
         """Predict as `__call__` does, holding two batches of images at a time.
 
         Args:
             images: as there; the headers of all files are looked at before the first prediction.
             batch_size: as there.
-            bad: gets (file, reason) of files whose pixels cannot be decoded, and the others go on;
-                without it the first one is an error.
+            bad: gets (file, reason) of files that are no images or whose pixels cannot be decoded,
+                and the others go on; without it they are an error.
+            logits: as there.
         """
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}: expected a number above 0")
-        sources = image_sources(images)
+        if logits and not hasattr(self.model, "decode_head"):
+            raise InputError(f"logits=True, but {type(self.model).__name__} has none.")
+        sources = image_sources(images, bad)
 
         def read(source: Source) -> Loaded | None:
             try:
@@ -111,10 +130,11 @@ class Inferencer:
                 return None
 
         for batch in batched(read_ahead(read, sources), batch_size):
-            yield from self._predict([loaded for loaded in batch if loaded is not None])
+            read_well = [loaded for loaded in batch if loaded is not None]
+            yield from self._predict(read_well, logits=logits)
 
     @torch.no_grad()
-    def _predict(self, batch: list[Loaded]) -> list[Prediction]:
+    def _predict(self, batch: list[Loaded], *, logits: bool) -> list[Prediction]:
         """One pass per size of inputs; the order stays."""
         samples: dict[int, Any] = {}
         for indices in by_size([loaded.inputs for loaded in batch]):
@@ -123,10 +143,12 @@ class Inferencer:
                 "data_samples": [batch[index].sample for index in indices],
             }
             samples |= dict(zip(indices, self.model.test_step(data), strict=True))
-        return [self._prediction(loaded, samples[i]) for i, loaded in enumerate(batch)]
+        return [self._prediction(loaded, samples[i], logits) for i, loaded in enumerate(batch)]
 
-    def _prediction(self, loaded: Loaded, sample: Any) -> Prediction:
+    def _prediction(self, loaded: Loaded, sample: Any, logits: bool) -> Prediction:
         path, image = loaded.path, loaded.image
+        if logits and "seg_logits" not in sample:
+            raise InputError(f"logits=True, but {type(self.model).__name__} predicts no classes.")
         if "pred_depth_map" in sample:
             depth = sample.pred_depth_map.data.squeeze(0).float()
             return DepthMap(path, image, depth.cpu().numpy())
@@ -148,4 +170,5 @@ class Inferencer:
             )
         small = np.uint8 if len(self.classes) <= 256 else np.uint16
         mask = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(small)
-        return ClassMap(path, image, mask, self.classes, self._palette)
+        scores = sample.seg_logits.data.float().cpu().numpy() if logits else None
+        return ClassMap(path, image, mask, self.classes, self._palette, scores)

@@ -42,11 +42,13 @@ class ClassMap(_OfImage):
             [H, W].
         classes: names.
         palette: RGB colours, uint8 [classes, 3].
+        logits: scores of every class, float32 [classes, H, W]; None unless asked for.
     """
 
     mask: NDArray[Any]
     classes: tuple[str, ...] = field(repr=False)
     palette: NDArray[np.uint8] = field(repr=False)
+    logits: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @property
     def present(self) -> dict[str, float]:

@@ -1,53 +1,53 @@
-"""What a user may call images: a file, a folder, RGB arrays, or a list of files and arrays."""
+"""What a user may call images: files, folders, PIL images, RGB arrays, or lists of these."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.inference.read_ahead import read_ahead
 from ttr_backbones.registers.photos import check_names, photo_files
 
+_MODES = {"RGB", "RGBA", "RGBX", "L", "LA", "La", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV"}
 Source = Path | NDArray[np.uint8]
 # What PIL raises on the header of a broken file.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
-def image_sources(images: Any) -> list[Source]:
+def image_sources(images: Any, bad: list[tuple[Path, str]] | None = None) -> list[Source]:
     """Give `images` as one list of files and arrays [H, W, 3]; the header of every file is read.
 
     Args:
-        images: a path of an image or of a folder (its folders count too), an RGB uint8 array
-            [H, W, 3] or [B, H, W, 3], or a sequence of all these.
+        images: a path of an image or of a folder (its folders count too), a PIL image (turned as
+            its EXIF says, gray and palette made RGB, alpha dropped, as of a file), an RGB uint8
+            array [H, W, 3] or [B, H, W, 3], or a sequence or iterator of all these.
+        bad: gets (file, reason) of files that are no images, and the others are returned.
 
     Raises:
         MissingFileError: a file or folder does not exist.
-        InputError: nothing to look at, something that is no image, or broken files; all of them
-            are named.
+        InputError: nothing to look at, something that is no image, or, without `bad`, broken
+            files; all of them are named.
     """
-    several = isinstance(images, Sequence) and not isinstance(images, str)
+    several = isinstance(images, Sequence | Iterator) and not isinstance(images, str)
     sources = [source for item in (images if several else [images]) for source in _listed(item)]
     if not sources:
         raise InputError("there are no images: expected at least one")
     files = [source for source in sources if isinstance(source, Path)]
     check_names(files)
-    check_headers(files)
-    return sources
-
-
-def check_headers(files: Iterable[Path]) -> None:
-    """Open every file, without decoding it.
-
-    Raises:
-        InputError: files that are no images, all of them named.
-    """
-    raise_bad([bad for bad in read_ahead(_broken, files) if bad is not None])
+    broken = [found for found in read_ahead(_broken, files) if found is not None]
+    if bad is None:
+        raise_bad(broken)
+        return sources
+    bad += broken
+    left_out = {file for file, _ in broken}
+    return [s for s in sources if not (isinstance(s, Path) and s in left_out)]
 
 
 def raise_bad(bad: Sequence[tuple[Path, str]], remedy: str = "Repair or remove them.") -> None:
@@ -70,13 +70,21 @@ def _broken(file: Path) -> tuple[Path, str] | None:
 
 
 def _listed(item: Any) -> list[Source]:
-    if isinstance(item, str | Path):
+    if isinstance(item, str | os.PathLike):
         path = Path(item).expanduser()
         if path.is_dir():
             return list(photo_files(path))
         if not path.is_file():
             raise MissingFileError(f"{path}: no such file or folder; expected an image")
         return [path]
+    if isinstance(item, Image.Image):
+        if item.mode not in _MODES:
+            raise InputError(
+                f"got a PIL image of mode {item.mode}: expected 8 bits per channel, as in RGB; "
+                "convert it, so that its values come to lie in 0..255."
+            )
+        rgb = item.convert("RGBA" if item.mode in ("P", "PA") else "RGB").convert("RGB")
+        return [np.array(ImageOps.exif_transpose(rgb))]
     if isinstance(item, np.ndarray):
         if item.dtype == np.uint8 and item.shape[-1:] == (3,) and item.size and item.ndim in (3, 4):
             return [item] if item.ndim == 3 else list(item)
@@ -85,6 +93,6 @@ def _listed(item: Any) -> list[Source]:
             "[B, H, W, 3]"
         )
     raise InputError(
-        f"got {type(item).__name__} as an image: expected a path of an image or a folder, or an "
-        "RGB uint8 array [H, W, 3]"
+        f"got {type(item).__name__} as an image: expected a path of an image or a folder, a PIL "
+        "image, or an RGB uint8 array [H, W, 3]"
     )

@@ -79,8 +79,10 @@ def write_features(
     mean, std = list(mean or backbone.mean), list(std or backbone.std)
     side, patch = input_side(backbone.vit, size), backbone.patch_size
     folder, files = Path(images).expanduser(), photo_files(images)
-    # All headers are looked at first: this raises, or notes the bad ones.
-    photos = Photos(files, side, mean, std, smallest=max(patch), skip=skip_bad)
+    # All headers are looked at first.
+    photos = Photos(files, side, mean, std, smallest=max(patch), skip=True)
+    if photos.bad and not skip_bad:
+        _raise_all_bad(photos, side, patch, fit)
     unusable = {file.relative_to(folder).as_posix(): why for file, why in photos.bad}
     names = [file.relative_to(folder).as_posix() for file in files]
     settings = {
@@ -122,6 +124,23 @@ def write_features(
         "The other shards are kept: repair these and run again, or go on without: --skip-bad.",
     )
     return shards.finish()
+
+
+def _raise_all_bad(photos: Photos, side: int, patch: tuple[int, int], fit: Fit) -> None:
+    """Name the files with broken headers, and those too that only decoding shows to be broken."""
+
+    def problem(file: Path) -> tuple[Path, str] | None:
+        try:
+            read_input(file, side, patch, fit)
+        except UnusablePhotoError as error:
+            return file, str(error)
+        return None
+
+    broken = [found for found in read_ahead(problem, photos.files) if found is not None]
+    raise_bad(
+        sorted([*photos.bad, *broken]),
+        "Repair or remove them, or go on without: --skip-bad.",
+    )
 
 
 def _told(items: Iterator[Item], total: int, progress: Progress | None) -> Iterator[Item]:

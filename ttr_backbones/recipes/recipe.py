@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ttr_backbones.compat import config_from_file
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 from ttr_backbones.packaged import configs_dir
 from ttr_backbones.recipes.axes import axis_files
@@ -87,7 +88,7 @@ def _of_file(path: Path, backbone: str | None, repair: str | None) -> Config:
             f"--backbone goes with the name of a protocol, and {path} is a config with a backbone "
             "of its own: change it there, or with --cfg-options model.backbone.model=NAME."
         )
-    config = Config.fromfile(path)
+    config: Config = config_from_file(path)
     if repair is not None:
         _repair_of_file(config, repair)
     return config
