@@ -28,7 +28,7 @@ ARROWS = {
     "folder_files": set(),
     "file_damage": set(),
     "result_names": set(),
-    "recipes": {"errors", "packaged", "atomic"},
+    "recipes": {"errors", "packaged", "atomic", "compat"},
     "compat": {"errors", "safe_load"},
     "registers": ROOT | {"compat"},
     "backbones": ROOT | {"compat", "registers"},
