@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
+from types import SimpleNamespace
 
+import huggingface_hub
 import pytest
+import timm
 import torch
 from mmengine.model import Sequential
 from mmengine.runner.checkpoint import load_state_dict
@@ -92,6 +96,29 @@ def test_pos_embed_as_dinov2(monkeypatch):
     assert torch.equal(backbone(native)[0], timms(native)[0])
     assert make(REG4).pos_embed == "timm"
     assert make(TINY).pos_embed == "timm"
+
+
+def test_positions_are_resampled_as_the_architecture_says_not_its_name(tmp_path):
+    small = {"depth": 1, "embed_dim": 32, "num_heads": 2}
+
+    def resampled(model, **kwargs):
+        vit = timm.create_model(model, num_classes=0, **small, **kwargs)
+        torch.save(vit.state_dict(), tmp_path / "weights.pth")
+        options = {"model_kwargs": small | kwargs, "checkpoint": tmp_path / "weights.pth"}
+        return TimmViT(model, **options).pos_embed
+
+    layer_scale = {"init_values": 1.0}
+    assert resampled("vit_small_patch14_dinov2", **layer_scale) == "dinov2"
+    assert resampled("vit_small_patch14_dinov2.lvd142m", reg_tokens=2, **layer_scale) == "timm"
+    assert resampled("vit_small_patch14_reg4_dinov2", **layer_scale) == "timm"
+    assert resampled("vit_small_patch16_224.dino") == "dinov2"
+    assert resampled("vit_small_patch8_224") == "dinov2"  # all its weights are DINO's
+    assert resampled("vit_small_patch16_224") == "timm"
+    folder = tmp_path / "vit_small_patch14_dinov2.lvd142m"  # a name that says nothing
+    folder.mkdir()
+    config = {"architecture": "vit_tiny_patch16_224", "model_args": small, "pretrained_cfg": {}}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert TimmViT(f"local-dir:{folder}").pos_embed == "timm"
 
 
 @torch.no_grad()
@@ -269,6 +296,14 @@ def test_is_in_mmsegs_registry_and_knows_its_normalisation():
             {"model": "swin_tiny_patch4_window7_224", "model_kwargs": None},
             "SwinTransformer: expected a timm VisionTransformer",
         ),
+        ({"model": "convnext_tiny", "model_kwargs": None}, "is a ConvNeXt: expected a timm Vision"),
+        ({"model": "resnet18", "model_kwargs": None}, "is a ResNet: expected a timm VisionTrans"),
+        ({"model": "eva02_tiny_patch14_22"}, "Did you mean 'eva02_tiny_patch14_224'"),
+        ({"registers": "auto"}, r"registers='auto': expected None or a dict.*neurons='auto'"),
+        ({"registers": True}, r"registers=True: expected .*registers=dict\(neurons='auto'\)"),
+        ({"registers": "my.json"}, r"registers=dict\(neurons='my.json'\)"),
+        ({"init_cfg": {"type": "Pretrained"}}, "Give a weight file as checkpoint=FILE"),
+        ({"checkpoint_prefix": "teacher"}, "goes with checkpoint=FILE"),
         (
             {"model": "vit_tiny_patch16_224", "pretrained": True},
             "names an architecture, not weights.*vit_tiny_patch16_224.augreg_in21k_ft_in1k",
@@ -316,6 +351,28 @@ def test_bad_inputs_are_explained():
         make()(torch.ones(3, 64, 64))
     with pytest.raises(ValueError, match="60 x 70 pixels is no multiple of the 14 x 14 patch"):
         make(pad=None)(torch.ones(1, 3, 60, 70))
+
+
+def test_a_hub_that_cannot_be_reached_counts_as_offline(monkeypatch, tmp_path):
+    def refused(*args, **kwargs):
+        raise OSError("no route")
+
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(head=refused))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=r"could not be had.*checkpoint=FILE"):
+        TimmViT("vit_small_patch16_224.dino", pretrained=True)
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def test_random_weights_that_are_frozen_are_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "ttr_backbones.backbones.timm_vit.print_log", lambda text, **_: told.append(text)
+    )
+    make(frozen=False)
+    assert not told
+    make()
+    assert "frozen with random weights" in told[0]
 
 
 def test_without_a_network_the_remedy_is_named(monkeypatch):

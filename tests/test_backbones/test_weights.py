@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -12,9 +14,12 @@ from safetensors.torch import save_file
 
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.create import create_vit
+from ttr_backbones.errors import InputError
+from ttr_backbones.registers.neurons import model_name
 
 DINOV2, REG4 = "vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2"
 GIANT, CLIP = "vit_giant_patch14_dinov2", "vit_base_patch16_clip_quickgelu_224"
+OPENAI = ("input_resolution", "context_length", "vocab_size")
 SMALL = {"depth": 2, "embed_dim": 32, "num_heads": 2}
 
 
@@ -193,6 +198,103 @@ def test_weights_of_another_model_are_refused(tmp_path, content, message):
     torch.save(content(dict(reference("vit_tiny_patch16_224").state_dict())), path)
     with pytest.raises(ValueError, match=message):
         create_vit("vit_tiny_patch16_224", checkpoint=path, model_kwargs=SMALL)
+
+
+def stored(vit, prefix="", **changed):
+    return {f"{prefix}{key}": value for key, value in {**vit.state_dict(), **changed}.items()}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "model", "message"),
+    [
+        ({"patch_size": 8, "img_size": 112}, {}, r"its patches have 8 x 8 pixels, those of vit_ti"),
+        ({"depth": 3}, {}, "it has 3 blocks, vit_tiny_patch16_224 has 2"),
+        ({"embed_dim": 48}, {}, "it has 48 channels, vit_tiny_patch16_224 has 32"),
+        ({"reg_tokens": 4}, {}, r"it has 4 trained registers \(reg_token\), .* has none"),
+        ({}, {"reg_tokens": 1}, "it has no trained registers .* has 1"),
+        ({"init_values": 1.0}, {}, "it has LayerScale, vit_tiny_patch16_224 lacks it"),
+        (
+            {},
+            {"no_embed_class": True},
+            "no_embed_class|197 positions|convert",
+        ),
+    ],
+)
+def test_a_misfit_names_its_reason(tmp_path, theirs, model, message):
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, **SMALL | theirs)
+    torch.save(vit.state_dict(), tmp_path / "other.pth")
+    with pytest.raises(InputError, match=message):
+        create_vit(
+            "vit_tiny_patch16_224", checkpoint=tmp_path / "other.pth", model_kwargs=SMALL | model
+        )
+
+
+@pytest.mark.parametrize(
+    "name", ["embeddings.patch_embeddings.projection.weight", "layers.0.ln1.w"]
+)
+def test_other_libraries_layouts_are_named(tmp_path, name):
+    torch.save({name: torch.ones(2)}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"layout of (Hugging Face|OpenMMLab)"):
+        create_vit("vit_tiny_patch16_224", checkpoint=tmp_path / "other.pth")
+
+
+@torch.no_grad()
+def test_of_two_backbones_the_named_one_is_taken(tmp_path):
+    teacher, student = (reference("vit_tiny_patch16_224") for _ in range(2))
+    student.norm.bias.add_(1)
+    held = {
+        "student": stored(student, "module.backbone.")
+        | {"module.head.mlp.0.weight": torch.ones(2)},
+        "teacher": stored(teacher, "backbone._orig_mod."),
+        "args": argparse.Namespace(lr=1),
+        "loss": np.float64(3.0),
+    }
+    torch.save(held, tmp_path / "both.pth")
+    options = {"checkpoint": tmp_path / "both.pth", "model_kwargs": SMALL}
+    with pytest.raises(InputError, match=r"2 .*'student.module.backbone' and 'teacher.backbone'"):
+        create_vit("vit_tiny_patch16_224", **options)
+    for prefix, vit in (("teacher.backbone.", teacher), ("student.module.backbone", student)):
+        loaded = create_vit("vit_tiny_patch16_224", **options, checkpoint_prefix=prefix)
+        assert torch.equal(loaded.norm.bias, vit.norm.bias)
+    with pytest.raises(InputError, match=r"unknown checkpoint_prefix 'teachr.*Did you mean"):
+        create_vit("vit_tiny_patch16_224", **options, checkpoint_prefix="teachr.backbone")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_a_value_that_is_no_number_is_named(tmp_path, value):
+    vit = reference("vit_tiny_patch16_224")
+    vit.blocks[1].mlp.fc1.weight.data[3, :2] = value
+    torch.save(vit.state_dict(), tmp_path / "bad.pth")
+    with pytest.raises(InputError, match=r"1 of \d+ .*: blocks.1.mlp.fc1.weight \(2 of 4096\)"):
+        create_vit("vit_tiny_patch16_224", checkpoint=tmp_path / "bad.pth", model_kwargs=SMALL)
+
+
+def test_a_classifier_of_other_classes_takes_the_tag_away(tmp_path):
+    vit = reference("vit_tiny_patch16_224")
+    head = {"head.weight": torch.ones(10, 32), "head.bias": torch.ones(10)}
+    torch.save(stored(vit, **head), tmp_path / "tuned.pth")
+    tag = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    tuned = create_vit(tag, checkpoint=tmp_path / "tuned.pth", model_kwargs=SMALL)
+    assert model_name(tuned) == "vit_tiny_patch16_224"
+    torch.save(vit.state_dict(), tmp_path / "plain.pth")
+    assert model_name(create_vit(tag, checkpoint=tmp_path / "plain.pth", model_kwargs=SMALL)) == tag
+
+
+def test_openais_clip_without_quickgelu_is_refused(tmp_path):
+    state = as_openai_clip(reference(CLIP)) | dict.fromkeys(OPENAI, torch.tensor(1))
+    torch.save(state, tmp_path / "clip.pt")
+    create_vit(CLIP, checkpoint=tmp_path / "clip.pt", model_kwargs=SMALL)
+    with pytest.raises(InputError, match=r"was trained with QuickGELU.* has GELU"):
+        create_vit("vit_base_patch16_clip_224", checkpoint=tmp_path / "clip.pt", model_kwargs=SMALL)
+
+
+def test_local_dir_with_weights_of_another_patch_is_refused(tmp_path):
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, patch_size=32, **SMALL)
+    save_file(vit.state_dict(), tmp_path / "model.safetensors")
+    config = {"architecture": "vit_tiny_patch16_224", "model_args": SMALL, "pretrained_cfg": {}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="its patches have 32 x 32 pixels"):
+        create_vit(f"local-dir:{tmp_path}", pretrained=True)
 
 
 def test_a_corrupt_file_is_named(tmp_path):

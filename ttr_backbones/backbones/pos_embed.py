@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Literal
 
+import timm
 import torch
 from timm.layers import resample_abs_pos_embed
+from timm.models import get_arch_pretrained_cfgs
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,6 +17,8 @@ from ttr_backbones.registers.tokens import insert_registers
 
 PosEmbed = Literal["dinov2", "timm"]
 Grid = tuple[int, int]
+_DINOV2 = frozenset(f"vit_{size}_patch14_dinov2" for size in ("small", "base", "large", "giant"))
+_DINO = "dino"  # timm's tag; DINO's repository resamples as DINOv2's does
 OFFSET = 0.1  # that DINOv2 adds to a size before it makes a scale factor of it
 _KEPT = 16  # tables in memory; one of ViT-L at 518 px takes 5.6 MB
 
@@ -74,6 +78,29 @@ def embed(vit: VisionTransformer, patches: Tensor, table: Tensor | None) -> Tens
         tokens = tokens + table
     tokens = tokens if table is None else vit.pos_drop(tokens)
     return insert_registers(vit, tokens)
+
+
+def authors_resampling(vit: VisionTransformer, tag: str) -> PosEmbed:
+    """Return how the authors of a checkpoint resample its position embedding.
+
+    Args:
+        vit: the model; its architecture and options decide for DINOv2, whose models with registers
+            are resampled as timm does.
+        tag: of the weights, which alone tells DINO's from others of the same architecture.
+    """
+    if vit.pos_embed is None or vit.no_embed_class or vit.reg_token is not None:
+        return "timm"
+    cfg = getattr(vit, "pretrained_cfg", None) or {}
+    return "dinov2" if cfg.get("architecture") in _DINOV2 or tag == _DINO else "timm"
+
+
+def is_open(vit: VisionTransformer) -> bool:
+    """Whether the weights of this architecture are resampled in different ways by their authors."""
+    architecture = (getattr(vit, "pretrained_cfg", None) or {}).get("architecture")
+    if not architecture or not timm.is_model(architecture):
+        return False
+    tags = [name.partition(".")[2] for name in get_arch_pretrained_cfgs(architecture)]
+    return len({authors_resampling(vit, tag) for tag in tags}) > 1
 
 
 class PositionTables:

@@ -16,6 +16,7 @@ from ttr_backbones.registers import (
     add_bias_registers,
     add_test_time_registers,
 )
+from ttr_backbones.registers.provenance import weight_differences
 
 FORMS = {
     "token": ("neurons", "num", "peak", "keep_cls", "fill", "scale", "positions"),
@@ -50,6 +51,12 @@ def register_options(
     """
     if registers is None:
         return None
+    if not isinstance(registers, Mapping):
+        given = "auto" if isinstance(registers, bool) else registers
+        raise InputError(
+            f"registers={registers!r}: expected None or a dict, as in registers=dict(neurons="
+            f"{given if isinstance(given, str | list) else 'auto'!r})"
+        )
     registers = {option: value for option, value in registers.items() if value is not None}
     form = registers.get("form", "token")
     if form not in FORMS:
@@ -99,6 +106,14 @@ def add_registers(vit: VisionTransformer, options: Mapping[str, Any]) -> None:
     Raises:
         InputError: see `add_test_time_registers` and `add_bias_registers`.
     """
+    listed = options.get("neurons")
+    if isinstance(listed, RegisterNeurons):
+        for difference in weight_differences(listed, vit):
+            print_log(
+                f"The register neurons of {listed.model}: {difference}",
+                logger="current",
+                level=logging.WARNING,
+            )
     if options.get("form") == "bias":
         add_bias_registers(vit, options["baked"])
     else:

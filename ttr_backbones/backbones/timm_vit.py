@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
+from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -16,7 +18,12 @@ from ttr_backbones.backbones.create import create_vit
 from ttr_backbones.backbones.feature_cache import cache_of, is_watched
 from ttr_backbones.backbones.own_weights import OwnWeights
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
-from ttr_backbones.backbones.pos_embed import PosEmbed, PositionTables
+from ttr_backbones.backbones.pos_embed import (
+    PosEmbed,
+    PositionTables,
+    authors_resampling,
+    is_open,
+)
 from ttr_backbones.backbones.precision import Precision, settle_precision
 from ttr_backbones.backbones.register_options import add_registers, register_options
 from ttr_backbones.backbones.taps import Facet, Tap, tapped_maps
@@ -33,6 +40,7 @@ class TimmViT(OwnWeights):
         model: tagged timm name, `hf-hub:owner/name` or `local-dir:path`.
         pretrained: load the weights that the tag names from the hub.
         checkpoint: load a local file instead: timm, DINOv2, OpenAI CLIP, open_clip, safetensors.
+        checkpoint_prefix: which backbone of a file with several ("teacher.backbone").
         model_kwargs: more arguments of `timm.create_model`.
         registers: None, or what `register_options` takes: dict(neurons="auto", ...) adds test-time
             register tokens, dict(form="bias", baked="auto") their constant keys and values.
@@ -65,6 +73,7 @@ class TimmViT(OwnWeights):
         model: str,
         pretrained: bool = False,
         checkpoint: str | Path | None = None,
+        checkpoint_prefix: str | None = None,
         model_kwargs: Mapping[str, Any] | None = None,
         registers: Mapping[str, Any] | None = None,
         out_indices: Sequence[int] = (-1,),
@@ -80,7 +89,12 @@ class TimmViT(OwnWeights):
         feature_cache: str | Path | None = None,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(init_cfg)
+        if init_cfg is not None:
+            raise InputError(
+                f"init_cfg={dict(init_cfg)}: TimmViT keeps the weights it is made with. Give a "
+                "weight file as checkpoint=FILE"
+            )
+        super().__init__()
         _require("cls_token", cls_token, get_args(ClsToken))
         _require("facet", facet, get_args(Facet))
         _require("pos_embed", pos_embed, (None, *get_args(PosEmbed)))
@@ -89,14 +103,25 @@ class TimmViT(OwnWeights):
         # First, because the weights may be gigabytes to fetch and the list may not exist.
         options = register_options(model, registers, frozen=frozen)
         self.vit = create_vit(
-            model, pretrained=pretrained, checkpoint=checkpoint, model_kwargs=model_kwargs
+            model,
+            pretrained=pretrained,
+            checkpoint=checkpoint,
+            checkpoint_prefix=checkpoint_prefix,
+            model_kwargs=model_kwargs,
         )
+        if frozen and not pretrained and checkpoint is None:
+            print_log(
+                f"{model} is frozen with random weights, as neither pretrained=True nor "
+                "checkpoint=FILE is given: its features mean nothing",
+                logger="current",
+                level=logging.WARNING,
+            )
         self.out_indices = _block_indices(out_indices, len(self.vit.blocks))
         self.final_norm, self.cls_token, self.facet = final_norm, cls_token, facet
         self.pad, self.crop, self.frozen = pad, crop, frozen
         self.precision, self.compiled = precision, compiled
         self.patch_size: tuple[int, int] = self.vit.patch_embed.patch_size
-        self.pos_embed = pos_embed or ("dinov2" if _resampled_as_dinov2(model) else "timm")
+        self.pos_embed = pos_embed or self._authors_resampling(model, checkpoint)
         self._tables = PositionTables(self.pos_embed)
         self._check_options(model)
         self.feature_cache = cache_of(self, feature_cache)
@@ -230,6 +255,18 @@ class TimmViT(OwnWeights):
             return contextlib.nullcontext()
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
 
+    def _authors_resampling(self, model: str, checkpoint: str | Path | None) -> PosEmbed:
+        _, named, tag = model.partition(".") if ":" not in model else ("", "", "")
+        found = authors_resampling(self.vit, tag or str(self.vit.pretrained_cfg.get("tag") or ""))
+        if checkpoint is not None and not named and is_open(self.vit):
+            print_log(
+                f"{model} names an architecture of DINO and of others, and the weights come from a "
+                f"file: positions are resampled as {found!r}. With DINO's weights, name them "
+                f"({model}.dino) or set pos_embed='dinov2'",
+                logger="current",
+            )
+        return found
+
     def _check_options(self, model: str) -> None:
         if self.cls_token == "concat" and not self.vit.has_class_token:
             raise InputError(f"cls_token='concat', but {model} has no CLS token")
@@ -245,11 +282,6 @@ class TimmViT(OwnWeights):
                 f"final_norm=True, but {model} has no norm that applies to every token (it pools "
                 "first): use final_norm=False"
             )
-
-
-def _resampled_as_dinov2(model: str) -> bool:
-    """Whether DINOv2 published this model without registers; those with them go timm's way."""
-    return "_dinov2." in model and "_reg" not in model
 
 
 def _block_indices(

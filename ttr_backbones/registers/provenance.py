@@ -87,13 +87,7 @@ def differences(neurons: RegisterNeurons, vit: VisionTransformer, size: int) -> 
         vit: the model.
         size: longer side of the images.
     """
-    told = []
-    recorded = neurons.provenance.get("weights_sha256")
-    if recorded is not None and recorded != weights_hash(vit):
-        told.append(
-            "the weights are not the ones that the list was found on (their SHA-256 differs): "
-            "register neurons belong to one checkpoint"
-        )
+    told = weight_differences(neurons, vit)
     calibrated = neurons.provenance.get("input_size")
     if calibrated and max(size / calibrated, calibrated / size) > FAR:
         told.append(
@@ -101,3 +95,17 @@ def differences(neurons: RegisterNeurons, vit: VisionTransformer, size: int) -> 
             "always carry over to sizes that far away"
         )
     return told
+
+
+def weight_differences(neurons: RegisterNeurons, vit: VisionTransformer) -> list[str]:
+    """Say, in a sentence, if `vit` has other weights than `neurons` was found on, as far as known.
+
+    The model's name does not tell: a file of other weights may have been loaded into it.
+    """
+    recorded = neurons.provenance.get("weights_sha256")
+    if recorded is None or vit.patch_embed.proj.weight.is_meta or recorded == weights_hash(vit):
+        return []
+    return [
+        "the weights are not the ones that the list was found on (their SHA-256 differs): "
+        "register neurons belong to one checkpoint"
+    ]

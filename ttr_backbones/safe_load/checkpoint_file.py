@@ -14,7 +14,7 @@ import torch
 
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.safe_load.archive import check_archive
-from ttr_backbones.safe_load.file_format import file_format
+from ttr_backbones.safe_load.file_format import FileFormat, file_format
 from ttr_backbones.safe_load.legacy import check_declared_sizes
 from ttr_backbones.safe_load.torchscript import read_torchscript
 
@@ -31,6 +31,20 @@ _ADVICE = {
     "gzip": "is compressed: unpack it and give the file in it",
     "hdf5": "is an HDF5 file (Keras weights), which is not read here",
 }
+
+
+class CarriesCodeError(InputError):
+    """A file that would run code.
+
+    Args:
+        message: for the user.
+        refused: dotted names that its pickle would call.
+        zipped: whether it is a zip archive.
+    """
+
+    def __init__(self, message: str, refused: list[str], *, zipped: bool) -> None:
+        super().__init__(message)
+        self.refused, self.zipped = refused, zipped
 
 
 def load_checkpoint_file(path: str | Path, map_location: Any = None) -> Any:
@@ -56,21 +70,7 @@ def load_checkpoint_file(path: str | Path, map_location: Any = None) -> Any:
         raise MissingFileError(f"the checkpoint {path} {what}; give the path of one file.")
     trusted = os.environ.get(TRUST_PICKLE) == "1"
     kind = file_format(path)
-    if kind in _ADVICE and not (kind == "tar" and trusted):
-        raise InputError(
-            f"{path} {_ADVICE[kind]}. Expected a safetensors file, a state_dict written by "
-            "torch.save, or a TorchScript archive."
-            + (
-                f" If you trust its author, set {TRUST_PICKLE}=1 and run again; better, save its "
-                "state_dict anew with torch.save."
-                if kind == "tar"
-                else ""
-            )
-        )
-    if kind == "unknown":
-        with path.open("rb") as file:
-            error = ValueError(f"no known format starts with {file.read(16)!r}")
-        raise InputError(_why_unreadable(path, [], error))
+    _refuse_other_formats(path, kind, trusted=trusted)
     try:
         if kind == "safetensors":
             return _load_safetensors(path, map_location)
@@ -86,7 +86,26 @@ def load_checkpoint_file(path: str | Path, map_location: Any = None) -> Any:
         raise
     except _DAMAGE as error:
         refused = [] if trusted else _refused_globals(path, error)
-        raise InputError(_why_unreadable(path, refused, error)) from error
+        message = _why_unreadable(path, refused, error)
+        if refused:
+            raise CarriesCodeError(message, refused, zipped=kind == "torch") from error
+        raise InputError(message) from error
+
+
+def _refuse_other_formats(path: Path, kind: FileFormat, *, trusted: bool) -> None:
+    if kind == "unknown":
+        with path.open("rb") as file:
+            error = ValueError(f"no known format starts with {file.read(16)!r}")
+        raise InputError(_why_unreadable(path, [], error))
+    if kind not in _ADVICE or (kind == "tar" and trusted):
+        return
+    trust = (
+        f" If you trust its author, set {TRUST_PICKLE}=1 and run again." if kind == "tar" else ""
+    )
+    raise InputError(
+        f"{path} {_ADVICE[kind]}. Expected a safetensors file, a state_dict written by torch.save, "
+        f"or a TorchScript archive.{trust}"
+    )
 
 
 def _device(map_location: Any) -> str:

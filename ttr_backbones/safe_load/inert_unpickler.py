@@ -54,11 +54,15 @@ class InertUnpickler(pickle.Unpickler):
         super().__init__(file)
         self._known = known
         self._load_persistent = load_persistent
+        self.inert: set[str] = set()  # dotted names that something inert stands for
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for `module.name`."""
         dotted = f"{module}.{name}"
-        return self._known.get(dotted) or type("Inert", (Inert,), {"name": dotted})
+        if dotted in self._known:
+            return self._known[dotted]
+        self.inert.add(dotted)
+        return type("Inert", (Inert,), {"name": dotted})
 
     def persistent_load(self, pid: Any) -> Any:
         """Return what stands for a persistent id."""

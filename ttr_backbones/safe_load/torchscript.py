@@ -65,18 +65,32 @@ def read_torchscript(path: Path, device: str = "cpu") -> dict[str, Tensor]:
             (`__getstate__`), which only its code could unpack.
         zipfile.BadZipFile, KeyError, ValueError, ...: a damaged archive.
     """
+    module, _ = unpickle_archive(path)
+    if not isinstance(module, Inert):
+        raise InputError(f"{path}: its data.pkl holds a {type(module).__name__}, not a module.")
+    return {name: tensor.to(device) for name, tensor in _tensors(module, path)}
+
+
+def unpickle_archive(path: Path) -> tuple[Any, list[str]]:
+    """Unpickle an archive of torch: tensors and containers; `Inert` is all that is not.
+
+    Returns:
+        What it holds, and the dotted names of the classes that something inert stands for.
+
+    Raises:
+        InputError: an archive that is not as torch writes it.
+        zipfile.BadZipFile, KeyError, ValueError, ...: a damaged archive.
+    """
     entries = check_archive(path)
     roots = [e.filename.removesuffix("data.pkl") for e in entries if _is_root(e.filename)]
     if len(roots) != 1:
-        raise InputError(f"{path} has {len(roots)} data.pkl where a TorchScript archive has one.")
+        raise InputError(f"{path} has {len(roots)} data.pkl where an archive of torch has one.")
     with zipfile.ZipFile(path) as archive:
         _check_byte_order(archive, roots[0])
         storages = _Storages(archive, roots[0])
         with archive.open(f"{roots[0]}data.pkl") as file:
-            module = InertUnpickler(file, _known(), storages).load()
-    if not isinstance(module, Inert):
-        raise InputError(f"{path}: its data.pkl holds a {type(module).__name__}, not a module.")
-    return {name: tensor.to(device) for name, tensor in _tensors(module, path)}
+            unpickler = InertUnpickler(file, _known(), storages)
+            return unpickler.load(), sorted(unpickler.inert)
 
 
 def _is_root(name: str) -> bool:
@@ -131,6 +145,7 @@ def _known() -> dict[str, Any]:
     return {
         "collections.OrderedDict": OrderedDict,
         "torch._utils._rebuild_tensor_v2": rebuild_tensor,
+        "torch._utils._rebuild_parameter": untagged,
         **{f"torch.jit._pickle.{name}": untagged for name in (*lists, "restore_type_tag")},
         **{name: _StorageType(dtype) for name, dtype in STORAGE_DTYPES.items()},
     }
