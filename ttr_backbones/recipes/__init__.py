@@ -2,6 +2,7 @@
 
 from ttr_backbones.recipes.axes import AXES, axis_files, summary
 from ttr_backbones.recipes.facts import backbone_facts, protocol_facts, trained_siblings
+from ttr_backbones.recipes.folders import on_folders
 from ttr_backbones.recipes.names import RecipeName, all_names, parse_name
 from ttr_backbones.recipes.published import PublishedNumber, published_numbers
 from ttr_backbones.recipes.recipe import named_config, recipe
@@ -14,6 +15,7 @@ __all__ = [
     "axis_files",
     "backbone_facts",
     "named_config",
+    "on_folders",
     "parse_name",
     "protocol_facts",
     "published_numbers",
