@@ -2,7 +2,7 @@ import pytest
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.folder_files import files_below
-from ttr_backbones.registers.photos import photo_files
+from ttr_backbones.images.photos import photo_files
 
 
 def test_links__are_followed_once(tmp_path):

@@ -21,6 +21,7 @@ import ttr_backbones.heads
 import ttr_backbones.losses
 import ttr_backbones.segmentors  # noqa: F401
 from ttr_backbones.backbones import TimmViT
+from ttr_backbones.neuron_search.verification import verify_neurons
 from ttr_backbones.object_discovery import lost_batch
 from ttr_backbones.object_discovery.tokencut import tokencut_batch
 from ttr_backbones.registers import (
@@ -29,9 +30,8 @@ from ttr_backbones.registers import (
     find_register_neurons,
     remove_test_time_registers,
 )
-from ttr_backbones.registers.bake import bake_registers
-from ttr_backbones.registers.bias import add_bias_registers
-from ttr_backbones.registers.verification import verify_neurons
+from ttr_backbones.repairs.bake import bake_registers
+from ttr_backbones.repairs.bias import add_bias_registers
 
 OTHER = torch.device("meta")
 aten = torch.ops.aten

@@ -10,10 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ttr_backbones.backbones import TimmViT, timm_vit
-from ttr_backbones.backbones import pos_embed as positions
-from ttr_backbones.backbones.pos_embed import position_table
-from ttr_backbones.backbones.taps import Tap
 from ttr_backbones.registers import remove_test_time_registers
+from ttr_backbones.vits import pos_embed as positions
+from ttr_backbones.vits.pos_embed import position_table
+from ttr_backbones.vits.taps import Tap
 
 SMALL = {"depth": 4, "embed_dim": 32, "num_heads": 2, "init_values": 1.0}
 DINOV2, REG4 = "vit_small_patch14_dinov2.lvd142m", "vit_small_patch14_reg4_dinov2.lvd142m"

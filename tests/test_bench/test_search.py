@@ -13,7 +13,7 @@ from ttr_backbones.bench.search import (
     usual_search,
 )
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers.search import find_register_neurons
+from ttr_backbones.neuron_search.search import find_register_neurons
 
 
 @pytest.fixture

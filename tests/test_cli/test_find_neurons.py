@@ -14,9 +14,9 @@ from PIL import Image
 
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.cli import main
+from ttr_backbones.images.batches import image_batches
+from ttr_backbones.neuron_search.provenance import files_hash, weights_hash
 from ttr_backbones.registers import RegisterNeurons
-from ttr_backbones.registers.images import image_batches
-from ttr_backbones.registers.provenance import files_hash, weights_hash
 
 MODEL = "vit_tiny_patch16_224"
 

@@ -10,9 +10,9 @@ import torch
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.cli import main
 from ttr_backbones.cli.verify import table
+from ttr_backbones.neuron_search.references import Excess
+from ttr_backbones.neuron_search.verification import Verification
 from ttr_backbones.registers import RegisterNeurons
-from ttr_backbones.registers.references import Excess
-from ttr_backbones.registers.verification import Verification
 
 MODEL = "vit_tiny_patch16_224"
 TAG = f"{MODEL}.augreg_in21k_ft_in1k"

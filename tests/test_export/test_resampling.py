@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ttr_backbones.backbones.padding import crop_map, margins
-from ttr_backbones.backbones.pos_embed import position_table
 from ttr_backbones.export.resampling import resampled_table, resampled_window
 from ttr_backbones.registers import add_test_time_registers
+from ttr_backbones.vits.pos_embed import position_table
 
 GRIDS = [(4, 6), (6, 4), (4, 5), (3, 6), (5, 6), (1, 1), (1, 9), (9, 13), (32, 33)]
 

@@ -92,8 +92,8 @@ def make_report(tmp_path_factory):
 @pytest.fixture(scope="session")
 def real_inspections(shared, tiny_weights):
     """The real ViT on three photographs without and with the register of its bundled list."""
-    from ttr_backbones.registers.images import image_batches
-    from ttr_backbones.registers.photos import photo_files
+    from ttr_backbones.images.batches import image_batches
+    from ttr_backbones.images.photos import photo_files
 
     vit = create_vit(TINY, pretrained=False, checkpoint=tiny_weights).eval()
     files = photo_files(shared / "data/photos")[:3]

@@ -4,10 +4,10 @@ import cv2
 import pytest
 import torch
 
+from ttr_backbones.images.batches import image_batches
+from ttr_backbones.neuron_search.search import FoundNeurons
+from ttr_backbones.neuron_search.tune import TunedNeurons
 from ttr_backbones.registers import has_test_time_registers
-from ttr_backbones.registers.images import image_batches
-from ttr_backbones.registers.search import FoundNeurons
-from ttr_backbones.registers.tune import TunedNeurons
 from ttr_backbones.report.search_picture import BlockNorms, draw_search, norms_before_and_after
 
 

@@ -11,8 +11,8 @@ import torch
 
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.errors import InputError
+from ttr_backbones.images.batches import image_batches
 from ttr_backbones.registers import RegisterNeurons, bake_registers, has_test_time_registers
-from ttr_backbones.registers.images import image_batches
 from ttr_backbones.report.show import as_shown, inspect_kinds, strongest_neurons, write_report
 from ttr_backbones.report.summary import summarize
 

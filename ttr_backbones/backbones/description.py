@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from ttr_backbones.backbones.precision import settle_precision
-from ttr_backbones.registers.mixin import describe_registers
-from ttr_backbones.registers.neurons import model_name
-from ttr_backbones.registers.provenance import weights_hash
+from ttr_backbones.vits.class_swap import describe_registers
+from ttr_backbones.vits.neurons import model_name
+from ttr_backbones.vits.weights_hash import weights_hash
 
 if TYPE_CHECKING:
     from ttr_backbones.backbones.timm_vit import TimmViT

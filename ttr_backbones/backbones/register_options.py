@@ -10,13 +10,13 @@ from mmengine.logging import print_log
 from timm.models.vision_transformer import VisionTransformer
 
 from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.neuron_search.provenance import weight_differences
 from ttr_backbones.registers import (
     BakedRegisters,
     RegisterNeurons,
     add_bias_registers,
     add_test_time_registers,
 )
-from ttr_backbones.registers.provenance import weight_differences
 
 FORMS = {
     "token": ("neurons", "num", "peak", "keep_cls", "fill", "scale", "positions"),

@@ -14,20 +14,20 @@ from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ttr_backbones.backbones.create import create_vit
 from ttr_backbones.backbones.feature_cache import cache_of, is_watched
 from ttr_backbones.backbones.own_weights import OwnWeights
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
-from ttr_backbones.backbones.pos_embed import (
+from ttr_backbones.backbones.precision import Precision, settle_precision
+from ttr_backbones.backbones.register_options import add_registers, register_options
+from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.vits.create import create_vit
+from ttr_backbones.vits.pos_embed import (
     PosEmbed,
     PositionTables,
     authors_resampling,
     is_open,
 )
-from ttr_backbones.backbones.precision import Precision, settle_precision
-from ttr_backbones.backbones.register_options import add_registers, register_options
-from ttr_backbones.backbones.taps import Facet, Tap, tapped_maps
-from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.vits.taps import Facet, Tap, tapped_maps
 
 ClsToken = Literal["drop", "concat"]
 

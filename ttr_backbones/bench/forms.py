@@ -19,9 +19,9 @@ from ttr_backbones.bench.authors_form import AuthorsForm
 from ttr_backbones.bench.subject import Layers
 from ttr_backbones.bench.variants import Variant
 from ttr_backbones.registers import add_test_time_registers
-from ttr_backbones.registers.bake import bake_registers
-from ttr_backbones.registers.bias import add_bias_registers
-from ttr_backbones.registers.mixin import sharing_copy
+from ttr_backbones.repairs.bake import bake_registers
+from ttr_backbones.repairs.bias import add_bias_registers
+from ttr_backbones.vits.class_swap import sharing_copy
 
 PLAIN, BARE = "plain timm", "ours, no register"
 TOKEN, BIAS, AUTHORS = "ours, 1 register", "ours, 1 register as bias", "authors' form of the hook"

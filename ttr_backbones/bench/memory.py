@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.backbones.taps import Tap
 from ttr_backbones.bench.live_memory import LiveMemory, bytes_of, peak_bytes
 from ttr_backbones.bench.rounds import Tell, silent
 from ttr_backbones.bench.row import Measured
 from ttr_backbones.bench.training import TrainSetting, make_training, random_batch
+from ttr_backbones.vits.taps import Tap
 
 Numbers = Literal["fp32", "bf16"]
 

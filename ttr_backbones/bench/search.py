@@ -16,9 +16,9 @@ from torch import Tensor
 from ttr_backbones.bench.cost import cost_of
 from ttr_backbones.bench.rounds import Tell, measure, silent
 from ttr_backbones.bench.row import Contestant, Measured, Row, patch_tokens
-from ttr_backbones.registers.outliers import token_norms
-from ttr_backbones.registers.scan import SPARSE_BELOW, SPARSE_SHARE, reading
-from ttr_backbones.registers.search import find_register_neurons
+from ttr_backbones.neuron_search.outliers import token_norms
+from ttr_backbones.neuron_search.scan import SPARSE_BELOW, SPARSE_SHARE, reading
+from ttr_backbones.neuron_search.search import find_register_neurons
 
 PLAIN, ONE_PASS, TWO_PASSES = "plain forward passes", "search, one pass", "search, two passes"
 USUAL = "usual: one image at a time, on CPU"

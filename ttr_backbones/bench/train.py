@@ -34,7 +34,7 @@ from ttr_backbones.bench.variants import VARIANTS, Variant
 from ttr_backbones.errors import InputError
 from ttr_backbones.heads import LinearSegHead
 from ttr_backbones.registers import add_test_time_registers
-from ttr_backbones.registers.mixin import sharing_copy
+from ttr_backbones.vits.class_swap import sharing_copy
 
 PLAIN = "plain timm, mmseg's loss"
 GOAL_PROBES = 1.3  # time of eight heads in one pass over that of one head

@@ -22,7 +22,7 @@ from ttr_backbones.errors import InputError
 if TYPE_CHECKING:
     from ttr_backbones.cli.vit_source import VitSource
     from ttr_backbones.registers import BakedRegisters, RegisterNeurons
-    from ttr_backbones.registers.forms import FormComparison
+    from ttr_backbones.repairs.forms import FormComparison
 
 _CLEARS = {"keep_cls": False, "fill": "zero", "positions": None}  # as zeroed weights do
 
@@ -63,9 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Bake, write, compare, print the table."""
     from ttr_backbones.cli.vit_source import vit_source
-    from ttr_backbones.registers.bake import bake_registers
-    from ttr_backbones.registers.forms import compare_forms
-    from ttr_backbones.registers.photos import photo_files
+    from ttr_backbones.images.photos import photo_files
+    from ttr_backbones.repairs.bake import bake_registers
+    from ttr_backbones.repairs.forms import compare_forms
 
     _check_out(args.out)
     # Before the weights: they may be gigabytes to fetch, and the list may not exist.

@@ -174,7 +174,7 @@ def _variants(args: argparse.Namespace, default: list[str]) -> list[Variant]:
 
 def _images(args: argparse.Namespace, vit: Any) -> torch.Tensor:
     """All images in memory, normalised: of a folder, or random."""
-    from ttr_backbones.registers.images import image_batches
+    from ttr_backbones.images.batches import image_batches
     import torch  # isort: skip
 
     if args.images is not None:

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     take_names(args.launcher, args.local_rank)
     rank, world_size, local_rank = this_process()
     blocks = None if args.blocks is None else block_list(args.blocks)
-    from ttr_backbones.registers.photos import photo_files
+    from ttr_backbones.images.photos import photo_files
 
     photo_files(args.images)  # before gigabytes of weights are fetched
 

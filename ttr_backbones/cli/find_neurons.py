@@ -18,8 +18,8 @@ from ttr_backbones.errors import InputError
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
-    from ttr_backbones.registers.images import ImageBatches
-    from ttr_backbones.registers.search import FoundNeurons
+    from ttr_backbones.images.batches import ImageBatches
+    from ttr_backbones.neuron_search.search import FoundNeurons
 
 EXIT_FAILED = 1
 
@@ -102,8 +102,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _search(vit: VisionTransformer, images: ImageBatches, chosen: dict[str, Any]) -> FoundNeurons:
-    from ttr_backbones.registers.search import find_register_neurons
-    from ttr_backbones.registers.tune import tune_register_neurons
+    from ttr_backbones.neuron_search.search import find_register_neurons
+    from ttr_backbones.neuron_search.tune import tune_register_neurons
 
     if not chosen:
         return tune_register_neurons(vit, images)
@@ -113,8 +113,8 @@ def _search(vit: VisionTransformer, images: ImageBatches, chosen: dict[str, Any]
 
 
 def _write(found: FoundNeurons, vit: VisionTransformer, images: ImageBatches, out: Path) -> None:
+    from ttr_backbones.neuron_search.provenance import provenance
     from ttr_backbones.registers import RegisterNeurons
-    from ttr_backbones.registers.provenance import provenance
     from ttr_backbones.report.search_picture import draw_search, norms_before_and_after
 
     norms = norms_before_and_after(vit, found, images)  # the work of all processes
@@ -124,7 +124,7 @@ def _write(found: FoundNeurons, vit: VisionTransformer, images: ImageBatches, ou
 
 
 def _verdict(found: FoundNeurons) -> list[str]:
-    from ttr_backbones.registers.tune import TunedNeurons
+    from ttr_backbones.neuron_search.tune import TunedNeurons
 
     neurons = ", ".join(
         f"{block}:{unit}" for block, units in found.layers.items() for unit in units

@@ -20,7 +20,7 @@ def warn_of_doubts(neurons: RegisterNeurons, vit: VisionTransformer, size: int) 
         vit: the model.
         size: longer side of the images.
     """
-    from ttr_backbones.registers.provenance import differences
+    from ttr_backbones.neuron_search.provenance import differences
 
     if doubt := neurons.provenance.get("doubt"):
         warn(f"the register neurons of {neurons.model}: {doubt}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
     from ttr_backbones.cli.vit_source import VitSource
-    from ttr_backbones.registers.images import ImageBatches
+    from ttr_backbones.images.batches import ImageBatches
 
 MOST_IMAGES = 500
 
@@ -65,7 +65,7 @@ def load(
         InputError: whatever else is wrong with the arguments, the weights or the images.
     """
     from ttr_backbones.cli.vit_source import VitSource
-    from ttr_backbones.registers.photos import photo_files
+    from ttr_backbones.images.photos import photo_files
 
     if args.checkpoint is not None and not args.checkpoint.is_file():
         raise MissingFileError(f"--checkpoint {args.checkpoint}: no such file")
@@ -84,7 +84,7 @@ def photographs(
         MissingFileError: no such folder.
         InputError: images that cannot be used, or a size that does not fit the model.
     """
-    from ttr_backbones.registers.images import image_batches
+    from ttr_backbones.images.batches import image_batches
 
     images = image_batches(
         folder,

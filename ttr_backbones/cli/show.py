@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from ttr_backbones.registers.images import image_batches
+    from ttr_backbones.images.batches import image_batches
     from ttr_backbones.report.show import as_shown, inspect_kinds, write_report
     from ttr_backbones.report.summary import summarize
 
@@ -137,7 +137,7 @@ def image_files(paths: list[Path]) -> list[Path]:
         MissingFileError: no such file or folder.
         InputError: a folder without images.
     """
-    from ttr_backbones.registers.photos import photo_files
+    from ttr_backbones.images.photos import photo_files
 
     found: dict[Path, None] = {}
     for path in paths:

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _axes(args: argparse.Namespace) -> dict[str, Any]:
-    from ttr_backbones.backbones.taps import Facet
+    from ttr_backbones.vits.taps import Facet
 
     facets = _listed(args.facets)
     for facet in facets:

@@ -13,8 +13,8 @@ from ttr_backbones.cli.progress import ProgressBar
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
+    from ttr_backbones.neuron_search.verification import Verification
     from ttr_backbones.registers import RegisterNeurons
-    from ttr_backbones.registers.verification import Verification
 
 EXIT_FAILED = 1
 
@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Verify, print the table."""
+    from ttr_backbones.neuron_search.verification import verify_neurons
     from ttr_backbones.registers import RegisterNeurons
-    from ttr_backbones.registers.verification import verify_neurons
 
     # First, because the weights may be gigabytes to fetch and the list may not exist.
     if args.neurons is None:
@@ -77,7 +77,7 @@ def _print(seen: Verification, neurons: RegisterNeurons, model: str, size: int) 
 
 def table(seen: Verification) -> str:
     """Lay out what was measured: a row per measure, a column per change, and the judgement."""
-    from ttr_backbones.registers.verification import REMAINING
+    from ttr_backbones.neuron_search.verification import REMAINING
 
     others, checks = seen.references, seen.checks
     columns = ("", "without", "register", *others)

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
-from ttr_backbones.registers.photos import photo_files
+from ttr_backbones.images.photos import photo_files
 
 
 @DATASETS.register_module()

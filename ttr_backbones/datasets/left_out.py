@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ttr_backbones.folder_files import files_below
-from ttr_backbones.registers.photos import SUFFIXES
+from ttr_backbones.images.photos import SUFFIXES
 
 _SHOWN = 5
 

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from ttr_backbones.engine.unwrap import unwrapped
-from ttr_backbones.registers.provenance import FAR
+from ttr_backbones.neuron_search.provenance import FAR
 
 
 @HOOKS.register_module()

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.padding import Margins, crop_map, margins
-from ttr_backbones.backbones.pos_embed import position_table
-from ttr_backbones.backbones.taps import Tap, tapped_maps
 from ttr_backbones.export.resampling import resampled_table, resampled_window
 from ttr_backbones.export.subject import Subject
+from ttr_backbones.vits.pos_embed import position_table
+from ttr_backbones.vits.taps import Tap, tapped_maps
 
 Size = tuple[int, int]
 

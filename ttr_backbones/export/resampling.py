@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ttr_backbones.backbones.padding import Margins
-from ttr_backbones.backbones.pos_embed import OFFSET, Grid, PosEmbed
+from ttr_backbones.vits.pos_embed import OFFSET, Grid, PosEmbed
 
 _REACH = 2  # of the bicubic kernel, in samples
 

@@ -12,7 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.registers.photos import read_rgb, read_square
+from ttr_backbones.images.photos import read_rgb, read_square
 
 Fit = Literal["whole", "square"]
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.images.photos import check_names, photo_files
 from ttr_backbones.inference.read_ahead import read_ahead
-from ttr_backbones.registers.photos import check_names, photo_files
 
 _MODES = {"RGB", "RGBA", "RGBX", "L", "LA", "La", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV"}
 Source = Path | NDArray[np.uint8]

@@ -14,12 +14,12 @@ from torch import Tensor
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.description import description
 from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.images.batches import Progress
+from ttr_backbones.images.photos import Photos, UnusablePhotoError, photo_files
 from ttr_backbones.inference.feature_images import Fit, input_side, read_input
 from ttr_backbones.inference.read_ahead import read_ahead
 from ttr_backbones.inference.shards import Shards
 from ttr_backbones.inference.sources import raise_bad
-from ttr_backbones.registers.images import Progress
-from ttr_backbones.registers.photos import Photos, UnusablePhotoError, photo_files
 
 Item = TypeVar("Item")
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}

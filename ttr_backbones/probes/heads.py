@@ -10,7 +10,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ttr_backbones.backbones.taps import Tap
+from ttr_backbones.vits.taps import Tap
 
 
 @MODELS.register_module()

@@ -9,9 +9,9 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ttr_backbones.backbones.taps import Tap
 from ttr_backbones.errors import InputError
 from ttr_backbones.segmentors import FlipDepthEstimator
+from ttr_backbones.vits.taps import Tap
 
 FIELD = "probes"
 _NEEDLESS = "seg_logits"  # metrics take the prediction; the logits of all heads fill gigabytes

@@ -1,33 +1,32 @@
-"""The method: find, describe and redirect register neurons. Needs torch and timm only."""
+"""The public face of the method: find, describe and redirect register neurons.
 
-from ttr_backbones.compat import prepare_torchvision
+Needs torch and timm only.
+"""
 
-prepare_torchvision()  # timm imports torchvision, which may not fit a CPU-only torch
-
-from ttr_backbones.registers.apply import add_test_time_registers  # noqa: E402
-from ttr_backbones.registers.bake import bake_registers  # noqa: E402
-from ttr_backbones.registers.baked import BakedRegisters  # noqa: E402
-from ttr_backbones.registers.bias import add_bias_registers  # noqa: E402
-from ttr_backbones.registers.controls import random_neurons  # noqa: E402
-from ttr_backbones.registers.mixin import (  # noqa: E402
-    has_test_time_registers,
-    remove_test_time_registers,
-)
-from ttr_backbones.registers.neurons import RegisterNeurons  # noqa: E402
-from ttr_backbones.registers.outliers import mean_plus_std, outlier_mask, token_norms  # noqa: E402
-from ttr_backbones.registers.search import (  # noqa: E402
+from ttr_backbones.neuron_search.controls import random_neurons
+from ttr_backbones.neuron_search.outliers import mean_plus_std, outlier_mask, token_norms
+from ttr_backbones.neuron_search.search import (
     FoundNeurons,
     NoOutliersError,
     find_register_neurons,
 )
-from ttr_backbones.registers.tokens import (  # noqa: E402
+from ttr_backbones.neuron_search.tune import TunedNeurons, tune_register_neurons
+from ttr_backbones.neuron_search.verification import Verification, verify_neurons
+from ttr_backbones.repairs.bake import bake_registers
+from ttr_backbones.repairs.baked import BakedRegisters
+from ttr_backbones.repairs.bias import add_bias_registers
+from ttr_backbones.vits.class_swap import (
+    has_test_time_registers,
+    remove_test_time_registers,
+)
+from ttr_backbones.vits.neurons import RegisterNeurons
+from ttr_backbones.vits.registers import add_test_time_registers
+from ttr_backbones.vits.tokens import (
     num_inner_prefix_tokens,
     num_test_time_registers,
     register_tokens,
     split_tokens,
 )
-from ttr_backbones.registers.tune import TunedNeurons, tune_register_neurons  # noqa: E402
-from ttr_backbones.registers.verification import Verification, verify_neurons  # noqa: E402
 
 __all__ = [
     "BakedRegisters",

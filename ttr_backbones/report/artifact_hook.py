@@ -28,10 +28,10 @@ from ttr_backbones.registers import (
     has_test_time_registers,
     remove_test_time_registers,
 )
-from ttr_backbones.registers.mixin import sharing_copy
-from ttr_backbones.registers.neurons import model_name
 from ttr_backbones.report.block_statistics import BlockRecorder
 from ttr_backbones.report.norm_picture import draw_norm_maps
+from ttr_backbones.vits.class_swap import sharing_copy
+from ttr_backbones.vits.neurons import model_name
 
 
 @HOOKS.register_module()

@@ -9,10 +9,10 @@ import torch
 
 from ttr_backbones.atomic import writing_atomically
 from ttr_backbones.backbones import create_vit
+from ttr_backbones.images.batches import image_batches
+from ttr_backbones.images.photos import photo_files
+from ttr_backbones.neuron_search.provenance import differences
 from ttr_backbones.registers import RegisterNeurons
-from ttr_backbones.registers.images import image_batches
-from ttr_backbones.registers.photos import photo_files
-from ttr_backbones.registers.provenance import differences
 from ttr_backbones.report.figures.overview import draw_overview
 from ttr_backbones.report.pca import pca_maps
 from ttr_backbones.report.show import as_shown, heading, inspect_kinds

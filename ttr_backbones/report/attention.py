@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ttr_backbones.registers.bias import with_constant_keys
+from ttr_backbones.repairs.bias import with_constant_keys
 
 
 def cls_attention(block: Any, tokens: Tensor, *, first_patch: int) -> Tensor:

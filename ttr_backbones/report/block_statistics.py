@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ttr_backbones.backbones import TimmViT
+from ttr_backbones.images.finite import NonFiniteError
 from ttr_backbones.registers import mean_plus_std, num_inner_prefix_tokens, token_norms
-from ttr_backbones.registers.finite import NonFiniteError
 from ttr_backbones.report.attention import cls_attention
 
 

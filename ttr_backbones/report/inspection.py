@@ -17,10 +17,10 @@ from torch import Tensor
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import num_inner_prefix_tokens, token_norms
-from ttr_backbones.registers.apply import hidden_before_edit
-from ttr_backbones.registers.mixin import describe_registers, has_test_time_registers
-from ttr_backbones.registers.neurons import mlp_width
 from ttr_backbones.report.attention import cls_attention
+from ttr_backbones.vits.class_swap import describe_registers, has_test_time_registers
+from ttr_backbones.vits.neurons import mlp_width
+from ttr_backbones.vits.registers import hidden_before_edit
 
 Registers = Literal["none", "trained", "test_time", "trained+test_time"]
 

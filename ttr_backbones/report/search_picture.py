@@ -16,15 +16,15 @@ from matplotlib.ticker import MaxNLocator
 from timm.models.vision_transformer import VisionTransformer
 
 from ttr_backbones.atomic import writing_atomically
+from ttr_backbones.images.batches import ImageBatches
+from ttr_backbones.neuron_search.onset import block_norms
+from ttr_backbones.neuron_search.thresholds import NormHistogram
+from ttr_backbones.neuron_search.tune import TunedNeurons
 from ttr_backbones.registers import (
     FoundNeurons,
     add_test_time_registers,
     remove_test_time_registers,
 )
-from ttr_backbones.registers.images import ImageBatches
-from ttr_backbones.registers.onset import block_norms
-from ttr_backbones.registers.thresholds import NormHistogram
-from ttr_backbones.registers.tune import TunedNeurons
 
 WITHOUT, WITH, OTHER = "#c8501e", "#1f6fb4", "#b9bdc4"
 RANKED = 30

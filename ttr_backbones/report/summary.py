@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.images.finite import NonFiniteError, check_finite
+from ttr_backbones.neuron_search.onset import onset_of_norms
+from ttr_backbones.neuron_search.search import NoOutliersError
+from ttr_backbones.neuron_search.thresholds import NormHistogram
 from ttr_backbones.registers import RegisterNeurons
-from ttr_backbones.registers.finite import NonFiniteError, check_finite
-from ttr_backbones.registers.onset import onset_of_norms
-from ttr_backbones.registers.search import NoOutliersError
-from ttr_backbones.registers.thresholds import NormHistogram
 from ttr_backbones.report.inspection import Inspection
 
 GONE = 0.01  # at most this share of the outliers is left where a register removes them

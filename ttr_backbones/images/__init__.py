@@ -1,0 +1,5 @@
+"""Photographs as batches for a ViT."""
+
+from ttr_backbones.compat import prepare_torchvision
+
+prepare_torchvision()  # timm imports torchvision, which may not fit a CPU-only torch

@@ -1,0 +1,5 @@
+"""Finding register neurons: find, tune, verify, and the controls."""
+
+from ttr_backbones.compat import prepare_torchvision
+
+prepare_torchvision()  # timm imports torchvision, which may not fit a CPU-only torch

@@ -1,0 +1,34 @@
+"""Controls for "is it the register neurons?" (arXiv 2506.08010, section 3.2 and A.3).
+
+The other control, clearing the register neurons without giving them a register, is
+`add_test_time_registers(vit, neurons, num=0)`.
+"""
+
+from __future__ import annotations
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from ttr_backbones.errors import InputError
+from ttr_backbones.vits.neurons import RegisterNeurons, mlp_width
+
+
+def random_neurons(
+    vit: VisionTransformer, neurons: RegisterNeurons, generator: torch.Generator
+) -> RegisterNeurons:
+    """Draw as many neurons per block as `neurons` has there, none of them in `neurons`.
+
+    Raises:
+        InputError: a block has too few other units.
+    """
+    neurons.check(vit)
+    layers = {}
+    for block, units in neurons.layers.items():
+        others = [unit for unit in range(mlp_width(vit, block)) if unit not in set(units)]
+        if len(others) < len(units):
+            raise InputError(f"block {block} has no {len(units)} units beside the listed ones")
+        drawn = torch.randperm(len(others), generator=generator)[: len(units)]
+        layers[block] = [others[i] for i in drawn.tolist()]
+    return RegisterNeurons(
+        neurons.model, layers, {"selection": "random control: same count per block, others only"}
+    )

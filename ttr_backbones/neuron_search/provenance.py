@@ -1,0 +1,102 @@
+"""Where a list of register neurons comes from, and whether a model is what it was found on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from typing import Any
+
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+import ttr_backbones
+from ttr_backbones.images.batches import ImageBatches
+from ttr_backbones.neuron_search.search import FoundNeurons
+from ttr_backbones.neuron_search.tune import TunedNeurons
+from ttr_backbones.vits.neurons import RegisterNeurons
+from ttr_backbones.vits.weights_hash import weights_hash
+
+FAR = 1.5  # lists found at 518 px were seen to fail at 224 px; smaller steps were not
+_RANKED = 100  # places of the ranking that are kept
+
+
+def provenance(found: FoundNeurons, vit: VisionTransformer, images: ImageBatches) -> dict[str, Any]:
+    """Say how `found` was found; everything is plain data, to be saved beside the list."""
+    own: dict[str, Any] = {
+        "source": "computed by ttr_backbones, Algorithm 1 of arXiv 2506.08010",
+        **made_with(vit, images),
+        "detect_block": found.detect_block,
+        "threshold": found.threshold,
+        "num_outliers": found.num_outliers,
+        "ranking": {f"{b}:{u}": float(f"{score:.6g}") for b, u, score in found.ranking[:_RANKED]},
+    }
+    if isinstance(found, TunedNeurons):
+        own |= {
+            "selection": found.verdict,
+            "passed": found.passed,
+            "num_registers": found.num,
+            "num_held_out": found.num_held_out,
+            "outliers_before": found.outliers_before,
+            "outliers_after": found.outliers_after,
+            "cosine": found.cosine,
+            "controls": found.controls,
+            "curve": found.curve,
+        }
+    return {**found.provenance, **own}
+
+
+def made_with(vit: VisionTransformer, images: ImageBatches) -> dict[str, Any]:
+    """When, by which versions, from which weights and which images something was computed."""
+    return {
+        "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
+        "versions": {
+            "ttr_backbones": ttr_backbones.__version__,
+            "torch": str(torch.__version__),
+            "timm": timm.__version__,
+        },
+        "weights_sha256": weights_hash(vit),
+        "num_images": images.num_images,
+        "images_sha256": files_hash(images),
+        "input_size": max(images.size) if images.size else None,
+    }
+
+
+def files_hash(images: ImageBatches) -> str | None:
+    """SHA-256 of the names and sizes of the files, None for tensors."""
+    if not images.files:
+        return None
+    listed = "".join(f"{file.name} {file.stat().st_size}\n" for file in images.files)
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def differences(neurons: RegisterNeurons, vit: VisionTransformer, size: int) -> list[str]:
+    """Say, in sentences, how a run differs from the one that `neurons` was found in.
+
+    Args:
+        neurons: a list of this model (`RegisterNeurons.check` refuses one of another).
+        vit: the model.
+        size: longer side of the images.
+    """
+    told = weight_differences(neurons, vit)
+    calibrated = neurons.provenance.get("input_size")
+    if calibrated and max(size / calibrated, calibrated / size) > FAR:
+        told.append(
+            f"the list was found at {calibrated} px, this run is at {size} px: lists do not "
+            "always carry over to sizes that far away"
+        )
+    return told
+
+
+def weight_differences(neurons: RegisterNeurons, vit: VisionTransformer) -> list[str]:
+    """Say, in a sentence, if `vit` has other weights than `neurons` was found on, as far as known.
+
+    The model's name does not tell: a file of other weights may have been loaded into it.
+    """
+    recorded = neurons.provenance.get("weights_sha256")
+    if recorded is None or vit.patch_embed.proj.weight.is_meta or recorded == weights_hash(vit):
+        return []
+    return [
+        "the weights are not the ones that the list was found on (their SHA-256 differs): "
+        "register neurons belong to one checkpoint"
+    ]

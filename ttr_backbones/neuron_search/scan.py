@@ -1,0 +1,144 @@
+"""What one batch of images tells the neuron search: its outlier tokens, and scores on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ttr_backbones.neuron_search.outliers import token_norms
+
+SPARSE_BELOW = 0.5  # the published filter: an activation below this is "off" ...
+SPARSE_SHARE = 0.5  # ... and a neuron that is on in more than this share of tokens is not sparse
+
+
+class _EnoughSeen(Exception):  # noqa: N818 (a signal)
+    """Stops a forward pass in the last block that is scored, before its largest layer."""
+
+
+class Scan:
+    """What one batch tells: its outlier tokens, and every unit's score on them.
+
+    Attributes:
+        not_finite: how many tokens of each image of the latest batch have a norm that is NaN or
+            infinite, [B].
+    """
+
+    not_finite: Tensor
+
+    def __init__(self, vit: VisionTransformer, detect: int, *, include_cls: bool) -> None:
+        self.vit, self.detect = vit, detect
+        self.num_cls = int(include_cls and vit.has_class_token)
+
+    def candidate_norms(self, batch: Tensor) -> Tensor:
+        """Norms of the tokens that may be outliers: the patches, and CLS if it is included."""
+        norms = self.norms(batch)
+        return torch.cat([norms[:, : self.num_cls], norms[:, self.vit.num_prefix_tokens :]], dim=1)
+
+    @torch.no_grad()
+    def norms(self, batch: Tensor, last_block: int = 0) -> Tensor:
+        """Norms [B, N] after the detection block; tokens that cannot be outliers have 0.
+
+        The model runs on to `last_block` if that is later.
+        """
+        last_block = max(self.detect, last_block)
+        outputs = self.vit.forward_intermediates(
+            batch,
+            indices=sorted({self.detect, last_block}),
+            stop_early=True,
+            output_fmt="NLC",
+            intermediates_only=True,
+            return_prefix_tokens=True,
+        )
+        patches, prefix = outputs[0] if self.vit.num_prefix_tokens else (outputs[0], None)
+        norms = token_norms(patches if prefix is None else torch.cat([prefix, patches], dim=1))
+        self.not_finite = (~norms.isfinite()).sum(dim=1)
+        norms[:, self.num_cls : self.vit.num_prefix_tokens] = 0
+        return norms
+
+    def in_one_pass(
+        self, batch: Tensor, threshold: float, blocks: range, *, sparsity: bool
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """Keep the hidden activations of all blocks until the outliers are known."""
+        hidden: dict[int, Tensor] = {}
+        with reading(self.vit, blocks, hidden.__setitem__):
+            mask = self.norms(batch, last_block=blocks[-1]) > threshold
+        outliers = Outliers(mask)
+        return mask, {b: score_units(h, outliers, sparsity=sparsity) for b, h in hidden.items()}
+
+    def in_two_passes(
+        self, batch: Tensor, threshold: float, blocks: range, *, sparsity: bool
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """Find the outliers first, then score each block while it runs and keep nothing else."""
+        mask = self.norms(batch) > threshold
+        outliers = Outliers(mask)
+        parts: dict[int, Tensor] = {}
+
+        def score(block: int, hidden: Tensor) -> None:
+            parts[block] = score_units(hidden, outliers, sparsity=sparsity)
+            if block == blocks[-1]:
+                raise _EnoughSeen
+
+        if len(outliers.token):
+            with reading(self.vit, blocks, score), suppress(_EnoughSeen):
+                self.norms(batch, last_block=blocks[-1])
+        return mask, parts
+
+
+@contextmanager
+def reading(
+    vit: VisionTransformer, blocks: range, tell: Callable[[int, Tensor], None]
+) -> Iterator[None]:
+    """Show `tell` the input of every block's second linear layer while the model runs."""
+
+    def reader(block: int) -> Callable[[Any, tuple[Tensor]], None]:
+        return lambda _, args: tell(block, args[0])
+
+    hooks = [vit.blocks[b].mlp.fc2.register_forward_pre_hook(reader(b)) for b in blocks]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class Outliers:
+    """Where the M outlier tokens of a batch are: the one thing that the host waits for.
+
+    Args:
+        mask: outlier tokens, bool [B, N].
+
+    Attributes:
+        image: index of each in the batch, [M].
+        token: index of each in its image, [M].
+        weights: that average over the outliers of each image, [B, M].
+    """
+
+    def __init__(self, mask: Tensor) -> None:
+        self.image, self.token = mask.nonzero(as_tuple=True)
+        one_hot = nn.functional.one_hot(self.image, len(mask))
+        self.weights = (one_hot / mask.sum(dim=1).clamp_min(1)).T
+
+
+def score_units(hidden: Tensor, outliers: Outliers, *, sparsity: bool) -> Tensor:
+    """Sum over the images of each unit's mean |activation| at the image's outliers.
+
+    Args:
+        hidden: [B, N, D].
+        outliers: of the batch.
+        sparsity: the published filter.
+
+    Returns:
+        float64 [D]; an image without outliers adds 0.
+    """
+    of_outliers = hidden[outliers.image, outliers.token].abs()  # [M, D]
+    means = outliers.weights.to(hidden.dtype) @ of_outliers
+    if sparsity:
+        # `out` of the same type: a bool tensor would have to be converted to be summed.
+        off = torch.lt(hidden, SPARSE_BELOW, out=torch.empty_like(hidden)).float().mean(dim=1)
+        means = means * (off >= SPARSE_SHARE)
+    return means.double().sum(dim=0)

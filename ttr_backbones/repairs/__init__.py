@@ -1,0 +1,5 @@
+"""What can be done to a ViT whose features have artifacts."""
+
+from ttr_backbones.compat import prepare_torchvision
+
+prepare_torchvision()  # timm imports torchvision, which may not fit a CPU-only torch

@@ -1,0 +1,124 @@
+"""Measure once what a test-time register gives to attention, to have it as constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from ttr_backbones.errors import InputError
+from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
+from ttr_backbones.images.finite import check_finite, naming_images
+from ttr_backbones.neuron_search.outliers import token_norms
+from ttr_backbones.neuron_search.provenance import made_with
+from ttr_backbones.repairs.baked import BakedRegisters
+from ttr_backbones.repairs.bias import check_attention
+from ttr_backbones.vits.class_swap import as_it_came
+from ttr_backbones.vits.edit import Peak
+from ttr_backbones.vits.neurons import RegisterNeurons, model_name
+from ttr_backbones.vits.registers import add_test_time_registers
+from ttr_backbones.vits.tokens import num_inner_prefix_tokens
+
+
+def bake_registers(
+    vit: VisionTransformer,
+    neurons: RegisterNeurons | Mapping[int, list[int]],
+    images: Tensor | str | Path | Iterable[Any] | ImageBatches,
+    *,
+    num: int = 1,
+    peak: Peak = "neuron",
+    scale: float | Sequence[float] = 1.0,
+    batch_size: int = 8,
+    progress: Progress | None = None,
+) -> BakedRegisters:
+    """Average the key and value of the test-time registers over `images`, per head and block.
+
+    The model runs with registers as tokens (`add_test_time_registers`, which tells `num`, `peak`
+    and `scale`); CLS is cleared too and nothing is filled in, as zeroed weights do. The paper takes
+    1,000 images. Memory is that of one batch.
+
+    Args:
+        vit: a timm ViT without test-time registers; afterwards as it came.
+        neurons: the list, or just {block: [unit, ...]}.
+        images: whatever `image_batches` takes.
+        num: number of registers R, at least 1.
+        peak: what moves to them.
+        scale: factor on it, one number or one per register.
+        batch_size: images per batch.
+        progress: told (images done, images in all or None) after every batch.
+
+    Raises:
+        InputError: see `add_test_time_registers` and `image_batches`; attention that cannot take
+            constants; values that are not finite.
+    """
+    check_attention(vit)
+    if num == 0:
+        raise InputError("num=0: expected at least 1 register, whose key and value are measured")
+    batches = image_batches(images, vit, batch_size=batch_size, progress=progress)
+    if not isinstance(neurons, RegisterNeurons):
+        neurons = RegisterNeurons("", neurons)
+    with as_it_came(vit), torch.no_grad():
+        add_test_time_registers(vit, neurons, num, peak, scale=scale)
+        rows = slice(vit.num_prefix_tokens, num_inner_prefix_tokens(vit))
+        sums, count = _sums(vit, batches, rows)
+    keys, values = (sums / count).float().cpu().unbind()
+    told = {
+        "source": "mean key and value of the test-time register, A.2 of arXiv 2506.08010",
+        **made_with(vit, batches),
+        "peak": peak,
+        "scale": scale if isinstance(scale, int | float) else list(scale),
+        "neurons": dict(neurons.provenance),
+    }
+    return BakedRegisters(model_name(vit) or neurons.model, neurons.layers, keys, values, told)
+
+
+def _sums(vit: VisionTransformer, batches: ImageBatches, rows: slice) -> tuple[Tensor, int]:
+    """Keys and values of the tokens `rows`, summed over the images, and the number of images.
+
+    Returns:
+        float64 [2, blocks, heads, R, head_dim].
+    """
+    sums: dict[int, Tensor] = {}
+    count = 0
+
+    def add(block: int, keys_values: Tensor) -> None:
+        total = keys_values.double().sum(dim=1)
+        sums[block] = sums[block] + total if block in sums else total
+
+    with _reading(vit, rows, add):
+        for batch in batches:
+            with naming_images(batches, count):
+                check_finite({"final features": token_norms(vit.forward_features(batch))})
+            count += len(batch)
+    return torch.stack([sums[block] for block in range(len(vit.blocks))], dim=1), count
+
+
+@contextmanager
+def _reading(
+    vit: VisionTransformer, rows: slice, tell: Callable[[int, Tensor], None]
+) -> Iterator[None]:
+    """Show `tell` the keys and values [2, B, heads, R, d] of `rows` in every block of a pass."""
+
+    def reader(block: int) -> Callable[[Any, tuple[Tensor]], None]:
+        def read(attention: Any, args: tuple[Tensor]) -> None:
+            tokens = args[0][:, rows]  # [B, R, C]
+            qkv = attention.qkv(tokens).unflatten(2, (3, attention.num_heads, -1))
+            _, key, value = qkv.permute(2, 0, 3, 1, 4)
+            tell(block, torch.stack([attention.k_norm(key), value]))
+
+        return read
+
+    hooks = [
+        block.attn.register_forward_pre_hook(reader(index))
+        for index, block in enumerate(vit.blocks)
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,171 @@
+"""Add test-time registers to a timm ViT, as tokens.
+
+The model keeps its parameters and its state dict. Two kinds of module change their class while
+registers are on (`mixin`): the ViT, which then has more tokens inside than outside (`tokens`), and
+`mlp.norm` of the edited blocks, the last module before the MLP's second linear layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.vits.class_swap import Mixin, check_plain, mix
+from ttr_backbones.vits.edit import FILLS, PEAKS, Fill, Peak, move_activations
+from ttr_backbones.vits.neurons import RegisterNeurons
+from ttr_backbones.vits.tokens import RegisterTokens
+
+
+def add_test_time_registers(
+    vit: VisionTransformer,
+    neurons: RegisterNeurons | Mapping[int, list[int]],
+    num: int = 1,
+    peak: Peak = "neuron",
+    keep_cls: bool = False,
+    fill: Fill = "zero",
+    scale: float | Sequence[float] = 1.0,
+    *,
+    positions: Sequence[int] | None = None,
+    share: torch.Generator | None = None,
+) -> VisionTransformer:
+    """Redirect the register neurons of `vit` to `num` untrained tokens (arXiv 2506.08010, 3.3).
+
+    The registers are tokens of zeros after position embedding and before `norm_pre`, behind the
+    model's own prefix (CLS, trained registers) and before the patches. Nothing that the model gives
+    out holds one, and `num_prefix_tokens` does not count them: `register_tokens` reads them, and
+    `split_tokens` takes apart what a hook on a block sees. The defaults are the paper's Algorithm
+    2; `peak="layer", keep_cls=True` is what the authors' released code does.
+
+    Args:
+        vit: any timm VisionTransformer whose blocks have one standard MLP; changed in place.
+        neurons: the list, or just {block: [unit, ...]}.
+        num: number of registers; 0 adds none and only clears the neurons, the paper's control.
+        peak: what moves: each neuron's own value of largest magnitude over all tokens, or one value
+            for all neurons of the block (`edit.PEAKS`).
+        keep_cls: leave the CLS token's activations as they are.
+        fill: what stays at the other tokens: zero, mean, only_outliers, same (`edit.FILLS`).
+        scale: factor on the moved value, one number or one per register.
+        positions: flat (row-major) patch indices that receive the activations instead of registers,
+            the paper's "shift to arbitrary positions" (3.2); then no token is added.
+        share: give every neuron to one register drawn from this generator (A.5) instead of to all.
+
+    Returns:
+        `vit`, ready to use at every batch and input size.
+
+    Raises:
+        InputError: not such a model, registers already on, an index out of range, or an option that
+            does not exist.
+    """
+    _check(vit, num=num, peak=peak, fill=fill, keep_cls=keep_cls, positions=positions)
+    if not isinstance(neurons, RegisterNeurons):
+        neurons = RegisterNeurons("", neurons)
+    neurons.check(vit)
+    first_patch = vit.num_prefix_tokens + (num if positions is None else 0)
+    rows = list(range(vit.num_prefix_tokens, first_patch))
+    if positions is not None:
+        rows = [first_patch + position for position in positions]
+    gain = _scales(scale, len(rows))
+    for block, units in neurons.layers.items():
+        site = vit.blocks[block].mlp.norm
+        device = vit.blocks[block].mlp.fc2.weight.device
+        mix(site, _Edit)
+        site.add_edit(
+            units=torch.tensor(units, device=device),
+            rows=torch.tensor(rows, dtype=torch.int64, device=device),
+            gain=(gain * _assignment(len(rows), len(units), share)).to(device),
+            options={"first_patch": first_patch, "peak": peak, "keep_cls": keep_cls, "fill": fill},
+        )
+    mix(vit, RegisterTokens)
+    vit.set_num_registers(num if positions is None else 0)
+    vit.register_neurons = neurons
+    return vit
+
+
+def hidden_before_edit(norm: nn.Module, x: Tensor) -> Tensor:
+    """What the `mlp.norm` of a block makes of `x`, without the edit that may follow in it."""
+    hidden: Tensor = norm.before_edit(x) if isinstance(norm, _Edit) else norm.forward(x)
+    return hidden
+
+
+class _Edit(Mixin):
+    """`mlp.norm` (in most ViTs an identity) followed by the edit of its output."""
+
+    units: Tensor
+    rows: Tensor
+    gain: Tensor
+    options: dict[str, Any]
+
+    def add_edit(
+        self, *, units: Tensor, rows: Tensor, gain: Tensor, options: dict[str, Any]
+    ) -> None:
+        self.register_buffer("units", units, persistent=False)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("gain", gain, persistent=False)
+        self.options = options
+
+    def restore(self) -> None:
+        del self.units, self.rows, self.gain, self.options
+
+    def before_edit(self, x: Tensor) -> Tensor:
+        hidden: Tensor = super().forward(x)
+        return hidden
+
+    def forward(self, x: Tensor) -> Tensor:
+        return move_activations(
+            self.before_edit(x), self.units, self.rows, self.gain, **self.options
+        )
+
+    def extra_repr(self) -> str:
+        return f"register neurons: {self.units.tolist()}, {self.options}"
+
+
+def _check(vit: Any, *, num: Any, peak: Any, fill: Any, keep_cls: bool, positions: Any) -> None:
+    check_plain(vit)
+    if type(vit)._pos_embed is not VisionTransformer._pos_embed:  # noqa: SLF001 (only compared)
+        raise InputError(
+            f"{type(vit).__name__} puts its sequence together in a way of its own (a distillation "
+            "token), where a register has no place: use the model without distillation"
+        )
+    if not isinstance(num, int) or isinstance(num, bool) or num < 0:
+        raise InputError(f"num={num!r}: expected the number of registers, an integer >= 0")
+    if peak not in PEAKS:
+        raise InputError(unknown_name("peak", str(peak), PEAKS))
+    if fill not in FILLS:
+        raise InputError(unknown_name("fill", str(fill), FILLS))
+    if keep_cls and not vit.has_class_token:
+        raise InputError("keep_cls=True, but this model has no CLS token")
+    if positions is not None:
+        _check_positions(positions, num)
+
+
+def _check_positions(positions: Any, num: int) -> None:
+    if num != 1:
+        raise InputError(f"num={num} and positions={positions}: give registers or positions")
+    if not positions or any(not isinstance(p, int) or p < 0 for p in positions):
+        raise InputError(f"positions={positions!r}: expected flat patch indices, integers >= 0")
+    if len(set(positions)) != len(positions):
+        raise InputError(f"positions={positions!r}: the same patch is named twice")
+
+
+def _scales(scale: float | Sequence[float], count: int) -> Tensor:
+    """Factors per receiving token, [R, 1]."""
+    scales = [scale] * count if isinstance(scale, int | float) else list(scale)
+    if len(scales) != count:
+        raise InputError(f"scale={scale!r}: expected one number, or {count}: one per register")
+    if not all(map(math.isfinite, scales)):
+        raise InputError(f"scale={scale!r}: expected finite numbers")
+    return torch.tensor(scales, dtype=torch.float32).unsqueeze(1)
+
+
+def _assignment(count: int, num_units: int, share: torch.Generator | None) -> Tensor:
+    """Which receiving token gets which neuron, 1 or 0, [R, K]."""
+    if share is None or count == 0:
+        return torch.ones(count, num_units)
+    owner = torch.randint(count, (num_units,), generator=share)
+    return nn.functional.one_hot(owner, count).T.float()

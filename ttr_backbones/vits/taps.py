@@ -1,0 +1,82 @@
+"""What is taken out of a ViT on the way through its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from ttr_backbones.vits.pos_embed import embed
+from ttr_backbones.vits.tokens import num_inner_prefix_tokens
+
+Facet = Literal["token", "query", "key", "value"]
+_QKV = ("query", "key", "value")
+
+
+class Tap(NamedTuple):
+    """One map to take: of which block, counted from 0, which facet, and normed or not.
+
+    `norm` is the model's final LayerNorm; it applies to tokens only.
+    """
+
+    block: int
+    facet: Facet = "token"
+    norm: bool = False
+
+
+def tapped_maps(
+    vit: VisionTransformer,
+    images: Tensor,
+    table: Tensor | None,
+    taps: Sequence[Tap],
+    *,
+    with_cls: bool,
+) -> list[Tensor]:
+    """Run the blocks that the taps need, and no further.
+
+    Args:
+        vit: the model.
+        images: [B, 3, H, W], H and W multiples of the patch.
+        table: of `position_table` for their grid.
+        taps: what to take.
+        with_cls: append the CLS token of the same block to every patch (tokens only).
+
+    Returns:
+        One map [B, C, h, w] per tap.
+    """
+    patches = _patches(vit.patch_embed, images)
+    grid = (patches.shape[1], patches.shape[2])
+    tokens = vit.norm_pre(vit.patch_drop(embed(vit, patches, table)))
+    taken: dict[Tap, Tensor] = {}
+    last = max(tap.block for tap in taps)
+    for index, block in enumerate(vit.blocks[: last + 1]):
+        here = [tap for tap in taps if tap.block == index]
+        if any(tap.facet != "token" for tap in here):
+            qkv = block.attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)
+            taken |= {tap: qkv[_QKV.index(tap.facet)] for tap in here if tap.facet != "token"}
+        if index == last and all(tap.facet != "token" for tap in here):
+            break
+        tokens = block(tokens)
+        of_tokens = [tap for tap in here if tap.facet == "token"]
+        taken |= {tap: vit.norm(tokens) if tap.norm else tokens for tap in of_tokens}
+    first = num_inner_prefix_tokens(vit)
+    return [_to_map(taken[tap], first, grid, with_cls and tap.facet == "token") for tap in taps]
+
+
+def _patches(embedding: Any, images: Tensor) -> Tensor:
+    """Images [B, 3, H, W] -> [B, h, w, C]."""
+    if torch.compiler.is_compiling():
+        # Its check of the size puts it into a message, and so every size would be compiled anew.
+        return embedding.norm(embedding.proj(images).permute(0, 2, 3, 1))
+    return embedding(images)
+
+
+def _to_map(tokens: Tensor, first: int, grid: tuple[int, int], with_cls: bool) -> Tensor:
+    """[B, N, C] -> [B, C, h, w] of the patches, the first of which is token `first`."""
+    patches = tokens[:, first:]
+    if with_cls:
+        patches = torch.cat([patches, tokens[:, :1].expand_as(patches)], dim=2)
+    return patches.transpose(1, 2).unflatten(2, grid)
