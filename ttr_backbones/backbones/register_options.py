@@ -33,9 +33,7 @@ that ship for the model, the default), the path of a file that `ttrb bake` wrote
 """
 
 
-def register_options(
-    model: str, registers: Mapping[str, Any] | None, *, frozen: bool = True
-) -> dict[str, Any] | None:
+def register_options(model: str, registers: Any, *, frozen: bool = True) -> dict[str, Any] | None:
     """Check the options of `FORMS`, and return them for `add_registers` with everything looked up.
 
     Args:

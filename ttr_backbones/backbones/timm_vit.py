@@ -27,7 +27,7 @@ from ttr_backbones.vits.pos_embed import (
     authors_resampling,
     is_open,
 )
-from ttr_backbones.vits.taps import Facet, Tap, tapped_maps
+from ttr_backbones.vits.taps import Facet, Tap, block_indices, tapped_maps
 
 ClsToken = Literal["drop", "concat"]
 
@@ -116,7 +116,7 @@ class TimmViT(OwnWeights):
                 logger="current",
                 level=logging.WARNING,
             )
-        self.out_indices = _block_indices(out_indices, len(self.vit.blocks))
+        self.out_indices = block_indices(out_indices, len(self.vit.blocks))
         self.final_norm, self.cls_token, self.facet = final_norm, cls_token, facet
         self.pad, self.crop, self.frozen = pad, crop, frozen
         self.precision, self.compiled = precision, compiled
@@ -200,7 +200,7 @@ class TimmViT(OwnWeights):
         Raises:
             InputError: no list, or no such block.
         """
-        return _block_indices(blocks, len(self.vit.blocks), name)
+        return block_indices(blocks, len(self.vit.blocks), name)
 
     def tapped(self, x: Tensor, taps: Sequence[Tap]) -> dict[Tap, Tensor]:
         """Take any maps from one pass; blocks behind the last one needed do not run.
@@ -282,19 +282,6 @@ class TimmViT(OwnWeights):
                 f"final_norm=True, but {model} has no norm that applies to every token (it pools "
                 "first): use final_norm=False"
             )
-
-
-def _block_indices(
-    indices: Sequence[int], depth: int, name: str = "out_indices"
-) -> tuple[int, ...]:
-    if isinstance(indices, int) or not indices:
-        raise InputError(f"{name}={indices!r}: expected a list of block indices")
-    for index in indices:
-        if not -depth <= index < depth:
-            raise InputError(
-                f"{name} names block {index}, the model has blocks 0..{depth - 1} (or -{depth}..-1)"
-            )
-    return tuple(index % depth for index in indices)
 
 
 def _own(one: Tensor) -> Tensor:

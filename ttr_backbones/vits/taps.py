@@ -9,11 +9,28 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from ttr_backbones.errors import InputError
 from ttr_backbones.vits.pos_embed import embed
 from ttr_backbones.vits.tokens import num_inner_prefix_tokens
 
 Facet = Literal["token", "query", "key", "value"]
 _QKV = ("query", "key", "value")
+
+
+def block_indices(indices: Sequence[int], depth: int, name: str = "out_indices") -> tuple[int, ...]:
+    """Count the blocks of a model with `depth` of them from 0; negative indices count back.
+
+    Raises:
+        InputError: no list, or no such block; the message calls them `name`.
+    """
+    if isinstance(indices, int) or not indices:
+        raise InputError(f"{name}={indices!r}: expected a list of block indices")
+    for index in indices:
+        if not -depth <= index < depth:
+            raise InputError(
+                f"{name} names block {index}, the model has blocks 0..{depth - 1} (or -{depth}..-1)"
+            )
+    return tuple(index % depth for index in indices)
 
 
 class Tap(NamedTuple):
