@@ -108,7 +108,10 @@ def test_base_of_a_package__needs_no_pkg_resources(tmp_path, monkeypatch):
     path.write_text('_base_ = ["mmsge::_base_/models/fcn_unet_s5-d16.py"]')
     with pytest.raises(InputError, match=r"not support to load mmsge config\. Bases.* mmseg::"):
         compat.config_from_file(path)
-    path.write_text('_base_ = ["mmrotate::a.py"]')
+    path.write_text('_base_ = ["mmseg::a.py"]')
+    with pytest.raises(InputError, match="please specify the package name and relative config"):
+        compat.config_from_file(path)
+    path.write_text('_base_ = ["mmrotate::_base_/a.py"]')
     with pytest.raises(InputError, match="no package 'mmrotate' is installed"):
         compat.config_from_file(path)
     assert before == (config.is_installed, config.get_installed_path)

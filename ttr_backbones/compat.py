@@ -11,6 +11,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -77,8 +78,8 @@ def config_from_file(path: str | Path) -> Any:
         if importlib.util.find_spec("pkg_resources") is not None:
             return Config.fromfile(path)
         return _without_pkg_resources(config, MODULE2PACKAGE, Config.fromfile, path)
-    except AssertionError as error:
-        if "does not support to load" not in str(error):
+    except (AssertionError, ValueError) as error:
+        if not re.search("does not support to load|external package", str(error)):
             raise
         known = ", ".join(f"{module}::" for module in MODULE2PACKAGE)
         raise InputError(f"{path}: {error} Bases of packages begin with {known}.") from error

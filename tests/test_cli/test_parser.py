@@ -17,7 +17,7 @@ def parser_of(name):
     return parser
 
 
-@pytest.mark.parametrize("name", [n for n in COMMANDS if n not in {"lists", "doctor"}])
+@pytest.mark.parametrize("name", [n for n in COMMANDS if n not in {"lists", "doctor", "configs"}])
 def test_wrong_option__suggests_the_right_one(name, capsys):
     """Also without the arguments that are required, and of an abbreviation."""
     actions = parser_of(name)._actions
