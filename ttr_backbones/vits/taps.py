@@ -73,12 +73,12 @@ def tapped_maps(
         here = [tap for tap in taps if tap.block == index]
         if any(tap.facet != "token" for tap in here):
             qkv = block.attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)
-            taken |= {tap: qkv[_QKV.index(tap.facet)] for tap in here if tap.facet != "token"}
+            taken.update((tap, qkv[_QKV.index(tap.facet)]) for tap in here if tap.facet != "token")
         if index == last and all(tap.facet != "token" for tap in here):
             break
         tokens = block(tokens)
         of_tokens = [tap for tap in here if tap.facet == "token"]
-        taken |= {tap: vit.norm(tokens) if tap.norm else tokens for tap in of_tokens}
+        taken.update({tap: vit.norm(tokens) if tap.norm else tokens for tap in of_tokens})
     first = num_inner_prefix_tokens(vit)
     return [_to_map(taken[tap], first, grid, with_cls and tap.facet == "token") for tap in taps]
 
