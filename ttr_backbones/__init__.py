@@ -20,7 +20,7 @@ _HOMES = {
     "TimmViT": "ttr_backbones.backbones",
     "LinearSegHead": "ttr_backbones.heads",
     "LinearDepthHead": "ttr_backbones.heads",
-    "NYUDepthMetric": "ttr_backbones.evaluation",
+    "DepthMetric": "ttr_backbones.evaluation",
     "depth_errors": "ttr_backbones.evaluation",
     "eigen_mask": "ttr_backbones.evaluation",
     "CorLocMetric": "ttr_backbones.evaluation",

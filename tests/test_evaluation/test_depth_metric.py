@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 from PIL import Image
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.evaluation import NYUDepthMetric, depth_errors
+from ttr_backbones.evaluation import DepthMetric, depth_errors
 
 
 def sample(pred, gt, name="a.jpg"):
@@ -24,7 +24,7 @@ def sample(pred, gt, name="a.jpg"):
 
 
 def evaluate(samples, batch=2, **options):
-    metric = NYUDepthMetric(**{"crop": None, **options})
+    metric = DepthMetric(**{"crop": None, **options})
     for start in range(0, len(samples), batch):
         metric.process(None, samples[start : start + batch])
     return metric.evaluate(len(samples))
@@ -122,7 +122,7 @@ def test_no_image_left_is_an_error():
 
 
 def test_padding_of_the_sampler_is_dropped():
-    metric = NYUDepthMetric(crop=None)
+    metric = DepthMetric(crop=None)
     metric.process(None, [FIRST, SECOND, FIRST])
     assert metric.evaluate(2) == evaluate([FIRST, SECOND])
 
@@ -145,12 +145,12 @@ def test_predictions_are_saved_in_millimetres_by_scene(tmp_path):
 
 def test_bad_options_and_samples_are_explained(tmp_path):
     with pytest.raises(InputError, match=r"unknown crop 'eigne'\. Did you mean 'eigen'"):
-        NYUDepthMetric(crop="eigne")
+        DepthMetric(crop="eigne")
     with pytest.raises(InputError, match="0 < min_depth < max_depth"):
-        NYUDepthMetric(min_depth=0.0)
+        DepthMetric(min_depth=0.0)
     with pytest.raises(InputError, match=r"80 m do not fit.*at most 819"):
-        NYUDepthMetric(max_depth=80.0, output_dir=tmp_path)
-    NYUDepthMetric(max_depth=80.0, output_dir=tmp_path, output_scale=256)
+        DepthMetric(max_depth=80.0, output_dir=tmp_path)
+    DepthMetric(max_depth=80.0, output_dir=tmp_path, output_scale=256)
     with pytest.raises(InputError, match=r"prediction is \[1, 1, 2\] and the truth \[1, 1, 3\]"):
         evaluate([sample([[1.0, 1.0]], [[1.0, 1.0, 1.0]])])
     with pytest.raises(InputError, match="LoadDepth"):

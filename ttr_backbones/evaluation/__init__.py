@@ -8,7 +8,7 @@ prepare_mmseg()
 from ttr_backbones.evaluation.corloc import box_iou, corloc
 from ttr_backbones.evaluation.corloc_metric import CorLocMetric
 from ttr_backbones.evaluation.depth_errors import depth_errors, eigen_mask, garg_mask
-from ttr_backbones.evaluation.depth_metric import NYUDepthMetric
+from ttr_backbones.evaluation.depth_metric import DepthMetric
 from ttr_backbones.evaluation.named_results import (
     NamedIoUMetric,
     NamedVisualizationHook,
@@ -17,7 +17,7 @@ from ttr_backbones.evaluation.named_results import (
 
 __all__ = [
     "CorLocMetric",
-    "NYUDepthMetric",
+    "DepthMetric",
     "NameResults",
     "NamedIoUMetric",
     "NamedVisualizationHook",

@@ -31,9 +31,12 @@ _MASKS = {"eigen": eigen_mask, "garg": garg_mask, None: valid_mask}
 _PNG_MAX = 65535
 
 
-@METRICS.register_module()
-class NYUDepthMetric(BaseMetric):
+# mmseg has a DepthMetric of its own, with other numbers; configs name this one by its first use.
+@METRICS.register_module(name="NYUDepthMetric")
+class DepthMetric(BaseMetric):
     """The nine depth errors of every image, averaged over the images, as the published numbers are.
+
+    In a config it is `type="NYUDepthMetric"`, for KITTI too: mmseg registers another DepthMetric.
 
     The truth counts where it lies within the range and the crop; predictions there are clamped to
     the range. Besides the nine (see `depth_errors`) it gives
