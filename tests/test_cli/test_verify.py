@@ -56,7 +56,7 @@ def test_verify__the_right_neurons_pass(verify, listed, capsys):
     lines = shown.out.splitlines()
     assert lines[0] == f"{TAG}: 2 neurons, 1 register, 8 images of 224 px"
     assert lines[-1] == "passed"
-    rows = {line[:24].strip(): line[24:].split("  ") for line in lines[3:-1]}
+    rows = {line[:24].strip(): line[24:].split("  ") for line in lines[3:9]}
     assert list(rows) == [
         "outlier patches",
         "outliers left",
