@@ -135,7 +135,10 @@ def test_summary__refuses_other_images():
 
 def test_summary__refuses_nan():
     broken = inspection(outliers=PLACES, norm=float("nan"))
-    with pytest.raises(InputError, match="m gives NaN or infinite features"):
+    with pytest.raises(
+        InputError,
+        match="3 of 40 values are NaN or infinite: m, patch norms after block 1, first in a.jpg",
+    ):
         summarize([broken], **NAMES)
 
 

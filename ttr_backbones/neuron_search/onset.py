@@ -86,7 +86,7 @@ def _what_was_seen(norms: Sequence[NormHistogram], num_images: int | None) -> st
         "patches have norms far above the others', so there are no register neurons to find. The "
         f"norms of {seen_in} have one mode; they stand out most after block {block}: largest "
         f"{largest:.4g}, {largest / median:.3g} times the median {median:.4g}, {shape} (skewness "
-        f"of the logarithms {skew:.2g}). Models trained with registers and untrained ones look "
+        f"{skew:.2g}). Models trained with registers and untrained ones look "
         "like this; use the model as it is"
     )
     if num_images is not None and num_images < ENOUGH_IMAGES:

@@ -63,10 +63,12 @@ class NormHistogram:
         return self.logs[self.counts.nonzero().max()].exp().item()
 
     def skewness(self) -> float:
-        """Third standardised moment of the logarithms; 0 for equal norms."""
-        mean = _mean(self.logs, self.counts)
-        second = _mean((self.logs - mean).square(), self.counts)
-        third = _mean((self.logs - mean) ** 3, self.counts)
+        """Third standardised moment, to the width of a bin; 0 for equal norms."""
+        norms = self.logs.exp()
+        norms = norms / self.median()
+        mean = _mean(norms, self.counts)
+        second = _mean((norms - mean).square(), self.counts)
+        third = _mean((norms - mean) ** 3, self.counts)
         return (third / second.clamp_min(1e-12) ** 1.5).item()
 
     def median(self) -> float:
