@@ -137,7 +137,7 @@ def test_summary__refuses_nan():
     broken = inspection(outliers=PLACES, norm=float("nan"))
     with pytest.raises(
         InputError,
-        match="3 of 40 values are NaN or infinite: m, patch norms after block 1, first in a.jpg",
+        match=r"3 of 40 values are NaN or infinite: m, patch norms after block 1, first in a\.jpg",
     ):
         summarize([broken], **NAMES)
 
