@@ -68,10 +68,10 @@ def test_backbone__builds_without_weights_and_is_as_its_facts_say(name, registri
     assert (guessed.std == pytest.approx(facts.std)) == ("clip" not in name)
     if tag not in BUNDLED:
         with torch.device("meta"), pytest.raises(InputError, match=f"find-neurons {tag}|no regist"):
-            MODELS.build({**backbone, "registers": {"neurons": "auto"}})
+            MODELS.build({**backbone, "repair": {"type": "test_time", "neurons": "auto"}})
         return
     with torch.device("meta"):
-        vit = MODELS.build({**backbone, "registers": {"neurons": "auto"}}).vit
+        vit = MODELS.build({**backbone, "repair": {"type": "test_time", "neurons": "auto"}}).vit
     assert registers.num_test_time_registers(vit) == 1
     assert vit.register_neurons == registers.RegisterNeurons.bundled(tag)
 
@@ -161,17 +161,17 @@ def test_schedule__warm_up_times_decay():
     assert seen[-1] == pytest.approx(0, abs=1e-7)
 
 
-def test_options__reach_the_visualizer_and_the_registers():
+def test_options__reach_the_visualizer_and_the_repair():
     config = recipe("dinov2_vitl14_ttr_linear_ade20k")
     config.merge_from_dict(
         {
             "visualizer.vis_backends.0.type": "TensorboardVisBackend",
-            "model.backbone.registers.num": 2,
+            "model.backbone.repair.num": 2,
         }
     )
     assert config.visualizer.vis_backends == [{"type": "TensorboardVisBackend"}]
-    assert config.model.backbone.registers == {"neurons": "auto", "num": 2}
-    assert "num" not in recipe("dinov2_vitl14_ttr_linear_ade20k").model.backbone.registers
+    assert config.model.backbone.repair == {"type": "test_time", "neurons": "auto", "num": 2}
+    assert "num" not in recipe("dinov2_vitl14_ttr_linear_ade20k").model.backbone.repair
 
 
 def test_backbone__drops_into_an_unmodified_text_config_of_mmseg(tmp_path):
@@ -187,7 +187,7 @@ model = dict(
     pretrained=None,
     backbone=dict(
         _delete_=True, type='TimmViT', model='vit_tiny_patch16_224.augreg_in21k_ft_in1k',
-        out_indices=(8, 9, 10, 11), registers=dict(neurons={{6: [189], 7: [417]}})),
+        out_indices=(8, 9, 10, 11), repair=dict(type="test_time", neurons={{6: [189], 7: [417]}})),
     decode_head=dict(in_channels=192, channels=64),
     auxiliary_head=dict(in_channels=192, channels=64))
 """

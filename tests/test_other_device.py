@@ -238,7 +238,7 @@ def test_model__neither_prediction_nor_loss_waits(head, images):
         "model_kwargs": SMALL,
         "precision": "fp32",
         "cls_token": "concat",
-        "registers": {"neurons": LAYERS},
+        "repair": {"type": "test_time", "neurons": LAYERS},
         "out_indices": (0, 1, 2, 3) if head == "dpt" else (-1,),
     }
     config = {

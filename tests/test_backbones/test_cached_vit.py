@@ -37,7 +37,7 @@ def same(given, expected):
         {"out_indices": (3, 11), "cls_token": "concat"},
         {"facet": "key"},
         {"crop": True},
-        {"registers": {"neurons": "auto"}},
+        {"repair": {"type": "test_time", "neurons": "auto"}},
     ],
     ids=str,
 )

@@ -23,16 +23,16 @@ def make(model="vit_tiny_patch16_224", kwargs=None, **options):
 
 
 def test_it_is_plain_data_and_the_same_for_the_same_model():
-    told = description(make(registers={"neurons": LAYERS}))
+    told = description(make(repair={"type": "test_time", "neurons": LAYERS}))
     assert json.loads(json.dumps(told)) == told
-    assert told == description(make(registers={"neurons": LAYERS}))
+    assert told == description(make(repair={"type": "test_time", "neurons": LAYERS}))
     assert told["registers"]["layers"] == {"1": [3, 5]}
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        {"registers": {"neurons": LAYERS}},
+        {"repair": {"type": "test_time", "neurons": LAYERS}},
         {"kwargs": {"num_heads": 4}},
         {"kwargs": {"act_layer": torch.nn.ReLU}},
         {"cls_token": "concat"},

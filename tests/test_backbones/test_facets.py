@@ -8,7 +8,7 @@ from ttr_backbones.backbones import TimmViT
 OPTIONS = {
     "model": "vit_small_patch14_reg4_dinov2.lvd142m",
     "model_kwargs": {"depth": 4, "embed_dim": 32, "num_heads": 2, "init_values": 1.0},
-    "registers": {"neurons": {1: [3], 2: [7]}},
+    "repair": {"type": "test_time", "neurons": {1: [3], 2: [7]}},
 }
 
 

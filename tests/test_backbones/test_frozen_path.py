@@ -19,7 +19,7 @@ SMALL = {"depth": 4, "embed_dim": 32, "num_heads": 2, "init_values": 1.0}
 DINOV2, REG4 = "vit_small_patch14_dinov2.lvd142m", "vit_small_patch14_reg4_dinov2.lvd142m"
 CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
-REGISTERS = {"neurons": {1: [3, 5], 2: [7]}}
+REPAIR = {"type": "test_time", "neurons": {1: [3, 5], 2: [7]}}
 
 
 def make(model=DINOV2, **options) -> TimmViT:
@@ -66,7 +66,7 @@ def counted(monkeypatch):
 @pytest.mark.parametrize("how", ["timm", "dinov2"])
 @torch.no_grad()
 def test_positions_are_resampled_once_per_size(monkeypatch, how):
-    backbone, calls = make(pos_embed=how, registers=REGISTERS), counted(monkeypatch)
+    backbone, calls = make(pos_embed=how, repair=REPAIR), counted(monkeypatch)
     images = [torch.randn(2, 3, 28, 42), torch.randn(1, 3, 56, 42)]
     first = [backbone(x)[0] for x in images]
     again = [backbone(x)[0] for x in images]
@@ -88,7 +88,7 @@ def test_a_changed_embedding_is_resampled_anew():
 
 @torch.no_grad()
 def test_registers_taken_away_leave_no_row_behind():
-    backbone, x = make(registers=REGISTERS), torch.randn(1, 3, 28, 42)
+    backbone, x = make(repair=REPAIR), torch.randn(1, 3, 28, 42)
     backbone(x)
     remove_test_time_registers(backbone.vit)
     assert torch.equal(backbone(x)[0], make()(x)[0])
@@ -116,7 +116,7 @@ def test_only_the_last_sizes_are_kept():
 @pytest.mark.parametrize("model", [DINOV2, REG4, CLIP])
 @torch.no_grad()
 def test_bf16_is_autocast_with_weights_cast_once(model):
-    options = {"registers": REGISTERS, "out_indices": (1, -1), "pos_embed": "timm"}
+    options = {"repair": REPAIR, "out_indices": (1, -1), "pos_embed": "timm"}
     exact, half = make(model, **options), make(model, precision="bf16", **options)
     x = torch.randn(2, 3, 60, 90)
     with torch.autocast("cpu", torch.bfloat16):
@@ -132,7 +132,7 @@ def test_bf16_is_autocast_with_weights_cast_once(model):
 
 @torch.no_grad()
 def test_bf16_keeps_the_real_vit_clean(tiny_weights, photos):
-    options = {"checkpoint": tiny_weights, "registers": {"neurons": "auto"}}
+    options = {"checkpoint": tiny_weights, "repair": {"type": "test_time", "neurons": "auto"}}
     exact, half = TimmViT(TINY, **options), TimmViT(TINY, precision="bf16", **options)
     cosine = torch.cosine_similarity(exact(photos(224))[0], half(photos(224))[0], dim=1)
     assert cosine.mean() > 0.999
@@ -196,11 +196,11 @@ def crossings(backbone, size):
     "options",
     [
         {},
-        {"registers": REGISTERS},
-        {"registers": {**REGISTERS, "num": 3, "peak": "layer", "keep_cls": True}},
-        {"registers": {**REGISTERS, "fill": "only_outliers"}, "cls_token": "concat"},
-        {"registers": {"neurons": {1: [3]}, "num": 1, "positions": [2]}, "facet": "key"},
-        {"registers": REGISTERS, "crop": True},
+        {"repair": REPAIR},
+        {"repair": {**REPAIR, "num": 3, "peak": "layer", "keep_cls": True}},
+        {"repair": {**REPAIR, "fill": "only_outliers"}, "cls_token": "concat"},
+        {"repair": {**REPAIR, "num": 1, "positions": [2]}, "facet": "key"},
+        {"repair": REPAIR, "crop": True},
     ],
 )
 def test_forward_never_makes_host_and_device_wait(model, options):
@@ -223,7 +223,7 @@ def test_the_watch_sees_a_copy_and_a_read():
 @pytest.mark.gpu
 @torch.no_grad()
 def test_forward_never_synchronises_a_gpu():
-    backbone = make(registers=REGISTERS, crop=True).cuda()
+    backbone = make(repair=REPAIR, crop=True).cuda()
     x = torch.randn(2, 3, 50, 70, device="cuda")
     backbone(x)
     torch.cuda.set_sync_debug_mode("error")
@@ -247,11 +247,11 @@ def counter(monkeypatch):
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize("registers", [None, REGISTERS])
+@pytest.mark.parametrize("repair", [None, REPAIR])
 @torch.no_grad()
-def test_compiles_in_one_graph_and_other_sizes_never_recompile(counter, registers):
-    backbone = make(registers=registers, compiled=True)
-    eager = make(registers=registers)
+def test_compiles_in_one_graph_and_other_sizes_never_recompile(counter, repair):
+    backbone = make(repair=repair, compiled=True)
+    eager = make(repair=repair)
     native = (518, 518)
     sizes = [(50, 70), (84, 56), (28, 98), (120, 60), native]
     for size in sizes[:2]:  # one graph for the first size, one for all others
@@ -289,7 +289,7 @@ def test_a_copy_of_a_compiled_backbone_runs_its_own_weights(counter):
 
 @torch.no_grad()
 def test_taps_of_blocks_normed_and_not_come_from_one_pass():
-    backbone, passes = make(registers=REGISTERS), []
+    backbone, passes = make(repair=REPAIR), []
     backbone.vit.blocks[0].register_forward_hook(lambda *_: passes.append(0))
     backbone.vit.blocks[3].register_forward_hook(lambda *_: passes.append(3))
     x = torch.randn(2, 3, 28, 42)
@@ -298,7 +298,5 @@ def test_taps_of_blocks_normed_and_not_come_from_one_pass():
     assert passes == [0], "one pass, and not to the last block"
     assert list(maps) == list(dict.fromkeys(taps))
     for tap, given in maps.items():
-        alone = make(
-            registers=REGISTERS, out_indices=(tap.block,), facet=tap.facet, final_norm=tap.norm
-        )
+        alone = make(repair=REPAIR, out_indices=(tap.block,), facet=tap.facet, final_norm=tap.norm)
         assert torch.equal(given, alone(x)[0])

@@ -52,8 +52,8 @@ def test_without_registers_equals_timm_bit_for_bit(model, norm):
 @torch.no_grad()
 def test_with_registers_equals_timm_with_registers(model):
     layers, x = {1: [3, 5], 2: [7]}, torch.randn(2, 3, 64, 96)
-    registers = {"neurons": layers, "num": 2}
-    backbone = make(model, pos_embed="timm", pad="corner", registers=registers)
+    repair = {"type": "test_time", "neurons": layers, "num": 2}
+    backbone = make(model, pos_embed="timm", pad="corner", repair=repair)
     plain = make(model, pos_embed="timm").vit
     add_test_time_registers(plain, layers, num=2)
     x = F.pad(x, (0, -96 % backbone.patch_size[1], 0, -64 % backbone.patch_size[0]))
@@ -65,7 +65,9 @@ def test_with_registers_equals_timm_with_registers(model):
 def test_the_real_vit_has_no_outlier_left(tiny_weights, photos):
     options = {"checkpoint": tiny_weights, "final_norm": False}
     plain = TimmViT(TINY, **options)(photos(224))[0]
-    clean = TimmViT(TINY, registers={"neurons": "auto"}, **options)(photos(224))[0]
+    clean = TimmViT(TINY, repair={"type": "test_time", "neurons": "auto"}, **options)(photos(224))[
+        0
+    ]
     assert token_norms(plain.flatten(2).transpose(1, 2)).max() > 500
     assert token_norms(clean.flatten(2).transpose(1, 2)).max() < 40
 
@@ -124,7 +126,7 @@ def test_positions_are_resampled_as_the_architecture_says_not_its_name(tmp_path)
 @torch.no_grad()
 def test_pos_embed_as_dinov2_leaves_the_register_without_a_position():
     x, layers = torch.randn(2, 3, 70, 98), {1: [3], 2: [7]}
-    backbone = make(registers={"neurons": layers, "num": 2})
+    backbone = make(repair={"type": "test_time", "neurons": layers, "num": 2})
     assert backbone(x)[0].shape == (2, 32, 5, 7)
     tokens = []
     hook = backbone.vit.norm_pre.register_forward_hook(lambda *args: tokens.append(args[2]))
@@ -169,7 +171,9 @@ def test_cropping_back_aligns_the_map_with_the_image(pad):
 @torch.no_grad()
 def test_cls_token_is_concatenated_behind_every_patch():
     x = torch.randn(2, 3, 56, 70)
-    backbone = make(TINY, cls_token="concat", registers={"neurons": {1: [3]}}, pad="corner")
+    backbone = make(
+        TINY, cls_token="concat", repair={"type": "test_time", "neurons": {1: [3]}}, pad="corner"
+    )
     both = backbone(x)[0]
     assert both.shape == (2, 64, 4, 5)
     assert backbone.channels == 64
@@ -183,7 +187,9 @@ def test_cls_token_is_concatenated_behind_every_patch():
 @torch.no_grad()
 def test_facets_are_the_output_of_qkv(facet, part):
     x, seen = torch.randn(2, 3, 64, 80), {}
-    backbone = make(TINY, facet=facet, out_indices=(-1, 1), registers={"neurons": {1: [3]}})
+    backbone = make(
+        TINY, facet=facet, out_indices=(-1, 1), repair={"type": "test_time", "neurons": {1: [3]}}
+    )
     for index in (1, 3):
         qkv = backbone.vit.blocks[index].attn.qkv
         qkv.register_forward_hook(lambda *args, index=index: seen.update({index: args[2]}))
@@ -237,27 +243,32 @@ def test_the_doubts_about_a_list_are_told(monkeypatch):
     assert "doubt" in RegisterNeurons.bundled("vit_base_patch14_dinov2.lvd142m").provenance
     told = []
     monkeypatch.setattr(
-        "ttr_backbones.backbones.register_options.print_log", lambda text, **_: told.append(text)
+        "ttr_backbones.backbones.repair_options.print_log", lambda text, **_: told.append(text)
     )
-    make(registers={"neurons": RegisterNeurons("", {1: [3]}, {"doubt": "found on a Sunday"})})
+    doubtful = RegisterNeurons("", {1: [3]}, {"doubt": "found on a Sunday"})
+    make(repair={"type": "test_time", "neurons": doubtful})
     assert "found on a Sunday" in told[0]
 
 
 def test_the_list_is_looked_up_before_weights_are_fetched(monkeypatch):
     monkeypatch.setattr("ttr_backbones.backbones.timm_vit.create_vit", None)
     with pytest.raises(ValueError, match="no register-neuron list ships"):
-        TimmViT(UNLISTED, pretrained=True, registers={"neurons": "auto"})
+        TimmViT(UNLISTED, pretrained=True, repair={"type": "test_time", "neurons": "auto"})
 
 
 def test_unfrozen_is_trained_and_saved():
-    backbone = make(TINY, frozen=False, registers={"neurons": {1: [3]}}).train()
+    backbone = make(TINY, frozen=False, repair={"type": "test_time", "neurons": {1: [3]}}).train()
     backbone(torch.randn(1, 3, 64, 64))[0].square().mean().backward()
     assert backbone.vit.blocks[1].mlp.fc2.weight.grad.any()
     assert "vit.pos_embed" in backbone.state_dict()
     assert backbone.vit.training
 
 
-COMPILED = {"out_indices": (1, 3), "cls_token": "concat", "registers": {"neurons": {1: [3]}}}
+COMPILED = {
+    "out_indices": (1, 3),
+    "cls_token": "concat",
+    "repair": {"type": "test_time", "neurons": {1: [3]}},
+}
 
 
 @pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.nightly)])
@@ -299,9 +310,9 @@ def test_is_in_mmsegs_registry_and_knows_its_normalisation():
         ({"model": "convnext_tiny", "model_kwargs": None}, "is a ConvNeXt: expected a timm Vision"),
         ({"model": "resnet18", "model_kwargs": None}, "is a ResNet: expected a timm VisionTrans"),
         ({"model": "eva02_tiny_patch14_22"}, "Did you mean 'eva02_tiny_patch14_224'"),
-        ({"registers": "auto"}, r"registers='auto': expected None or a dict.*neurons='auto'"),
-        ({"registers": True}, r"registers=True: expected .*registers=dict\(neurons='auto'\)"),
-        ({"registers": "my.json"}, r"registers=dict\(neurons='my.json'\)"),
+        ({"repair": "auto"}, r"repair='auto': expected None or a dict.*neurons='auto'"),
+        ({"repair": True}, r"repair=True: .*repair=dict\(type='test_time', neurons='auto'\)"),
+        ({"repair": "my.json"}, r"repair=dict\(type='test_time', neurons='my.json'\)"),
         ({"init_cfg": {"type": "Pretrained"}}, "Give a weight file as checkpoint=FILE"),
         ({"checkpoint_prefix": "teacher"}, "goes with checkpoint=FILE"),
         (
@@ -331,12 +342,15 @@ def test_is_in_mmsegs_registry_and_knows_its_normalisation():
             {"model": "vit_base_patch16_gap_224", "cls_token": "concat", "final_norm": False},
             "has no CLS token",
         ),
-        ({"registers": {"num": 1}}, "registers needs `neurons`"),
-        ({"registers": {"neurons": {1: [2]}, "number": 2}}, "unknown option.*'number'.*'num'"),
-        ({"registers": {"neurons": {1: [200]}}}, "unit 200 of block 1 does not exist"),
-        ({"registers": {"neurons": "none.json"}}, "no register-neuron list at none.json"),
+        ({"repair": {"type": "test_time", "num": 1}}, "needs `neurons`"),
+        ({"repair": {"neurons": {1: [2]}}}, "repair needs `type`, one of 'test_time', 'bias'"),
+        ({"registers": {"num": 2}}, r"is now repair=dict\(type='test_time', num=2\)"),
+        ({"registers": {"form": "bias", "baked": "b.st"}}, r"dict\(type='bias', artifact='b.st'\)"),
+        ({"repair": {"type": "test_time", "number": 2}}, "unknown option.*'number'.*'num'"),
+        ({"repair": {"type": "test_time", "neurons": {1: [200]}}}, "unit 200 of block 1"),
+        ({"repair": {"type": "test_time", "neurons": "none.json"}}, "no register-neuron list at"),
         (
-            {"model": UNLISTED, "registers": {"neurons": "auto"}},
+            {"model": UNLISTED, "repair": {"type": "test_time", "neurons": "auto"}},
             f"`ttrb find-neurons {UNLISTED} --images DIR",
         ),
     ],

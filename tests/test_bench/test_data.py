@@ -34,7 +34,7 @@ def test_bench_data__times_loading_its_transforms_and_the_backbone(cfg):
 def test_bench_data__changes_nothing_in_the_config(cfg):
     assert cfg.train_dataloader.num_workers == 2
     assert cfg.model.backbone.pretrained is True
-    assert cfg.model.backbone.registers == {"neurons": "auto"}
+    assert cfg.model.backbone.repair == {"type": "test_time", "neurons": "auto"}
 
 
 @pytest.mark.parametrize("workers", [[], [0, -1]])

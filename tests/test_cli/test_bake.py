@@ -50,7 +50,7 @@ def test_bake__the_file_and_the_table(bake, baked, tiny_weights, photos, shared,
     lines = shown.out.splitlines()
     assert lines[0] == f"{TAG}: 2 neurons, 1 register, measured on 3 images of 224 px"
     path = tmp_path / "new" / "baked.safetensors"
-    assert lines[1] == f"wrote {path}, to be used as registers=dict(form='bias', baked='{path}')"
+    assert lines[1] == f"wrote {path}, to be used as repair=dict(type='bias', artifact='{path}')"
     assert lines[3].startswith(f"compared on 4 images ({others}); an outlier patch has a norm abo")
     rows = {line[:32].strip(): line[32:].replace(" %", "%").split() for line in lines[4:]}
     assert rows[""] == ["without", "cleared", "token", "bias"]
@@ -73,11 +73,11 @@ def test_bake__the_file_and_the_table(bake, baked, tiny_weights, photos, shared,
 
 
 def test_bake__a_config_s_registers_changed_on_the_command_line(bake, baked, capsys):
-    options = ["model.backbone.registers.num=2", "model.backbone.registers.scale=0.5"]
+    options = ["model.backbone.repair.num=2", "model.backbone.repair.scale=0.5"]
     assert bake(CONFIG, "--cfg-options", *options, "--num-images", 1) == 0
     assert "2 neurons, 2 registers, measured on 1 image" in capsys.readouterr().out
     assert baked().options == {"num": 2, "peak": "neuron", "scale": 0.5}
-    bias = ["model.backbone.registers.form=bias", "model.backbone.registers.neurons=None"]
+    bias = ["model.backbone.repair.type=bias", "model.backbone.repair.neurons=None"]
     assert bake(CONFIG, "--cfg-options", *bias, "--num", 3, "--num-images", 1) == 0
     assert baked().num == 3, "the neurons of the constants that ship, measured anew"
 
@@ -115,8 +115,8 @@ def test_bake__a_model_without_outliers_has_its_file_and_no_table(bake, baked, t
         ([TAG, "--compare-on", "nowhere"], "nowhere"),
         (["vit_small_patch16_224.dino"], "`ttrb find-neurons vit_small_patch16_224.dino --images"),
         (["vit_tinny"], "unknown timm model or config 'vit_tinny'"),
-        ([CONFIG, "--cfg-options", "model.backbone.registers.keep_cls=True"], "keep_cls=False"),
-        ([CONFIG, "--cfg-options", "model.backbone.registers.fill=mean"], "fill='zero' does"),
+        ([CONFIG, "--cfg-options", "model.backbone.repair.keep_cls=True"], "keep_cls=False"),
+        ([CONFIG, "--cfg-options", "model.backbone.repair.fill=mean"], "fill='zero' does"),
     ],
 )
 def test_bake__what_is_wrong_is_explained(bake, capsys, arguments, message):

@@ -92,7 +92,7 @@ def test_a_second_evaluation_makes_no_pass_and_gives_the_same(evaluate, tmp_path
     assert registers[2] == first[2], "another register list is another key"
     assert registers[1] != plain[1]
     RegisterNeurons(TAG, {6: [189]}).save(tmp_path / "one.json")
-    one = f"model.backbone.registers.neurons={tmp_path / 'one.json'}"
+    one = f"model.backbone.repair.neurons={tmp_path / 'one.json'}"
     assert evaluate(TTR, *cache, "--cfg-options", one)[2] == first[2]
     assert evaluate(TTR, *cache) == (*registers[:2], 0)
 

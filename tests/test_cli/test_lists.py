@@ -24,7 +24,7 @@ def test_lists__shows_every_list_with_its_source_and_doubts(capsys):
 
 def test_lists__tells_for_which_models_constants_ship(capsys):
     main(["lists"])
-    entries = capsys.readouterr().out.split("constants for registers=dict(form='bias') ship too")
+    entries = capsys.readouterr().out.split("constants for repair=dict(type='bias') ship too")
     with_constants = sorted(file.stem for file in LISTS[0].parent.glob("*.safetensors"))
     assert len(entries) - 1 == len(with_constants) > 0
     for entry, model in zip(entries[:-1], with_constants, strict=True):

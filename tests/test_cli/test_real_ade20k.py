@@ -56,8 +56,8 @@ def test_features_of_the_config_hold_outliers_or_none(config, clean, shared, tin
 
     from ttr_backbones.recipes import named_config
 
-    registers = named_config(config).model.backbone.get("registers")
-    backbone = TimmViT(TAG, checkpoint=tiny_weights, registers=registers, final_norm=False)
+    repair = named_config(config).model.backbone.get("repair")
+    backbone = TimmViT(TAG, checkpoint=tiny_weights, repair=repair, final_norm=False)
     files = sorted((shared / "data/ADEChallengeData2016/images/validation").iterdir())
     largest = []
     for file in files:

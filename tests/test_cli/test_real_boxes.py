@@ -38,13 +38,13 @@ def printed(text, name):
     return float(re.findall(rf"\b{name}: ([\d.]+)", text)[-1])
 
 
-def box_by_hand(image_file, weights, registers):
+def box_by_hand(image_file, weights, repair):
     """LOST on one image without mmengine: read, normalise, pad, values of the last block."""
     image = cv2.cvtColor(cv2.imread(str(image_file)), cv2.COLOR_BGR2RGB)
     height, width = image.shape[:2]
     inputs = torch.from_numpy(image).permute(2, 0, 1).float()[None] / 127.5 - 1
     inputs = torch.nn.functional.pad(inputs, (0, -width % 16, 0, -height % 16))
-    vit = TimmViT(TAG, checkpoint=weights, registers=registers, facet="value", pad=None)
+    vit = TimmViT(TAG, checkpoint=weights, repair=repair, facet="value", pad=None)
     values = vit(inputs)[0][0]
     grid = (values.shape[1], values.shape[2])
     return lost(values.flatten(1).T, grid, (16, 16), (height, width)).box.tolist()
@@ -59,7 +59,7 @@ def test_voc07__boxes_pictures_and_corloc(discover, shared, tiny_weights, capsys
     listed = (shared / "data/VOCdevkit/VOC2007/ImageSets/Main/trainval.txt").read_text().split()
     assert list(boxes) == [f"{number}.jpg" for number in listed]
     first = shared / f"data/VOCdevkit/VOC2007/JPEGImages/{listed[0]}.jpg"
-    neurons = {"neurons": "auto"} if registers else None
+    neurons = {"type": "test_time", "neurons": "auto"} if registers else None
     assert boxes[first.name] == box_by_hand(first, tiny_weights, neurons)
     pictures = sorted(path.name for path in show.rglob("*.png"))
     assert pictures == [f"test_{number}.jpg_0.png" for number in listed]
@@ -94,7 +94,7 @@ def test_coco__with_a_test_time_register(discover, shared, tiny_weights, capsys)
     assert printed(out, "images") == len(boxes) == 6
     name, box = list(boxes.items())[2]
     file = shared / "data/coco/val2017" / name
-    assert box == box_by_hand(file, tiny_weights, {"neurons": "auto"})
+    assert box == box_by_hand(file, tiny_weights, {"type": "test_time", "neurons": "auto"})
     assert 0 <= printed(out, "CorLoc") <= 100
 
 

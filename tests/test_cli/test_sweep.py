@@ -48,7 +48,7 @@ def config(tmp_path):
     def write(**changes):
         options = {
             "model": "vit_tiny_patch16_224",
-            "registers": "registers=dict(neurons={1: [3]}),",
+            "registers": "repair=dict(type='test_time', neurons={1: [3]}),",
             "method": "lost",
             "boxes": 'dict(type="LoadBoxes"),',
             "root": str(root),
@@ -104,13 +104,11 @@ def test_sweep__names_trained_registers_and_does_without_a_list(config, tmp_path
 def test_sweep__names_registers_that_are_no_tokens(config, tmp_path, capsys):
     constants = torch.ones(4, 2, 1, 16)
     BakedRegisters("", {1: [3]}, constants, constants).save(tmp_path / "baked.safetensors")
-    bias = f"registers=dict(form='bias', baked={str(tmp_path / 'baked.safetensors')!r}),"
+    bias = f"repair=dict(type='bias', artifact={str(tmp_path / 'baked.safetensors')!r}),"
     assert main(config(registers=bias)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:17]] == ["none"] * 8 + ["test_time"] * 8
-    assert (
-        main(config(registers="registers=dict(form='bias'),", model="vit_small_patch16_224")) == 0
-    )
+    assert main(config(registers="repair=dict(type='bias'),", model="vit_small_patch16_224")) == 0
     assert "the sweep is without test-time registers: no baked reg" in capsys.readouterr().err
 
 

@@ -208,11 +208,11 @@ def test_unknown_type__suggests_the_nearest(config, tmp_path, capsys):
 
 
 def test_unknown_argument__suggests_the_nearest(config, tmp_path, capsys):
-    options = ["--cfg-options", "model.backbone.register.num=1"]
+    options = ["--cfg-options", "model.backbone.repairs.num=1"]
     assert main(["train", str(config), "--work-dir", str(tmp_path), *options]) == 2
     error = capsys.readouterr().err
     assert "the config gives TimmViT an argument it does not have" in error
-    assert "unknown argument 'register'. Did you mean 'registers'" in error
+    assert "unknown argument 'repairs'. Did you mean 'repair'" in error
 
 
 def test_error_in_a_worker__shows_the_original_message_only(config, tmp_path, capsys):

@@ -39,13 +39,13 @@ def test_a_config_gives_model_weights_and_registers(config, tmp_path):
         "model": TAG,
         "checkpoint": str(tmp_path / "w.safetensors"),
         "model_kwargs": {"img_size": 448},
-        "registers": {"neurons": {3: [1]}, "num": 2},
+        "repair": {"type": "test_time", "neurons": {3: [1]}, "num": 2},
     }
     found = source(config(backbone))
     assert found.checkpoint == tmp_path / "w.safetensors"
     assert found.model_kwargs == {"img_size": 448}
     assert (found.options, found.register_neurons(None).layers) == ({"num": 2}, {3: [1]})
-    changed = source(config(backbone), "model.backbone.registers.num=3")
+    changed = source(config(backbone), "model.backbone.repair.num=3")
     assert changed.options == {"num": 3}
     other = tmp_path / "other.safetensors"
     other.touch()
@@ -55,12 +55,12 @@ def test_a_config_gives_model_weights_and_registers(config, tmp_path):
 def test_a_config_with_constants_gives_them_and_their_neurons(config, tmp_path):
     (tmp_path / "w.safetensors").touch()
     backbone = {"type": "TimmViT", "model": TAG, "checkpoint": str(tmp_path / "w.safetensors")}
-    found = source(config(backbone | {"registers": {"form": "bias"}}))
-    assert set(found.options) == {"form", "baked"}
-    assert found.register_neurons(None).layers == found.options["baked"].layers
+    found = source(config(backbone | {"repair": {"type": "bias"}}))
+    assert set(found.options) == {"type", "artifact"}
+    assert found.register_neurons(None).layers == found.options["artifact"].layers
     assert found.register_neurons("auto") == found.register_neurons(None)
-    with pytest.raises(InputError, match="'num' is an option of form='token'"):
-        source(config(backbone | {"registers": {"form": "bias", "num": 2}}))
+    with pytest.raises(InputError, match="'num' is an option of type='test_time'"):
+        source(config(backbone | {"repair": {"type": "bias", "num": 2}}))
 
 
 def test_a_packaged_config_goes_by_its_name():

@@ -69,7 +69,11 @@ def test_find__a_protocol_with_any_backbone_and_repair(tmp_path):
 def test_config__of_each_kind():
     (experiment,) = find_experiments([PLAIN])
     backbones = [experiment.config(kind, Options()).model.backbone for kind in KINDS]
-    assert [b.registers for b in backbones] == [None, {"neurons": "auto"}, None]
+    assert [b.repair for b in backbones] == [
+        None,
+        {"type": "test_time", "neurons": "auto"},
+        None,
+    ]
     assert [b.model for b in backbones] == [
         "vit_large_patch14_dinov2.lvd142m",
         "vit_large_patch14_dinov2.lvd142m",
@@ -79,18 +83,20 @@ def test_config__of_each_kind():
 
 
 def test_config__keeps_registers_of_its_own(own):
-    (experiment,) = find_experiments([own(more="registers=dict(neurons={1: [2]}, num=2)")])
-    assert experiment.config("none", Options()).model.backbone.registers is None
-    registers = experiment.config("test_time", Options()).model.backbone.registers
-    assert registers == {"neurons": {1: [2]}, "num": 2}
-    changed = Options(cfg_options=["model.backbone.registers.num=3"])
-    assert experiment.config("test_time", changed).model.backbone.registers.num == 3
+    (experiment,) = find_experiments(
+        [own(more="repair=dict(type='test_time', neurons={1: [2]}, num=2)")]
+    )
+    assert experiment.config("none", Options()).model.backbone.repair is None
+    registers = experiment.config("test_time", Options()).model.backbone.repair
+    assert registers == {"type": "test_time", "neurons": {1: [2]}, "num": 2}
+    changed = Options(cfg_options=["model.backbone.repair.num=3"])
+    assert experiment.config("test_time", changed).model.backbone.repair.num == 3
 
 
 def test_config__keeps_the_bias_form_where_constants_can_be_had(own):
-    (experiment,) = find_experiments([own(more="registers=dict(form='bias')")])
-    registers = experiment.config("test_time", Options()).model.backbone.registers
-    assert registers == {"form": "bias"}
+    (experiment,) = find_experiments([own(more="repair=dict(type='bias')")])
+    registers = experiment.config("test_time", Options()).model.backbone.repair
+    assert registers == {"type": "bias"}
     unbaked = Options(cfg_options=["model.backbone.model=vit_small_patch14_dinov2.lvd142m"])
     with pytest.raises(LeftOutError, match="`ttrb bake vit_small_patch14_dinov2"):
         experiment.config("test_time", unbaked)
@@ -98,9 +104,9 @@ def test_config__keeps_the_bias_form_where_constants_can_be_had(own):
 
 def test_config__an_option_for_registers_reaches_a_config_without_them():
     (experiment,) = find_experiments(["augreg_vitt16_lost_voc07"])
-    options = Options(cfg_options=["model.backbone.registers.peak=layer"])
-    registers = experiment.config("test_time", options).model.backbone.registers
-    assert registers == {"neurons": "auto", "peak": "layer"}
+    options = Options(cfg_options=["model.backbone.repair.peak=layer"])
+    registers = experiment.config("test_time", options).model.backbone.repair
+    assert registers == {"type": "test_time", "neurons": "auto", "peak": "layer"}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +126,7 @@ def test_config__a_model_with_trained_registers_is_not_one_without(own):
     (experiment,) = find_experiments([own(model="vit_small_patch14_reg4_dinov2")])
     with pytest.raises(LeftOutError, match="reg4_dinov2 has trained registers"):
         experiment.config("none", Options())
-    assert experiment.config("trained", Options()).model.backbone.registers is None
+    assert experiment.config("trained", Options()).model.backbone.repair is None
 
 
 def test_config__of_another_backbone(own):

@@ -28,8 +28,8 @@ def changed(cfg, changes):
     "changes",
     [
         {"randomness.seed": 1},
-        {"model.backbone.registers.num": 2},
-        {"model.backbone.registers": None},
+        {"model.backbone.repair.num": 2},
+        {"model.backbone.repair": None},
         {"optim_wrapper.optimizer.lr": 1.0},
         {"train_cfg.max_iters": 3},
         {"train_dataloader.batch_size": 3},
@@ -68,7 +68,7 @@ def test_fingerprint__is_of_the_units_and_not_of_the_file_they_come_from(cfg, tm
     path = tmp_path / "list.json"
     bundled = RegisterNeurons.bundled(cfg.model.backbone.model)
     bundled.save(path)
-    from_file = {"model.backbone.registers.neurons": str(path)}
+    from_file = {"model.backbone.repair.neurons": str(path)}
     assert changed(cfg, from_file) == fingerprint(cfg)
     content = json.loads(path.read_text())
     content["layers"] = {"6": [188]}
@@ -77,12 +77,12 @@ def test_fingerprint__is_of_the_units_and_not_of_the_file_they_come_from(cfg, tm
 
 
 def test_fingerprint__of_baked_registers_is_of_their_values(cfg, tmp_path):
-    bias = {"model.backbone.registers": {"form": "bias", "_delete_": True}}
+    bias = {"model.backbone.repair": {"type": "bias", "_delete_": True}}
     shipped = changed(cfg, bias)
     assert shipped != fingerprint(cfg)
     path = tmp_path / "baked.safetensors"
     baked = BakedRegisters.bundled(cfg.model.backbone.model)
-    from_file = bias | {"model.backbone.registers.baked": str(path)}
+    from_file = bias | {"model.backbone.repair.artifact": str(path)}
     for keys, equal in ((baked.keys, True), (baked.keys + 1e-3, False)):
         dataclasses.replace(baked, keys=keys).save(path)
         assert (changed(cfg, from_file) == shipped) == equal

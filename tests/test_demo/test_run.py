@@ -88,8 +88,8 @@ def test_configs_state_the_facts_of_the_planted_model(task):
     with_register = recipe(TASKS[task].ttr_config).to_dict()
     assert plain["model"]["backbone"]["model"] == planted.MODEL
     assert plain["model"]["backbone"]["model_kwargs"] == planted.MODEL_KWARGS
-    registers = with_register["model"]["backbone"].pop("registers")
-    assert registers == {"neurons": {planted.BLOCK: planted.UNITS}}
+    registers = with_register["model"]["backbone"].pop("repair")
+    assert registers == {"type": "test_time", "neurons": {planted.BLOCK: planted.UNITS}}
     assert with_register == plain
 
 

@@ -41,7 +41,7 @@ def model_config(head, preprocessor=None, test_cfg=None, **backbone):
                 "num_heads": 2,
                 "init_values": 1.0,
             },
-            "registers": {"neurons": {1: [3, 70], 2: [7]}, "num": 1},
+            "repair": {"type": "test_time", "neurons": {1: [3, 70], 2: [7]}, "num": 1},
             "out_indices": (0, 1, 2, 3) if four else (-1,),
             "cls_token": "concat" if depth else "drop",
         }

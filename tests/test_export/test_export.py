@@ -16,7 +16,7 @@ TTR = {
     "logits": "augreg_vitt16_ttr_linear_ade20k_200it",
     "depth": "augreg_vitt16_ttr_lin1_nyu_200it",
 }
-BIAS = ["model.backbone.registers.form=bias", "model.backbone.registers.neurons=None"]
+BIAS = ["model.backbone.repair.type=bias", "model.backbone.repair.neurons=None"]
 HEADS = {
     "logits": {
         **{f"bn.{name}": (192,) for name in ("weight", "bias", "running_mean", "running_var")},

@@ -24,8 +24,9 @@ def operators(program):
     "options", [{"peak": "neuron"}, {"peak": "layer", "fill": "only_outliers", "keep_cls": True}]
 )
 def test_trace__no_value_decides(make_subject, options):
-    registers = {"neurons": {1: [3, 70], 2: [7]}, "num": 2} | options
-    program = trace(make_subject("linear", registers=registers), size=(32, 48), batch=1)
+    neurons = {1: [3, 70], 2: [7]}
+    repair = {"type": "test_time", "neurons": neurons, "num": 2} | options
+    program = trace(make_subject("linear", repair=repair), size=(32, 48), batch=1)
     found = operators(program)
     assert any("argmax" in name for name in found), "the registers are inside"
     assert not [name for name in found if any(word in name for word in VALUE_DEPENDENT)]

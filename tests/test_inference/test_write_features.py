@@ -17,7 +17,7 @@ from ttr_backbones.inference.write_features import description
 from ttr_backbones.registers import BakedRegisters, token_norms
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
-REGISTERS = {"token": {"neurons": "auto"}, "bias": {"form": "bias"}}
+REPAIRS = {"token": {"type": "test_time", "neurons": "auto"}, "bias": {"type": "bias"}}
 SMALL = {"size": 64, "batch_size": 2, "shard_size": 2}
 
 
@@ -67,7 +67,7 @@ def test_features__equal_the_backbone_s(backbone, folder, tmp_path):
 
 @pytest.mark.parametrize("form", ["token", "bias"])
 def test_description__tells_either_form_of_registers(tiny_weights, form):
-    backbone = TimmViT(TAG, checkpoint=tiny_weights, registers=REGISTERS[form])
+    backbone = TimmViT(TAG, checkpoint=tiny_weights, repair=REPAIRS[form])
     told = json.loads(json.dumps(description(backbone)))["registers"]
     assert told.pop("layers") == {"6": [189], "7": [417]}
     assert told.pop("num") == 1
@@ -81,10 +81,10 @@ def test_description__tells_either_form_of_registers(tiny_weights, form):
 def test_features__of_blocks_with_registers_in_fp16(tiny_weights, folder, tmp_path):
     """Raw outputs of the blocks 6 and 11: outliers without the register, none with it."""
     largest = {}
-    for registers in (None, {"neurons": "auto"}):
-        raw = {"final_norm": False, "out_indices": (6, 11), "registers": registers}
+    for repair in (None, REPAIRS["token"]):
+        raw = {"final_norm": False, "out_indices": (6, 11), "repair": repair}
         vit = TimmViT(TAG, checkpoint=tiny_weights, **raw)
-        out = tmp_path / str(registers is None)
+        out = tmp_path / str(repair is None)
         assert write_features(vit, folder, out / "own.json", size=224, fit="square")
         features = Features(out / "own.json")
         assert {path.name for path in out.iterdir()} == {
@@ -94,8 +94,8 @@ def test_features__of_blocks_with_registers_in_fp16(tiny_weights, folder, tmp_pa
         maps = torch.stack([features[name] for name in features])
         assert maps.dtype == torch.float16
         assert maps.shape == (5, 2, 192, 14, 14)
-        largest[registers is None] = token_norms(maps[:, 1].movedim(1, -1)).max()
-        assert (features.settings["registers"] is None) == (registers is None)
+        largest[repair is None] = token_norms(maps[:, 1].movedim(1, -1)).max()
+        assert (features.settings["registers"] is None) == (repair is None)
     assert largest[True] > 300
     assert largest[False] < 40
 

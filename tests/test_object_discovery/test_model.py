@@ -61,7 +61,7 @@ def test_real_images_give_the_published_boxes(voc_images, tiny_weights, register
     backbone = {"type": "TimmViT", "model": TINY, "checkpoint": tiny_weights}
     backbone |= {"facet": "key", "pad": "corner"}
     if registers:
-        backbone["registers"] = {"neurons": registers}
+        backbone["repair"] = {"type": "test_time", "neurons": registers}
     method = {"type": "lost", "bias": -0.2, "normalize": True}
     model = MODELS.build({"type": "ObjectDiscoverer", "backbone": backbone, "method": method})
     data = {"inputs": voc_images, "data_samples": [BoxSample(), BoxSample()]}

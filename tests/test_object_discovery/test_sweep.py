@@ -11,7 +11,7 @@ BACKBONE = {
     "type": "TimmViT",
     "model": "vit_tiny_patch16_224",
     "model_kwargs": {"depth": 3, "embed_dim": 32, "num_heads": 2, "img_size": 64},
-    "registers": {"neurons": {1: [3]}},
+    "repair": {"type": "test_time", "neurons": {1: [3]}},
     "pad": "corner",
 }
 

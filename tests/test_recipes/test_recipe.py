@@ -10,6 +10,7 @@ from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.recipes import axis_files, named_config, recipe
 
 NAME = "dinov2_vits14_ttr_lin4_nyu_dinov2"
+TTR = {"type": "test_time", "neurons": "auto"}
 
 
 def test_protocols_are_runnable_files_of_plain_mmengine():
@@ -65,14 +66,14 @@ def test_recipe__of_a_timm_model_without_a_file(model, protocol, blocks, channel
     config = recipe(protocol, backbone=model)
     backbone, preprocessor = config.model.backbone, config.model.data_preprocessor
     assert (backbone.model, backbone.pretrained, backbone.frozen) == (model, True, True)
-    assert "registers" not in backbone
+    assert "repair" not in backbone
     assert backbone.out_indices == blocks
     assert config.model.decode_head.in_channels == [channels] * 4
     assert preprocessor.std[0] == pytest.approx(255 * std)
     assert recipe("lost_voc07", backbone=model).model.backbone.facet == facet
     assert config.filename == f"{model}_{protocol}.py"
     ttr = recipe(protocol, backbone=model, repair="ttr")
-    assert ttr.model.backbone.pop("registers") == {"neurons": "auto"}
+    assert ttr.model.backbone.pop("repair") == TTR
     assert ttr.to_dict() == config.to_dict()
     assert recipe(f"{model}_ttr_{protocol}").filename == ttr.filename
 
@@ -132,10 +133,10 @@ def test_named_config__the_path_of_a_protocol_takes_another_backbone():
 
 def test_named_config__options_of_recipes_on_a_file(tmp_path):
     path = tmp_path / "mine.py"
-    path.write_text("model = dict(backbone=dict(type='TimmViT', registers=dict(neurons='a.json')))")
-    assert named_config(path, repair="ttr").model.backbone.registers == {"neurons": "auto"}
-    assert named_config(path, repair="none").model.backbone.registers is None
-    assert named_config(path).model.backbone.registers == {"neurons": "a.json"}
+    path.write_text("model = dict(backbone=dict(type='TimmViT', repair=dict(neurons='a.json')))")
+    assert named_config(path, repair="ttr").model.backbone.repair == TTR
+    assert named_config(path, repair="none").model.backbone.repair is None
+    assert named_config(path).model.backbone.repair == {"neurons": "a.json"}
     with pytest.raises(InputError, match="--backbone goes with the name of a protocol"):
         named_config(path, backbone="dino_vits16")
     with pytest.raises(MissingFileError, match=r"unknown repair 'tr'\. Did you mean 'ttr'"):

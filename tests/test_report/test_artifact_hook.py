@@ -110,12 +110,16 @@ def test_threshold__is_the_given_one_the_list_s_or_none(tiny_weights):
     from ttr_backbones.backbones import TimmViT
 
     tag = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
-    own = {"neurons": {6: [189], 7: [417]}}
+    own = {"type": "test_time", "neurons": {6: [189], 7: [417]}}
     for options, given, expected in (
         ({"model": tag}, 5.0, 5.0),
         ({"model": tag}, None, pytest.approx(76.35, abs=0.01)),
-        ({"model": tag, "registers": {"neurons": "auto"}}, None, pytest.approx(76.35, abs=0.01)),
-        ({"model": "vit_small_patch16_224", "registers": own}, None, None),
+        (
+            {"model": tag, "repair": {"type": "test_time", "neurons": "auto"}},
+            None,
+            pytest.approx(76.35, abs=0.01),
+        ),
+        ({"model": "vit_small_patch16_224", "repair": own}, None, None),
     ):
         hook = LogArtifacts(threshold=given)
         hook._backbone = TimmViT(**options)
@@ -128,7 +132,7 @@ def test_picture__without_and_with_registers_in_the_bias_form(tiny_weights, phot
     from ttr_backbones.backbones import TimmViT
 
     tag = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
-    own = TimmViT(tag, checkpoint=tiny_weights, registers={"form": "bias"})
+    own = TimmViT(tag, checkpoint=tiny_weights, repair={"type": "bias"})
     hook, images = LogArtifacts(), photos(224)[:2]
     hook._backbone, before = own, own(images)[0]
     backbones = hook._without_and_with()

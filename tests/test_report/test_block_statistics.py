@@ -24,10 +24,10 @@ def by_hand(vit, images, block):
     return token_norms(patches), entropy.mean().item()
 
 
-@pytest.mark.parametrize("registers", [None, {"neurons": "auto"}])
+@pytest.mark.parametrize("repair", [None, {"type": "test_time", "neurons": "auto"}])
 @torch.no_grad()
-def test_recorder__equals_a_pass_by_hand(tiny_weights, photos, registers):
-    backbone = TimmViT(TAG, checkpoint=tiny_weights, out_indices=(6, 11), registers=registers)
+def test_recorder__equals_a_pass_by_hand(tiny_weights, photos, repair):
+    backbone = TimmViT(TAG, checkpoint=tiny_weights, out_indices=(6, 11), repair=repair)
     images = photos(224)[:4]
     recorder = BlockRecorder(backbone, backbone.out_indices, threshold=76.0)
     recorder.start()
@@ -42,7 +42,7 @@ def test_recorder__equals_a_pass_by_hand(tiny_weights, photos, registers):
         assert told[f"outlier_fraction_block{block}"] == pytest.approx(fraction)
         assert told[f"attention_entropy_block{block}"] == pytest.approx(entropy, rel=1e-4)
         assert 0 < entropy < 1
-    assert (told["outlier_fraction_block11"] > 0) == (registers is None)
+    assert (told["outlier_fraction_block11"] > 0) == (repair is None)
     torch.testing.assert_close(recorder.first_input, images[:3])
     assert recorder.norms[11].shape == (1, 14, 14)
     before = dict(told)

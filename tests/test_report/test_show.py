@@ -98,7 +98,7 @@ def test_kinds__as_it_is_first_and_each_once(make_vit):
 def test_kinds__test_time_in_the_bias_form(make_vit):
     vit, images = make_vit(), torch.randn(1, 3, 64, 64)
     baked = bake_registers(vit, {1: [3]}, images)
-    options = {"form": "bias", "baked": baked}
+    options = {"type": "bias", "artifact": baked}
     plain, bias = inspect_kinds(vit, images, neurons=baked.neurons, options=options)
     assert (bias.registers, bias.register_norms) == ("test_time", None), "no token"
     (token,) = inspect_kinds(vit, images, ["test_time"], neurons=baked.neurons)

@@ -18,15 +18,10 @@ from ttr_backbones.backbones.feature_cache import cache_of, is_watched
 from ttr_backbones.backbones.own_weights import OwnWeights
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
 from ttr_backbones.backbones.precision import Precision, settle_precision
-from ttr_backbones.backbones.register_options import add_registers, register_options
+from ttr_backbones.backbones.repair_options import add_repair, refuse_registers, repair_options
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.vits.create import create_vit
-from ttr_backbones.vits.pos_embed import (
-    PosEmbed,
-    PositionTables,
-    authors_resampling,
-    is_open,
-)
+from ttr_backbones.vits.pos_embed import PosEmbed, PositionTables, authors_resampling, is_open
 from ttr_backbones.vits.taps import Facet, Tap, block_indices, tapped_maps
 
 ClsToken = Literal["drop", "concat"]
@@ -42,8 +37,9 @@ class TimmViT(OwnWeights):
         checkpoint: load a local file instead: timm, DINOv2, OpenAI CLIP, open_clip, safetensors.
         checkpoint_prefix: which backbone of a file with several ("teacher.backbone").
         model_kwargs: more arguments of `timm.create_model`.
-        registers: None, or what `register_options` takes: dict(neurons="auto", ...) adds test-time
-            register tokens, dict(form="bias", baked="auto") their constant keys and values.
+        repair: None, or what `repair_options` takes: dict(type="test_time", neurons="auto", ...)
+            adds test-time register tokens, dict(type="bias", artifact="auto") their constant keys
+            and values.
         out_indices: blocks whose output is returned, in this order; negative ones count back.
         final_norm: apply the model's final LayerNorm to every returned block output.
         cls_token: "concat" appends the CLS token of the same block to every patch (2C channels).
@@ -62,9 +58,10 @@ class TimmViT(OwnWeights):
         compiled: compile the blocks at the first pass (`torch.compile`).
         feature_cache: folder in which a frozen backbone keeps the maps of images that it is given
             in eval mode, to take them from there when they come again.
+        registers: the former name of `repair`; an error says what to write.
 
     Raises:
-        InputError: see `create_vit` and `register_options`; an option that does not exist
+        InputError: see `create_vit` and `repair_options`; an option that does not exist
             or that this model cannot have.
     """
 
@@ -75,7 +72,7 @@ class TimmViT(OwnWeights):
         checkpoint: str | Path | None = None,
         checkpoint_prefix: str | None = None,
         model_kwargs: Mapping[str, Any] | None = None,
-        registers: Mapping[str, Any] | None = None,
+        repair: Mapping[str, Any] | None = None,
         out_indices: Sequence[int] = (-1,),
         final_norm: bool = True,
         cls_token: ClsToken = "drop",
@@ -87,6 +84,7 @@ class TimmViT(OwnWeights):
         precision: Precision = "auto",
         compiled: bool = False,
         feature_cache: str | Path | None = None,
+        registers: None = None,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         if init_cfg is not None:
@@ -101,7 +99,8 @@ class TimmViT(OwnWeights):
         _require("pad", pad, (None, *get_args(Pad)))
         _require("precision", precision, get_args(Precision))
         # First, because the weights may be gigabytes to fetch and the list may not exist.
-        options = register_options(model, registers, frozen=frozen)
+        refuse_registers(registers)
+        options = repair_options(model, repair, frozen=frozen)
         self.vit = create_vit(
             model,
             pretrained=pretrained,
@@ -126,7 +125,7 @@ class TimmViT(OwnWeights):
         self._check_options(model)
         self.feature_cache = cache_of(self, feature_cache)
         if options is not None:
-            add_registers(self.vit, options)
+            add_repair(self.vit, options)
         if frozen:
             self.vit.requires_grad_(requires_grad=False)
 

@@ -115,7 +115,7 @@ def _forward(
     inputs: Any = next(iter(loader))["inputs"]
     one = inputs[0].float()
     images = one.expand(batch_size, *one.shape).contiguous().to(device)
-    changed = {"pretrained": False, "checkpoint": None, "registers": None}
+    changed = {"pretrained": False, "checkpoint": None, "repair": None}
     own = cfg.model.backbone
     backbone = MODELS.build({**own, **{key: changed[key] for key in changed if key in own}})
     backbone.to(device).eval()

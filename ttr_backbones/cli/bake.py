@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `ttrb bake`."""
     parser.description = (
         "Averages the key and value of the test-time registers over photographs, per head and "
-        "block, and writes them to a file for registers=dict(form='bias', baked=FILE): no token "
+        "block, and writes them to a file for repair=dict(type='bias', artifact=FILE): no token "
         "and no edit while the model runs. Then compares the model without registers, with the "
         "neurons only cleared, with registers as tokens and with these constants, and prints a "
         "table."
@@ -122,14 +122,14 @@ def _options(
 ) -> dict[str, Any]:
     """The registers to measure: the config's, changed by the command line."""
     options = dict(source.options)
-    if options.get("form") == "bias":
-        options = dict(options["baked"].options)
+    if options.get("type") == "bias":
+        options = dict(options["artifact"].options)
     for name, value in _CLEARS.items():
         if options.pop(name, value) != value:
             raise InputError(
                 f"the config's registers have {name}={source.options[name]!r}; zeroed weights "
                 f"clear the neurons at every token, as {name}={value!r} does. Constants cannot "
-                f"stand for that: add --cfg-options model.backbone.registers.{name}={value}, or "
+                f"stand for that: add --cfg-options model.backbone.repair.{name}={value}, or "
                 "keep registers as tokens"
             )
     if args.neurons is not None or source.neurons is None:  # else it is as the config says
@@ -153,6 +153,6 @@ def _tell(baked: BakedRegisters, out: Path) -> None:
         f"{baked.model}: {counted(len(baked.neurons), 'neuron')}, "
         f"{counted(baked.num, 'register')}, measured on {told['num_images']} images of "
         f"{told['input_size']} px\n"
-        f"wrote {out}, to be used as registers=dict(form='bias', baked='{out}')",
+        f"wrote {out}, to be used as repair=dict(type='bias', artifact='{out}')",
         flush=True,
     )

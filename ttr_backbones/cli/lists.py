@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `ttrb lists`: none."""
     parser.description = (
         "The lists that neurons='auto' finds by the model's tagged name. One with doubts is "
-        "better replaced by your own: ttrb find-neurons. Constants for form='bias' are made by "
+        "better replaced by your own: ttrb find-neurons. Constants for type='bias' are made by "
         "ttrb bake."
     )
 
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
                 text = textwrap.wrap(f"{key}: {told[key]}", _WIDTH - 2)
                 print(textwrap.indent("\n".join(text), "  "))
         if file.with_suffix(".safetensors").is_file():
-            print("  constants for registers=dict(form='bias') ship too")
+            print("  constants for repair=dict(type='bias') ship too")
     return 0
 
 

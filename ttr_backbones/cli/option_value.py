@@ -42,7 +42,7 @@ def read_value(text: str, current: Any = None) -> Any:
     if re.match(r"dict\(|\{", value) or (value[:1] in _PAIRS and not _is_balanced(value)):
         raise InputError(
             f"{text[:200]!r} cannot be read. Expected a number, a word, a [list] or (tuple) with "
-            "all brackets closed; write a dict key by key, as in model.backbone.registers.num=2, "
+            "all brackets closed; write a dict key by key, as in model.backbone.repair.num=2, "
             "and put a string that begins with a bracket in quotes of its own."
         )
     if isinstance(current, list | tuple) and "," in value and _is_balanced(value):

@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     tell_bad(batches)
     size = (images.shape[2], images.shape[3])
     options = dict(source.options)
-    if args.neurons is not None and options.get("form") == "bias":
+    if args.neurons is not None and options.get("type") == "bias":
         options = {}  # the config's constants are of its own neurons: these are shown as tokens
     if neurons is not None:
         neurons.check(vit)

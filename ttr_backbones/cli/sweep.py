@@ -125,11 +125,11 @@ def _lost_arguments(cfg: Config) -> dict[str, Any]:
 
 
 def _registers(wanted: str | None, backbone: Any) -> list[Any]:
-    """Values of `backbone.registers` to sweep over."""
-    from ttr_backbones.backbones.register_options import is_auto, look_up
+    """Values of `backbone.repair` to sweep over."""
+    from ttr_backbones.backbones.repair_options import is_auto, look_up
     from ttr_backbones.cli.run import note
 
-    options = backbone.get("registers") or {"neurons": "auto"}
+    options = backbone.get("repair") or {"type": "test_time", "neurons": "auto"}
     names = _listed(wanted) if wanted else list(REGISTERS)
     for name in names:
         if name not in REGISTERS:
@@ -163,7 +163,7 @@ def _swept(cfg: Config, registers: Any, axes: dict[str, Any]) -> tuple[str, Swee
     init_default_scope("mmseg")
     with clear_config_errors():
         loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
-        backbone = {**cfg.model.backbone, "registers": registers}
+        backbone = {**cfg.model.backbone, "repair": registers}
         model = MODELS.build({**cfg.model, "backbone": backbone}).to(get_device()).eval()
     sweep, bar = Sweep(model.backbone, **axes), ProgressBar()
     try:

@@ -25,7 +25,7 @@ class VitSource:
         checkpoint: local weight file; None for the hub's weights.
         model_kwargs: more arguments of `timm.create_model`.
         neurons: what a config gives as the list: "auto", a path, {block: [units]}; None without.
-        options: the other options of the config's registers; in the bias form `form` and `baked`,
+        options: the other options of the config's repair; in the bias form `type` and `artifact`,
             looked up, whose list is `neurons`.
     """
 
@@ -86,6 +86,7 @@ def vit_source(args: argparse.Namespace) -> VitSource:
 
 
 def _from_config(name: str, options: list[str] | None, checkpoint: Path | None) -> VitSource:
+    from ttr_backbones.backbones.repair_options import refuse_registers, repair_options
     from ttr_backbones.cli.config import apply_options, type_name
     from ttr_backbones.recipes import all_names, axis_files, named_config
 
@@ -119,12 +120,13 @@ def _from_config(name: str, options: list[str] | None, checkpoint: Path | None) 
             f"{path}: the backbone has no weights, neither `checkpoint` nor `pretrained`: give a "
             "weight file as --checkpoint FILE"
         )
-    registers = dict(backbone.get("registers") or {})
-    if registers.get("form") == "bias":
-        from ttr_backbones.backbones.register_options import register_options
-
-        registers = register_options(backbone["model"], registers) or {}
-        registers["neurons"] = registers["baked"].neurons
-    neurons = registers.pop("neurons", None)
+    refuse_registers(backbone.get("registers"))
+    repair = dict(backbone.get("repair") or {})
+    if repair.get("type") == "bias":
+        repair = repair_options(backbone["model"], repair) or {}
+        repair["neurons"] = repair["artifact"].neurons
+    else:
+        repair.pop("type", None)
+    neurons = repair.pop("neurons", None)
     kwargs = backbone.get("model_kwargs") or {}
-    return VitSource(backbone["model"], checkpoint, kwargs, neurons, registers)
+    return VitSource(backbone["model"], checkpoint, kwargs, neurons, repair)

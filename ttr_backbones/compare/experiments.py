@@ -17,7 +17,7 @@ import torch
 from mmengine.config import Config
 
 from ttr_backbones.backbones import create_vit
-from ttr_backbones.backbones.register_options import is_auto, look_up
+from ttr_backbones.backbones.repair_options import is_auto, look_up
 from ttr_backbones.cli.config import datasets, type_name
 from ttr_backbones.compare.options import Options
 from ttr_backbones.compare.published import Published, papers_number, published_for
@@ -63,21 +63,20 @@ class Experiment:
         cfg = options.load(source, self.name)
         if type_name(cfg.model.get("backbone") or {}) != "TimmViT":
             raise InputError(
-                f"{source}: ttrb compare needs model.backbone.type='TimmViT', whose registers it "
-                "sets"
+                f"{source}: ttrb compare needs model.backbone.type='TimmViT', whose repair it sets"
             )
         backbone = cfg.model.backbone
         if _has_trained_registers(backbone) != trained:
             has = "no backbone with" if trained else f"{backbone.model} has"
             raise LeftOutError(f"{has} trained registers")
-        registers = None
+        repair = None
         if kind == "test_time":
-            registers = dict(backbone.get("registers") or {})
-            if registers.get("form") != "bias":
-                registers = {"neurons": "auto"} | registers
-            if is_auto(registers):
-                _require_shipped(backbone.model, registers)
-        backbone["registers"] = registers
+            repair = {"type": "test_time"} | dict(backbone.get("repair") or {})
+            if repair["type"] == "test_time":
+                repair = {"neurons": "auto"} | repair
+            if is_auto(repair):
+                _require_shipped(backbone.model, repair)
+        backbone["repair"] = repair
         return cfg
 
     def label(self, cfg: Config) -> tuple[str, str]:
@@ -119,9 +118,9 @@ class Experiment:
         return source if isinstance(source, RecipeName) else None
 
 
-def _require_shipped(model: str, registers: dict[str, Any]) -> None:
+def _require_shipped(model: str, repair: dict[str, Any]) -> None:
     try:
-        look_up(model, registers)
+        look_up(model, repair)
     except InputError as error:
         raise LeftOutError(str(error)) from error
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ttr_backbones.backbones.register_options import look_up
+from ttr_backbones.backbones.repair_options import look_up
 from ttr_backbones.registers import BakedRegisters
 
 # These change where a result goes and how fast it comes, not what it is.
@@ -38,17 +38,17 @@ def fingerprint(cfg: Config, *, tta: bool = False) -> str:
             del within[key]
     backbone = content["model"]["backbone"]
     backbone.pop("feature_cache", None)
-    if backbone.get("registers"):
-        backbone["registers"] = _as_found(backbone["model"], backbone["registers"])
+    if backbone.get("repair"):
+        backbone["repair"] = _as_found(backbone["model"], backbone["repair"])
     text = json.dumps(_plain({**content, "tta": tta}), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _as_found(model: str, registers: Mapping[str, Any]) -> dict[str, Any]:
-    found = look_up(model, registers)
+def _as_found(model: str, repair: Mapping[str, Any]) -> dict[str, Any]:
+    found = look_up(model, repair)
     if isinstance(found, BakedRegisters):
-        return {**registers, "baked": [found.layers, found.sha256]}
-    return {**registers, "neurons": found.layers}
+        return {**repair, "artifact": [found.layers, found.sha256]}
+    return {**repair, "neurons": found.layers}
 
 
 def _plain(value: Any) -> Any:

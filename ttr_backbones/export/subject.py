@@ -94,7 +94,7 @@ def load_subject(
         if value is not None:
             raise InputError(
                 f"{option} is for a timm model, and {name} is a config: change that with "
-                "--cfg-options, as in model.backbone.registers=None or "
+                "--cfg-options, as in model.backbone.repair=None or "
                 "model.backbone.out_indices='[8,11]'"
             )
     cfg = read_named_config(name, cfg_options)

@@ -64,11 +64,15 @@ def make_backbone(
             )
         preprocessor = dict(model.get("data_preprocessor") or {})
     if registers == "none":
-        options["registers"] = None
+        options["repair"] = None
     elif registers is not None and registers.endswith(".safetensors"):
-        options["registers"] = {"form": "bias", "baked": registers}
+        options["repair"] = {"type": "bias", "artifact": registers}
     elif registers is not None:
-        options["registers"] = {**(options.get("registers") or {}), "neurons": registers}
+        options["repair"] = {
+            "type": "test_time",
+            **(options.get("repair") or {}),
+            "neurons": registers,
+        }
     if checkpoint is not None:
         options |= {"pretrained": False, "checkpoint": str(checkpoint)}
     if blocks is not None:

@@ -113,10 +113,4 @@ def _repair(name: str) -> dict[str, Any]:
 
 
 def _set_repair(config: Config | ConfigDict, repair: dict[str, Any] | None) -> None:
-    if repair is None:
-        config["model"]["backbone"]["registers"] = None
-        return
-    kind = repair.pop("type")
-    if kind == "bias":
-        repair = {"form": "bias", "baked": repair["artifact"]}
-    config["model"]["backbone"]["registers"] = repair
+    config["model"]["backbone"]["repair"] = repair

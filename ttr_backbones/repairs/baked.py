@@ -155,7 +155,7 @@ class BakedRegisters:
             return cls.bundled(model)
         if isinstance(given, str | Path):
             return cls.load(given)
-        raise InputError(f"baked={given!r}: expected 'auto', a path or BakedRegisters")
+        raise InputError(f"artifact={given!r}: expected 'auto', a path or BakedRegisters")
 
     @classmethod
     def bundled(cls, model: str) -> BakedRegisters:
@@ -171,7 +171,7 @@ class BakedRegisters:
             raise InputError(
                 f"no baked registers ship for {tagged!r}. They ship for {shipped}. Make them with "
                 f"`ttrb bake {model} --images DIR --out {model}.safetensors` and pass "
-                f"baked='{model}.safetensors'"
+                f"artifact='{model}.safetensors'"
             )
         return cls.load(path)
 

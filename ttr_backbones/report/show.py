@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ttr_backbones.atomic import write_atomically, writing_atomically
-from ttr_backbones.backbones.register_options import add_registers
+from ttr_backbones.backbones.repair_options import add_repair
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.registers import RegisterNeurons, remove_test_time_registers
 from ttr_backbones.report.figures.attention import draw_heads, draw_mean_attention
@@ -49,8 +49,8 @@ def inspect_kinds(
         kinds: of `KINDS`: "none" is the model as it is, "trained" the same where it was trained
             with registers, and "test_time" adds some.
         neurons: what test-time registers need; their activations are noted for every kind.
-        options: further options of the registers (`backbones.register_options`), for example
-            `num`; with form="bias" and `baked`, the neurons only say what is noted.
+        options: further options of the repair (`backbones.repair_options`), for example
+            `num`; with type="bias" and `artifact`, the neurons only say what is noted.
         attention_blocks: blocks whose CLS attention is recomputed.
         progress: told (images done, images in all) after every image.
 
@@ -59,7 +59,7 @@ def inspect_kinds(
 
     Raises:
         InputError: an unknown kind or none, "trained" for a model without trained registers, or
-            "test_time" without neurons; see also `inspect_model` and `add_registers`.
+            "test_time" without neurons; see also `inspect_model` and `add_repair`.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -76,7 +76,7 @@ def inspect_kinds(
     if set(kinds) != {"test_time"}:
         found.append(inspect_model(vit, images, **given, progress=progress))
     if "test_time" in kinds and neurons is not None:
-        add_registers(vit, {"neurons": neurons, **(options or {})})
+        add_repair(vit, {"type": "test_time", "neurons": neurons, **(options or {})})
         try:
             found.append(inspect_model(vit, images, **given, progress=progress))
         finally:
