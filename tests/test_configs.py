@@ -12,8 +12,9 @@ from ttr_backbones import packaged, registers
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.recipes import axis_files, backbone_facts, recipe
 from ttr_backbones.recipes.timm_facts import timm_facts
+from ttr_backbones.vits.neurons import LISTS
 
-BUNDLED = {path.stem for path in (Path(registers.__file__).parent / "lists").glob("*.json")}
+BUNDLED = {path.stem for path in LISTS.glob("*.json")}
 
 
 def test_configs_dir__of_a_wheel_and_of_nothing(tmp_path, monkeypatch):

@@ -1,19 +1,17 @@
 """`ttrb lists` shows every list that ships."""
 
-from pathlib import Path
-
-from ttr_backbones import registers
 from ttr_backbones.cli import main
 from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.vits.neurons import LISTS
 
-LISTS = sorted((Path(registers.__file__).parent / "lists").glob("*.json"))
+FILES = sorted(LISTS.glob("*.json"))
 
 
 def test_lists__shows_every_list_with_its_source_and_doubts(capsys):
     assert main(["lists"]) == 0
     shown = capsys.readouterr().out
-    assert LISTS
-    for file in LISTS:
+    assert FILES
+    for file in FILES:
         neurons = RegisterNeurons.bundled(file.stem)
         (row,) = (line.split() for line in shown.splitlines() if line.startswith(f"{file.stem} "))
         assert row[1] == str(len(neurons))
@@ -25,7 +23,7 @@ def test_lists__shows_every_list_with_its_source_and_doubts(capsys):
 def test_lists__tells_for_which_models_constants_ship(capsys):
     main(["lists"])
     entries = capsys.readouterr().out.split("constants for repair=dict(type='bias') ship too")
-    with_constants = sorted(file.stem for file in LISTS[0].parent.glob("*.safetensors"))
+    with_constants = sorted(file.stem for file in FILES[0].parent.glob("*.safetensors"))
     assert len(entries) - 1 == len(with_constants) > 0
     for entry, model in zip(entries[:-1], with_constants, strict=True):
         *_, last = (line for line in entry.splitlines() if line.startswith("vit_"))

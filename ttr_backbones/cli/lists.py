@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from pathlib import Path
 
 _WIDTH = 100
 
@@ -22,9 +21,10 @@ def run(args: argparse.Namespace) -> int:
     """Print one entry per list."""
     del args
     from ttr_backbones import registers
+    from ttr_backbones.vits.neurons import LISTS
 
     print(f"{'model':48}{'neurons':>8}  {'blocks':8}{'found at':>9}")
-    for file in sorted((Path(registers.__file__).parent / "lists").glob("*.json")):
+    for file in sorted(LISTS.glob("*.json")):
         neurons = registers.RegisterNeurons.load(file)
         told = neurons.provenance
         size = f"{told['input_size']} px" if told.get("input_size") else "?"
