@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
@@ -216,10 +216,14 @@ def look(vit: VisionTransformer, batch: Tensor, block: int) -> Look:
 
 
 def has_classifier(vit: VisionTransformer) -> bool:
-    """Whether the head gives classes: zero-shot CLIPs in timm have their projection there."""
-    cfg = getattr(vit, "pretrained_cfg", None) or {}
-    clip = "_clip_" in str(cfg.get("architecture"))
-    return vit.num_classes > 0 and (not clip or "ft_in" in str(cfg.get("tag")))
+    """Whether the head gives classes; in a CLIP without fine-tuning it is the projection.
+
+    A CLIP has a norm before its blocks, and timm gives a projection, which has no bias, one of
+    zeros.
+    """
+    clip = not isinstance(vit.norm_pre, nn.Identity)
+    bias = getattr(vit.head, "bias", None)
+    return vit.num_classes > 0 and not (clip and (bias is None or not bias.any()))
 
 
 @contextmanager
