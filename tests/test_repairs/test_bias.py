@@ -23,8 +23,8 @@ from ttr_backbones.registers import (
     num_test_time_registers,
     remove_test_time_registers,
 )
-from ttr_backbones.repairs.bias import with_constant_keys
 from ttr_backbones.vits.class_swap import Mixin, describe_registers, sharing_copy
+from ttr_backbones.vits.constant_tokens import with_constant_keys
 
 LAYERS = {1: [3, 7], 2: [11]}
 KINDS = {
@@ -323,7 +323,7 @@ def test_models_that_cannot_have_constants_are_explained(make_vit, baked):
     odd = make_vit()
     odd.blocks[1].mlp.fc2 = nn.Sequential()
     odd.blocks[1].mlp.fc2.in_features = 128
-    refuses(odd, "mlp.fc2 of block 1 is a Sequential, whose columns cannot be zeroed")
+    refuses(odd, "MLP of block 1 is a Sequential, whose columns cannot be zeroed")
     refuses(make_vit(depth=3), r"are \(4, 2, 2, 16\), the model needs \(3, 2, 2, 16\)")
     refuses(make_vit(depth=2), r"block 2 does not exist: the model has blocks 0\.\.1")
     plain = make_vit()

@@ -5,8 +5,8 @@ import torch
 
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.registers import token_norms
-from ttr_backbones.report.attention import cls_attention
 from ttr_backbones.report.block_statistics import BlockRecorder
+from ttr_backbones.vits.attention import cls_attention
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
@@ -18,7 +18,7 @@ def by_hand(vit, images, block):
         images, indices=[block - 1, block], **options
     )
     tokens = torch.cat([prefix, tokens], dim=1)
-    shares = cls_attention(vit.blocks[block], tokens, first_patch=prefix.shape[1])
+    shares = cls_attention(vit, block, vit.blocks[block].norm1(tokens), (14, 14))
     shares = shares / shares.sum(dim=-1, keepdim=True)
     entropy = -(shares * shares.log()).sum(dim=-1) / torch.tensor(float(shares.shape[-1])).log()
     return token_norms(patches), entropy.mean().item()

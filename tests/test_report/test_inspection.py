@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from timm.models.vision_transformer import ResPostBlock
+from timm.models.vision_transformer import ParallelScalingBlock, ResPostBlock
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ttr_backbones.errors import InputError
@@ -135,9 +135,23 @@ def test_what_the_model_does_not_have_is_explained(make_vit, images, given, told
     assert not any(block._forward_hooks or block._forward_pre_hooks for block in vit.blocks)
 
 
+def test_attention_of_a_block_with_its_norm_behind_is_of_what_that_attention_is_given(
+    make_vit, images
+):
+    vit = make_vit(block_fn=ResPostBlock)
+    seen = inspect_model(vit, images, attention_blocks=[3])
+    (tokens, prefix), *_ = vit.forward_intermediates(
+        images, [2], output_fmt="NLC", return_prefix_tokens=True, intermediates_only=True
+    )
+    query, key, _ = vit.blocks[3].attn.qkv(torch.cat([prefix, tokens], 1)).chunk(3, dim=2)
+    query, key = (each.unflatten(2, (2, 16)).transpose(1, 2) for each in (query, key))
+    weights = (query[:, :, :1] @ key.transpose(2, 3) / 4).softmax(dim=-1)[:, :, 0, 1:]
+    torch.testing.assert_close(seen.attention[3].flatten(2), weights)
+
+
 def test_other_attention_and_no_images_are_refused(make_vit, images):
-    with pytest.raises(InputError, match="block 3 is a ResPostBlock"):
-        inspect_model(make_vit(block_fn=ResPostBlock), images)
+    with pytest.raises(InputError, match="block 3 is a ParallelScalingBlock, attention NoneType"):
+        inspect_model(make_vit(block_fn=ParallelScalingBlock), images)
     with pytest.raises(InputError, match=r"expected images \[B, 3, H, W\]"):
         inspect_model(make_vit(), images[0])
     with pytest.raises(InputError, match="B > 0"):

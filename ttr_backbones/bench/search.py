@@ -17,8 +17,10 @@ from ttr_backbones.bench.cost import cost_of
 from ttr_backbones.bench.rounds import Tell, measure, silent
 from ttr_backbones.bench.row import Contestant, Measured, Row, patch_tokens
 from ttr_backbones.neuron_search.outliers import token_norms
-from ttr_backbones.neuron_search.scan import SPARSE_BELOW, SPARSE_SHARE, reading
+from ttr_backbones.neuron_search.scan import SPARSE_BELOW, SPARSE_SHARE, neurons
 from ttr_backbones.neuron_search.search import find_register_neurons
+from ttr_backbones.vits.reader import Site, reading
+from ttr_backbones.vits.tokens import split_tokens
 
 PLAIN, ONE_PASS, TWO_PASSES = "plain forward passes", "search, one pass", "search, two passes"
 USUAL = "usual: one image at a time, on CPU"
@@ -137,14 +139,11 @@ def usual_search(vit: VisionTransformer, images: Tensor, threshold: float) -> li
         def keep(block: int, values: Tensor, kept: dict[int, Tensor] = hidden) -> None:
             kept[block] = values.cpu()
 
-        hook = vit.blocks[-1].register_forward_hook(
-            lambda _, __, tokens, kept=outputs: kept.append(tokens.cpu())
-        )
-        try:
-            with reading(vit, blocks, keep):
-                vit.forward_features(image)
-        finally:
-            hook.remove()
+        def keep_output(tokens: Tensor, kept: list[Tensor] = outputs) -> None:
+            kept.append(tokens.cpu())
+
+        with reading(vit, {**neurons(blocks, keep), Site(blocks[-1], "output"): keep_output}):
+            vit.forward_features(image)
         outlier = token_norms(outputs[0][0]) > threshold  # [N]
         outlier[:first_patch] = False
         if not outlier.any():
@@ -161,12 +160,11 @@ def usual_search(vit: VisionTransformer, images: Tensor, threshold: float) -> li
 @torch.no_grad()
 def _threshold(vit: VisionTransformer, images: Tensor, batch_size: int) -> float:
     norms: list[Tensor] = []
-    hook = vit.blocks[-1].register_forward_hook(
-        lambda _, __, tokens: norms.append(token_norms(tokens[:, vit.num_prefix_tokens :]))
-    )
-    try:
+
+    def note(tokens: Tensor) -> None:
+        norms.append(token_norms(split_tokens(vit, tokens).patches))
+
+    with reading(vit, {Site(len(vit.blocks) - 1, "output"): note}):
         plain_forwards(vit, images, batch_size)
-    finally:
-        hook.remove()
     flat = torch.cat(norms).flatten()
     return flat.kthvalue(int((1 - OUTLIER_SHARE) * len(flat))).values.item()

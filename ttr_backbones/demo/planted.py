@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.vits.reader import Site, reading
 
 MODEL = "vit_tiny_patch16_224"
 SIZE, PATCH = 160, 16
@@ -83,11 +84,8 @@ def plant_register_neurons(
 def mlp_input(vit: VisionTransformer, images: Tensor, block: int) -> Tensor:
     """Return what the MLP of `block` reads, [B, 3, H, W] -> [B, N, C], CLS first."""
     seen: list[Tensor] = []
-    handle = vit.blocks[block].mlp.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    try:
+    with reading(vit, {Site(block, "mlp"): seen.append}):
         vit.forward_features(images)
-    finally:
-        handle.remove()
     return seen[0]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -16,6 +15,7 @@ from ttr_backbones.images.processes import add_up, own_numbered_batches
 from ttr_backbones.neuron_search.outliers import token_norms
 from ttr_backbones.neuron_search.search import NoOutliersError
 from ttr_backbones.neuron_search.thresholds import NormHistogram, gap_threshold
+from ttr_backbones.vits.reader import Site, reading
 from ttr_backbones.vits.tokens import split_tokens
 
 ENOUGH_IMAGES = 20  # a model may write outliers into some images only
@@ -104,25 +104,20 @@ def block_norms(vit: VisionTransformer, images: Iterable[Tensor]) -> list[NormHi
         NonFiniteError: norms that are NaN or infinite.
     """
     device = next(vit.parameters()).device
-    histograms = [NormHistogram(device) for _ in vit.blocks]
+    blocks = range(len(vit.blocks))
+    histograms = [NormHistogram(device) for _ in blocks]
     norms: dict[int, Tensor] = {}
 
-    def noting(block: int) -> Callable[[Any, Any, Tensor], None]:
-        return lambda _, __, tokens: norms.update(
-            {block: token_norms(split_tokens(vit, tokens).patches)}
-        )
+    def noting(block: int) -> Callable[[Tensor], None]:
+        return lambda tokens: norms.update({block: token_norms(split_tokens(vit, tokens).patches)})
 
-    hooks = [block.register_forward_hook(noting(i)) for i, block in enumerate(vit.blocks)]
-    try:
+    with reading(vit, {Site(block, "output"): noting(block) for block in blocks}):
         for first, batch in own_numbered_batches(images):
             vit.forward_features(batch)
             with naming_images(images, first):
                 check_finite({f"patch norms after block {b}": each for b, each in norms.items()})
             for block, each in norms.items():
                 histograms[block].add(each)
-    finally:
-        for hook in hooks:
-            hook.remove()
     add_up([part for each in histograms for part in (each.counts, each.moments)], device)
     return histograms
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ttr_backbones.neuron_search.outliers import token_norms
+from ttr_backbones.vits.reader import Site, reading
 
 SPARSE_BELOW = 0.5  # the published filter: an activation below this is "off" ...
 SPARSE_SHARE = 0.5  # ... and a neuron that is on in more than this share of tokens is not sparse
@@ -65,7 +66,7 @@ class Scan:
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """Keep the hidden activations of all blocks until the outliers are known."""
         hidden: dict[int, Tensor] = {}
-        with reading(self.vit, blocks, hidden.__setitem__):
+        with reading(self.vit, neurons(blocks, hidden.__setitem__)):
             mask = self.norms(batch, last_block=blocks[-1]) > threshold
         outliers = Outliers(mask)
         return mask, {b: score_units(h, outliers, sparsity=sparsity) for b, h in hidden.items()}
@@ -84,26 +85,16 @@ class Scan:
                 raise _EnoughSeen
 
         if len(outliers.token):
-            with reading(self.vit, blocks, score), suppress(_EnoughSeen):
+            with reading(self.vit, neurons(blocks, score)), suppress(_EnoughSeen):
                 self.norms(batch, last_block=blocks[-1])
         return mask, parts
 
 
-@contextmanager
-def reading(
-    vit: VisionTransformer, blocks: range, tell: Callable[[int, Tensor], None]
-) -> Iterator[None]:
-    """Show `tell` the input of every block's second linear layer while the model runs."""
-
-    def reader(block: int) -> Callable[[Any, tuple[Tensor]], None]:
-        return lambda _, args: tell(block, args[0])
-
-    hooks = [vit.blocks[b].mlp.fc2.register_forward_pre_hook(reader(b)) for b in blocks]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+def neurons(
+    blocks: Iterable[int], tell: Callable[[int, Tensor], object]
+) -> dict[Site, Callable[[Tensor], object]]:
+    """Have `tell` called with every block's number and its neurons' values, [B, N, D]."""
+    return {Site(block, "hidden"): partial(tell, block) for block in blocks}
 
 
 class Outliers:

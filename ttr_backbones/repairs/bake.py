@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from ttr_backbones.images.finite import check_finite, naming_images
 from ttr_backbones.neuron_search.outliers import token_norms
 from ttr_backbones.neuron_search.provenance import made_with
 from ttr_backbones.repairs.baked import BakedRegisters
-from ttr_backbones.repairs.bias import check_attention
 from ttr_backbones.vits.class_swap import as_it_came
+from ttr_backbones.vits.constant_tokens import check_attention
 from ttr_backbones.vits.edit import Peak
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import RegisterNeurons, model_name
+from ttr_backbones.vits.reader import Site, reading
 from ttr_backbones.vits.registers import add_test_time_registers
 from ttr_backbones.vits.tokens import num_inner_prefix_tokens
 
@@ -83,42 +85,20 @@ def _sums(vit: VisionTransformer, batches: ImageBatches, rows: slice) -> tuple[T
     Returns:
         float64 [2, blocks, heads, R, head_dim].
     """
+    family = family_of(vit)
+    blocks = family.blocks(vit)
     sums: dict[int, Tensor] = {}
     count = 0
 
-    def add(block: int, keys_values: Tensor) -> None:
-        total = keys_values.double().sum(dim=1)
+    def add(block: int, tokens: Tensor) -> None:
+        heads = family.heads(blocks[block], tokens[:, rows])  # each [B, heads, R, head_dim]
+        total = torch.stack([heads.key, heads.value]).double().sum(dim=1)
         sums[block] = sums[block] + total if block in sums else total
 
-    with _reading(vit, rows, add):
+    sites = {Site(block, "attention"): partial(add, block) for block in range(len(blocks))}
+    with reading(vit, sites):
         for batch in batches:
             with naming_images(batches, count):
                 check_finite({"final features": token_norms(vit.forward_features(batch))})
             count += len(batch)
-    return torch.stack([sums[block] for block in range(len(vit.blocks))], dim=1), count
-
-
-@contextmanager
-def _reading(
-    vit: VisionTransformer, rows: slice, tell: Callable[[int, Tensor], None]
-) -> Iterator[None]:
-    """Show `tell` the keys and values [2, B, heads, R, d] of `rows` in every block of a pass."""
-
-    def reader(block: int) -> Callable[[Any, tuple[Tensor]], None]:
-        def read(attention: Any, args: tuple[Tensor]) -> None:
-            tokens = args[0][:, rows]  # [B, R, C]
-            qkv = attention.qkv(tokens).unflatten(2, (3, attention.num_heads, -1))
-            _, key, value = qkv.permute(2, 0, 3, 1, 4)
-            tell(block, torch.stack([attention.k_norm(key), value]))
-
-        return read
-
-    hooks = [
-        block.attn.register_forward_pre_hook(reader(index))
-        for index, block in enumerate(vit.blocks)
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+    return torch.stack([sums[block] for block in range(len(blocks))], dim=1), count

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,8 +13,9 @@ from torch import Tensor
 
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.images.finite import NonFiniteError
-from ttr_backbones.registers import mean_plus_std, num_inner_prefix_tokens, token_norms
-from ttr_backbones.report.attention import cls_attention
+from ttr_backbones.registers import mean_plus_std, split_tokens, token_norms
+from ttr_backbones.vits.attention import cls_attention
+from ttr_backbones.vits.reader import Site, reading
 
 
 class BlockRecorder:
@@ -33,7 +36,7 @@ class BlockRecorder:
     def __init__(self, backbone: TimmViT, blocks: Sequence[int], threshold: float | None) -> None:
         self._backbone, self._threshold = backbone, threshold
         self._blocks = tuple(dict.fromkeys(blocks))
-        self._handles: list[Any] = []
+        self._opened: ExitStack | None = None
         self._sums: dict[int, dict[str, Tensor]] = {}
         self._grid = (0, 0)
         self.first_input: Tensor | None = None
@@ -42,26 +45,28 @@ class BlockRecorder:
     @property
     def running(self) -> bool:
         """Whether it measures."""
-        return bool(self._handles)
+        return self._opened is not None
 
     def start(self) -> None:
         """Measure from now on, from zero."""
         self.stop()
         self._sums, self.first_input = {}, None
-        self._handles = [
-            self._backbone.register_forward_pre_hook(self._keep_input),
-            self._backbone.vit.patch_embed.register_forward_hook(self._keep_grid),
-            *(
-                self._backbone.vit.blocks[block].register_forward_hook(self._measure)
-                for block in self._blocks
-            ),
-        ]
+        vit, opened = self._backbone.vit, ExitStack()
+        handle = self._backbone.register_forward_pre_hook(self._keep_input)
+        opened.callback(handle.remove)
+        sites: dict[Site, Callable[[Tensor], None]] = {Site(None): self._keep_grid}
+        for block in self._blocks:
+            sites[Site(block, "output")] = partial(self._measure, block)
+            if vit.has_class_token:
+                sites[Site(block, "attention")] = partial(self._measure_attention, block)
+        opened.enter_context(reading(vit, sites))
+        self._opened = opened
 
     def stop(self) -> None:
         """Measure no more; the results stay."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
 
     def results(self) -> dict[str, float]:
         """Fraction of outlier patches, largest patch norm and entropy of CLS attention.
@@ -90,17 +95,13 @@ class BlockRecorder:
         if self.first_input is None:
             self.first_input = args[0].detach()
 
-    def _keep_grid(self, module: Any, args: Any, patches: Tensor) -> None:
-        del module, args
+    def _keep_grid(self, patches: Tensor) -> None:
         self._grid = (patches.shape[1], patches.shape[2])
 
     @torch.no_grad()
-    def _measure(self, block: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
-        vit = self._backbone.vit
-        index = next(i for i in self._blocks if vit.blocks[i] is block)
-        first = num_inner_prefix_tokens(vit)
-        norms = token_norms(output[:, first:])
-        self.norms[index] = norms.unflatten(1, self._grid)
+    def _measure(self, block: int, output: Tensor) -> None:
+        norms = token_norms(split_tokens(self._backbone.vit, output).patches)
+        self.norms[block] = norms.unflatten(1, self._grid)
         threshold = mean_plus_std(norms) if self._threshold is None else self._threshold
         new = {
             "outliers": (norms > threshold).sum(),
@@ -108,10 +109,17 @@ class BlockRecorder:
             "patches": norms.new_tensor(norms.numel()),
             "images": norms.new_tensor(len(norms)),
         }
-        if vit.has_class_token:
-            new["entropy"] = _entropy(cls_attention(block, args[0], first_patch=first)).sum()
-        sums = self._sums.setdefault(index, {"largest": norms.new_zeros(())})
-        sums["largest"] = torch.maximum(sums["largest"], norms.max())
+        self._add(block, new)
+        sums = self._sums[block]
+        sums["largest"] = torch.maximum(sums.get("largest", norms.new_zeros(())), norms.max())
+
+    @torch.no_grad()
+    def _measure_attention(self, block: int, tokens: Tensor) -> None:
+        attention = cls_attention(self._backbone.vit, block, tokens, self._grid)
+        self._add(block, {"entropy": _entropy(attention).sum()})
+
+    def _add(self, block: int, new: dict[str, Tensor]) -> None:
+        sums = self._sums.setdefault(block, {})
         for name, value in new.items():
             sums[name] = sums.get(name, 0) + value
 

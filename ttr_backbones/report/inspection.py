@@ -1,6 +1,6 @@
 """Look into a ViT: norms of every token after every block, CLS attention, features, neurons.
 
-Everything is taken by hooks while one image at a time runs through the model, so what is held is
+Everything is read while one image at a time runs through the model, so what is held is
 one forward pass and the small maps below, at every input size.
 """
 
@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
-from timm.models.vision_transformer import Attention, Block, VisionTransformer
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import num_inner_prefix_tokens, token_norms
-from ttr_backbones.report.attention import cls_attention
+from ttr_backbones.vits.attention import cls_attention
 from ttr_backbones.vits.class_swap import describe_registers, has_test_time_registers
+from ttr_backbones.vits.family import family_of, naming_block
 from ttr_backbones.vits.neurons import mlp_width
-from ttr_backbones.vits.registers import hidden_before_edit
+from ttr_backbones.vits.reader import Site, reading
 
 Registers = Literal["none", "trained", "test_time", "trained+test_time"]
 
@@ -100,7 +102,7 @@ def inspect_model(
     grid = tuple(vit.patch_embed.dynamic_feat_size(images.shape[2:]))
     parts: list[dict[Any, Tensor]] = []
     for image in images.split(1):
-        with _noting(vit, blocks, neurons) as noted:
+        with _noting(vit, blocks, neurons, grid) as noted:
             final = vit.forward_features(image)
         noted["features"] = final[:, vit.num_prefix_tokens :].transpose(1, 2)
         parts.append({key: value.float().cpu() for key, value in noted.items()})
@@ -136,19 +138,15 @@ def attention_block_indices(vit: VisionTransformer, blocks: Sequence[int]) -> li
     Raises:
         InputError: no such block, or its attention is none that can be recomputed.
     """
-    depth = len(vit.blocks)
+    family = family_of(vit)
+    depth = len(family.blocks(vit))
     for block in blocks:
         if not -depth <= block < depth:
             raise InputError(
                 f"there is no block {block}: the model has blocks 0..{depth - 1} (or -{depth}..-1)"
             )
-        module = vit.blocks[block]
-        if not (isinstance(module, Block) and isinstance(module.attn, Attention)):
-            kind = f"{type(module).__name__}, attention {type(getattr(module, 'attn', 0)).__name__}"
-            raise InputError(
-                f"block {block % depth} is a {kind}: attention can be recomputed for timm's "
-                "standard `Block` and `Attention` only"
-            )
+        with naming_block(block % depth):
+            family.attention(family.blocks(vit)[block])
     return sorted({block % depth for block in blocks}) if vit.has_class_token else []
 
 
@@ -165,36 +163,30 @@ def check_neurons(vit: VisionTransformer, neurons: Sequence[tuple[int, int]]) ->
 
 @contextmanager
 def _noting(
-    vit: VisionTransformer, blocks: Sequence[int], neurons: Sequence[tuple[int, int]]
+    vit: VisionTransformer,
+    blocks: Sequence[int],
+    neurons: Sequence[tuple[int, int]],
+    grid: tuple[int, int],
 ) -> Iterator[dict[Any, Tensor]]:
     """Note norms ("norms", block), ("attention", block) and ("neuron", (block, unit)) of a pass."""
     noted: dict[Any, Tensor] = {}
     first = num_inner_prefix_tokens(vit)
 
-    def note_norms(block: int) -> Callable[..., None]:
-        return lambda _, __, tokens: noted.update({("norms", block): token_norms(tokens)})
+    def note_norms(block: int, tokens: Tensor) -> None:
+        noted["norms", block] = token_norms(tokens)
 
-    def note_attention(block: int) -> Callable[..., None]:
-        return lambda module, args: noted.update(
-            {("attention", block): cls_attention(module, args[0], first_patch=first)}
-        )
+    def note_attention(block: int, tokens: Tensor) -> None:
+        noted["attention", block] = cls_attention(vit, block, tokens, grid)
 
-    def note_neurons(block: int, units: list[int]) -> Callable[..., None]:
-        def hook(norm: Any, args: Any) -> None:
-            hidden = hidden_before_edit(norm, args[0])[:, first:]
-            noted.update({("neuron", (block, unit)): hidden[:, :, unit].clone() for unit in units})
+    def note_neurons(block: int, units: list[int], hidden: Tensor) -> None:
+        for unit in units:
+            noted["neuron", (block, unit)] = hidden[:, first:, unit].clone()
 
-        return hook
-
-    hooks = []
-    for index, module in enumerate(vit.blocks):
-        hooks.append(module.register_forward_hook(note_norms(index)))
-        if index in blocks:
-            hooks.append(module.register_forward_pre_hook(note_attention(index)))
-        if units := [unit for block, unit in neurons if block == index]:
-            hooks.append(module.mlp.norm.register_forward_pre_hook(note_neurons(index, units)))
-    try:
+    listed = {block: [u for b, u in neurons if b == block] for block, _ in neurons}
+    sites: dict[Site, Callable[[Tensor], None]] = {
+        **{Site(b, "output"): partial(note_norms, b) for b in range(len(vit.blocks))},
+        **{Site(b, "attention"): partial(note_attention, b) for b in blocks},
+        **{Site(b, "hidden"): partial(note_neurons, b, units) for b, units in listed.items()},
+    }
+    with reading(vit, sites):
         yield noted
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -3,3 +3,5 @@
 from ttr_backbones.compat import prepare_torchvision
 
 prepare_torchvision()  # timm imports torchvision, which may not fit a CPU-only torch
+
+from ttr_backbones.vits import plain as plain  # noqa: E402 (families register themselves)

@@ -14,6 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.vits.family import family_of, naming_block
 
 LISTS = Path(__file__).parent / "lists"
 _FORMAT = 'expected JSON {"model": "<tagged timm name>", "layers": {"<block>": [<unit>, ...]}, ...}'
@@ -149,7 +150,7 @@ class RegisterNeurons:
                 "list of the same checkpoint. Load the right list, or, if the weights really are "
                 f"the same, use dataclasses.replace(neurons, model={name!r})"
             )
-        depth = len(vit.blocks)
+        depth = len(family_of(vit).blocks(vit))
         for block, units in self.layers.items():
             if block >= depth:
                 raise InputError(
@@ -167,15 +168,11 @@ def mlp_width(vit: VisionTransformer, block: int) -> int:
     """Number of hidden units D of a block's MLP: the input width of its second linear layer.
 
     Raises:
-        InputError: the block has no `mlp` with `norm` followed by `fc2` (parallel-block ViTs).
+        InputError: the block has not one standard MLP (parallel-block ViTs).
     """
-    mlp: Any = getattr(vit.blocks[block], "mlp", None)
-    if not (hasattr(mlp, "norm") and hasattr(getattr(mlp, "fc2", None), "in_features")):
-        raise InputError(
-            f"block {block} is a {type(vit.blocks[block]).__name__} without timm's `mlp.norm` and "
-            "`mlp.fc2`: test-time registers need blocks with one standard MLP (Mlp, GluMlp, SwiGLU)"
-        )
-    return int(mlp.fc2.in_features)
+    family = family_of(vit)
+    with naming_block(block):
+        return int(family.second_linear(family.blocks(vit)[block]).in_features)
 
 
 def _index(value: object, what: str) -> int:

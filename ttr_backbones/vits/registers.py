@@ -16,8 +16,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError, unknown_name
-from ttr_backbones.vits.class_swap import Mixin, check_plain, mix
-from ttr_backbones.vits.edit import FILLS, PEAKS, Fill, Peak, move_activations
+from ttr_backbones.vits.class_swap import check_plain, mix
+from ttr_backbones.vits.edit import FILLS, PEAKS, Fill, Peak
+from ttr_backbones.vits.edit_site import EditSite
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import RegisterNeurons
 from ttr_backbones.vits.tokens import RegisterTokens
 
@@ -71,10 +73,12 @@ def add_test_time_registers(
     if positions is not None:
         rows = [first_patch + position for position in positions]
     gain = _scales(scale, len(rows))
+    family = family_of(vit)
+    blocks = family.blocks(vit)
     for block, units in neurons.layers.items():
-        site = vit.blocks[block].mlp.norm
-        device = vit.blocks[block].mlp.fc2.weight.device
-        mix(site, _Edit)
+        site = family.hidden(blocks[block])
+        device = family.second_linear(blocks[block]).weight.device
+        mix(site, EditSite)
         site.add_edit(
             units=torch.tensor(units, device=device),
             rows=torch.tensor(rows, dtype=torch.int64, device=device),
@@ -85,44 +89,6 @@ def add_test_time_registers(
     vit.set_num_registers(num if positions is None else 0)
     vit.register_neurons = neurons
     return vit
-
-
-def hidden_before_edit(norm: nn.Module, x: Tensor) -> Tensor:
-    """What the `mlp.norm` of a block makes of `x`, without the edit that may follow in it."""
-    hidden: Tensor = norm.before_edit(x) if isinstance(norm, _Edit) else norm.forward(x)
-    return hidden
-
-
-class _Edit(Mixin):
-    """`mlp.norm` (in most ViTs an identity) followed by the edit of its output."""
-
-    units: Tensor
-    rows: Tensor
-    gain: Tensor
-    options: dict[str, Any]
-
-    def add_edit(
-        self, *, units: Tensor, rows: Tensor, gain: Tensor, options: dict[str, Any]
-    ) -> None:
-        self.register_buffer("units", units, persistent=False)
-        self.register_buffer("rows", rows, persistent=False)
-        self.register_buffer("gain", gain, persistent=False)
-        self.options = options
-
-    def restore(self) -> None:
-        del self.units, self.rows, self.gain, self.options
-
-    def before_edit(self, x: Tensor) -> Tensor:
-        hidden: Tensor = super().forward(x)
-        return hidden
-
-    def forward(self, x: Tensor) -> Tensor:
-        return move_activations(
-            self.before_edit(x), self.units, self.rows, self.gain, **self.options
-        )
-
-    def extra_repr(self) -> str:
-        return f"register neurons: {self.units.tolist()}, {self.options}"
 
 
 def _check(vit: Any, *, num: Any, peak: Any, fill: Any, keep_cls: bool, positions: Any) -> None:

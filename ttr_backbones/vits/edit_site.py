@@ -1,0 +1,47 @@
+"""Where the edit of a block's hidden activations sits: a class that a module takes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ttr_backbones.vits.class_swap import Mixin
+from ttr_backbones.vits.edit import move_activations
+
+
+class EditSite(Mixin):
+    """The module before the MLP's second linear layer, followed by the edit of its output."""
+
+    units: Tensor
+    rows: Tensor
+    gain: Tensor
+    options: dict[str, Any]
+
+    def add_edit(
+        self, *, units: Tensor, rows: Tensor, gain: Tensor, options: dict[str, Any]
+    ) -> None:
+        """Edit from now on, as `move_activations` does with these arguments."""
+        self.register_buffer("units", units, persistent=False)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("gain", gain, persistent=False)
+        self.options = options
+
+    def restore(self) -> None:
+        """Forget the edit."""
+        del self.units, self.rows, self.gain, self.options
+
+    def before_edit(self, x: Tensor) -> Tensor:
+        """The hidden activations [B, N, D] as the model itself has them."""
+        hidden: Tensor = super().forward(x)
+        return hidden
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The hidden activations [B, N, D] with the neurons moved."""
+        return move_activations(
+            self.before_edit(x), self.units, self.rows, self.gain, **self.options
+        )
+
+    def extra_repr(self) -> str:
+        """Which neurons, and how."""
+        return f"register neurons: {self.units.tolist()}, {self.options}"
