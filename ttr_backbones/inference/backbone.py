@@ -104,5 +104,5 @@ def read_named_config(name: str, options: Sequence[str] | None) -> Config:
     except MissingFileError as error:
         near = unknown_name("timm model", name, timm.list_models("vit_*"))
         raise MissingFileError(
-            f"{name!r} is no timm model, no config file and no packaged config. {near} {error}"
+            f"{name!r} is no timm model, no config file and no recipe. {near} {error}"
         ) from error

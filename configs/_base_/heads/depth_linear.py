@@ -2,14 +2,8 @@
 
 Patch and CLS tokens of a block side by side, upsampled x4, a 1x1 convolution to 256 bins between
 1 mm and 10 m; the depth is the mean of the bins under the linearly normalised activations. In the
-test the image and its mirror image are averaged. A config of this head puts in the backbone and
-its number of channels.
-
-Names of the configs: <pretraining>_<architecture>[_reg4|_ttr]_<lin1|lin4|dpt>_<data>_<protocol>.py,
-where `_reg4` is the model trained with registers, `_ttr` the parent with one test-time register,
-and the protocol `dinov2` (DINOv2's own: features before the final norm, learning rate 1e-4) or
-`dvt` (Denoising-ViT's, which the paper of test-time registers uses: the last block after the final
-norm, learning rate 5e-3, position embedding resampled as timm does).
+test the image and its mirror image are averaged. A protocol puts in the backbone and its number of
+channels.
 
 The published configs also name a GradientLoss of weight 0.5. As it was released it compares images
 of a batch instead of neighbouring pixels and is exactly 0 at the published two images per GPU, so

@@ -1,12 +1,8 @@
 """Linear segmentation on frozen features as DINOv2 does it ("lin."): one block, 512 px.
 
 BatchNorm over the patch tokens of the last block, then a 1x1 convolution to the classes; windows
-of 512 px with a stride of 341 in the test. A config of this head puts in the backbone, its number
-of channels and the number of classes.
-
-Names of the configs: <pretraining>_<architecture>[_reg4|_ttr]_<linear|ms>_<dataset>.py, where
-`_reg4` is the model trained with registers, `_ttr` the parent with one test-time register,
-`linear` this head at 512 px and `ms` the head of linear_ms.py at 640 px.
+of 512 px with a stride of 341 in the test. A protocol puts in the backbone, its number of channels
+and the number of classes.
 
 Source: DINOv2 paper (arXiv 2304.07193) and the configs beside its released heads. Where it pads
 to multiples of 14, the logits of the padded map are resized to the unpadded size, not cut.
