@@ -174,7 +174,7 @@ def _unnamed(fault: Fault, training: Training, half_written: set[Path]) -> Itera
 
 def _resumed(row: Row, training: Training) -> Row:
     """Complete `row` with what the training after it says."""
-    found = re.search(r"^ttrb: note: resuming from (.+)$", training.said, re.MULTILINE)
+    found = re.search(r"^ttrb: note: resuming from (.+)\.$", training.said, re.MULTILINE)
     row.resumed_from = Path(found[1]).name if found else "the start"
     if row.resumed_from != (row.latest.name if row.latest else "the start"):
         row.problems.append(f"resumed from {row.resumed_from}, the latest is {row.latest}")
