@@ -49,7 +49,7 @@ ARROWS = {
     "report": ROOT | METHOD | {"registers", "backbones", "engine", "evaluation"},
 }
 # They may use everything, and nothing uses them.
-CLIENTS = {"bench", "cli", "compare", "demo", "export", "inference", "soak"}
+CLIENTS = {"app", "bench", "cli", "compare", "demo", "export", "inference", "soak"}
 
 
 def imported_modules(path):

@@ -2,10 +2,10 @@
 
 import pytest
 
-import ttr_backbones.cli.run  # noqa: F401 -- registers everything
+import ttr_backbones.app.runner  # noqa: F401 -- registers everything
+from ttr_backbones.app.config import set_data_root
 from ttr_backbones.bench.data import BACKBONE, bench_data
 from ttr_backbones.bench.drawn_data import draw_ade20k
-from ttr_backbones.cli.config import set_data_root
 from ttr_backbones.errors import InputError
 from ttr_backbones.recipes import recipe
 

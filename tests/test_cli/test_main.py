@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ttr_backbones import cli
+from ttr_backbones.app import failure
 from ttr_backbones.cli import main
 from ttr_backbones.errors import InputError, StopSignal
 
@@ -128,7 +129,7 @@ def test_error_in_a_nested_build__loses_the_prefixes():
     prefixes = (
         "class `EncoderDecoder` in mmseg/models/a.py: class `TimmViT` in ttr_backbones/b.py: "
     )
-    assert cli.original_message(InputError(f"{prefixes}no such model")) == "no such model"
+    assert failure.original_message(InputError(f"{prefixes}no such model")) == "no such model"
 
 
 def test_a_closed_pipe__is_no_traceback():

@@ -140,7 +140,7 @@ def test_what_cannot_be_a_grid_is_explained(config, tmp_path, capsys, argv, mess
 
 
 def test_amp_is_refused_on_a_gpu(config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("ttr_backbones.cli.run.get_device", lambda: "cuda")
+    monkeypatch.setattr("ttr_backbones.app.runner.get_device", lambda: "cuda")
     argv = ["train", str(config), "--work-dir", str(tmp_path), "--amp", "--probe-grid", "lr=1"]
     assert main(argv) == 2
     assert "leave --amp out" in capsys.readouterr().err

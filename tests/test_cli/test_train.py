@@ -195,7 +195,7 @@ def test_resume__from_weights_only_is_an_error(runs, config, tmp_path, capsys):
 
 
 def test_amp__on_a_cpu_is_an_error(config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("ttr_backbones.cli.run.get_device", lambda: "cpu")
+    monkeypatch.setattr("ttr_backbones.app.runner.get_device", lambda: "cpu")
     assert main(["train", str(config), "--work-dir", str(tmp_path), "--amp"]) == 2
     assert "--amp needs a GPU, and this process runs on cpu" in capsys.readouterr().err
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from ttr_backbones.app.failure import original_message
 from ttr_backbones.atomic import UnwritableError
-from ttr_backbones.cli import original_message
 from ttr_backbones.engine import advise_resume
 from ttr_backbones.errors import InputError, MissingFileError, StopSignal
 

@@ -5,7 +5,7 @@ import pytest
 from mmengine.config import Config
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.inference.model import classes_and_palette, read_config, test_dataset
+from ttr_backbones.inference.model import classes_and_palette, test_dataset
 
 ADE = {"type": "ADE20KDataset", "pipeline": []}
 test_dataset.__test__ = False  # pytest would take it for a test
@@ -27,16 +27,3 @@ def test_dataset__is_found_inside_wrappers():
     assert test_dataset(cfg)["type"] == "ADE20KDataset"
     with pytest.raises(InputError, match=r"no test_dataloader\.dataset\.pipeline"):
         test_dataset(Config({}))
-
-
-def test_options__as_a_dict_or_as_typed():
-    name = "augreg_vitt16_linear_ade20k_200it"
-    for options in ({"model.test_cfg.mode": "whole"}, ["model.test_cfg.mode=whole"]):
-        assert read_config(name, options).model.test_cfg.mode == "whole"
-    own = Config({"model": {"type": "X"}})
-    assert read_config(own, {"model.type": "Y"}).model.type == "Y"
-    assert own.model.type == "X"
-    with pytest.raises(InputError, match=r"unknown config key 'modle'. Did you mean 'model'"):
-        read_config(own, {"modle.type": "Y"})
-    with pytest.raises(InputError, match="has no model"):
-        read_config(Config({}), None)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ttr_backbones.cli.config import set_data_root
-from ttr_backbones.cli.run import build_runner
+from ttr_backbones.app.config import set_data_root
+from ttr_backbones.app.runner import build_runner
 from ttr_backbones.errors import InputError
 from ttr_backbones.recipes import recipe
 from ttr_backbones.report.artifact_hook import LogArtifacts

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gpu_steps.step import Check, NotPossibleError
-from ttr_backbones.cli import run as _registers_everything  # noqa: F401
+from ttr_backbones.app import runner as _registers_everything  # noqa: F401
 from ttr_backbones.export import export_model, load_subject
 from ttr_backbones.export.packages import PACKAGES, why_not
 from ttr_backbones.heads import LinearSegHead

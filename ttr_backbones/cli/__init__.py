@@ -7,13 +7,12 @@ it imports heavy packages inside `run` only. Listing it in `COMMANDS` is all the
 from __future__ import annotations
 
 import importlib
-import re
 import sys
 from collections.abc import Sequence
 
 from ttr_backbones import __version__
+from ttr_backbones.app import failure, launcher
 from ttr_backbones.atomic import discard, in_words
-from ttr_backbones.cli import failure, launcher
 from ttr_backbones.cli.examples import EXAMPLES
 from ttr_backbones.cli.parser import Parser
 from ttr_backbones.errors import InputError, StopSignal, as_sentence, unknown_name
@@ -57,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # here, where a closed pipe is caught
         return code
     except InputError as error:
-        failure.tell(original_message(error))
+        failure.tell(failure.original_message(error))
         _flush_or_discard()
         return EXIT_INPUT_ERROR
     except KeyboardInterrupt as stop:
@@ -115,16 +114,3 @@ def _overview() -> str:
         summary = (importlib.import_module(module).__doc__ or "").strip().partition("\n")[0]
         lines.append(f"  {name:12} {summary}")
     return "\n".join([*lines, "", "ttrb COMMAND --help lists a command's options."])
-
-
-def original_message(error: InputError) -> str:
-    """Return what the code that found the problem said.
-
-    torch wraps an error of a DataLoader worker in that worker's traceback, and mmengine puts the
-    class that it was building in front.
-    """
-    message = str(error)
-    name = f"{type(error).__module__}.{type(error).__qualname__}: "
-    if message.startswith("Caught ") and name in message:
-        message = message.rpartition(name)[2]
-    return re.sub(r"^(class `\w+` in [\w/]+\.py: )+", "", message).strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
-from ttr_backbones.cli.launcher import add_launcher
+from ttr_backbones.app.launcher import add_launcher
 from ttr_backbones.errors import InputError
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.atomic import check_writable
 from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.cli.list_doubts import warn_of_doubts
@@ -15,12 +16,11 @@ from ttr_backbones.cli.model_and_images import (
     photographs,
     tell_bad,
 )
-from ttr_backbones.cli.progress import ProgressBar
 from ttr_backbones.cli.verify import counted, percent
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
-    from ttr_backbones.cli.vit_source import VitSource
+    from ttr_backbones.app.vit_source import VitSource
     from ttr_backbones.registers import BakedRegisters, RegisterNeurons
     from ttr_backbones.repairs.forms import FormComparison
 
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Bake, write, compare, print the table."""
-    from ttr_backbones.cli.vit_source import vit_source
+    from ttr_backbones.app.vit_source import vit_source
     from ttr_backbones.images.photos import photo_files
     from ttr_backbones.repairs.bake import bake_registers
     from ttr_backbones.repairs.forms import compare_forms

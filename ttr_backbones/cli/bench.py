@@ -108,10 +108,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print one table, write the numbers if asked."""
     wanted = _wanted(args)
+    from ttr_backbones.app.devices import choose_device
     from ttr_backbones.bench.machine import this_machine
     from ttr_backbones.bench.table import as_json, as_table
     from ttr_backbones.cli.bench_parts import MEASURES
-    from ttr_backbones.cli.model_and_images import choose_device
     import torch  # isort: skip
 
     if args.threads is not None:

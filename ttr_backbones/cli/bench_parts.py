@@ -95,12 +95,12 @@ def discovery(args: argparse.Namespace, device: torch.device, tell: Tell) -> Mea
 
 def data(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
     """Measure data loading, on drawn images where no folder is given."""
+    from ttr_backbones.app.config import load_config, set_data_root, type_name
+    from ttr_backbones.app.config_errors import clear_config_errors
+    from ttr_backbones.app.folders import check_folders
+    from ttr_backbones.app.loaders import pin_loaders
     from ttr_backbones.bench.data import bench_data
     from ttr_backbones.bench.drawn_data import draw_ade20k
-    from ttr_backbones.cli.config import load_config, set_data_root, type_name
-    from ttr_backbones.cli.folders import check_folders
-    from ttr_backbones.cli.loaders import pin_loaders
-    from ttr_backbones.cli.run import clear_config_errors
 
     common = {"work_dir": None, "launcher": "none"}
     cfg = load_config(argparse.Namespace(**{**vars(args), **common}))

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check all data sets, print what is wrong, and return 1 if anything is."""
-    from ttr_backbones.cli.config import load_config, type_name
+    from ttr_backbones.app.config import load_config, type_name
 
     cfg = load_config(args)
     lines = []
@@ -67,7 +67,7 @@ def distinct_datasets(cfg: Config) -> list[tuple[str, ConfigDict]]:
     """Return (names of its data loaders, config that only loads) of each data set of `cfg` once."""
     from mmengine.config import ConfigDict
 
-    from ttr_backbones.cli.config import datasets, type_name
+    from ttr_backbones.app.config import datasets, type_name
 
     found: dict[str, tuple[list[str], ConfigDict]] = {}
     for loader, dataset in datasets(cfg):
@@ -89,10 +89,10 @@ def check(cfg: Config, loaders: str, dataset: ConfigDict) -> tuple[int, list[str
     """Return the number of samples of a data set, what is wrong, and what else is worth a look."""
     from mmengine.registry import init_default_scope
 
-    from ttr_backbones.cli import original_message
-    from ttr_backbones.cli.folders import check_dataset_folders
-    from ttr_backbones.cli.progress import ProgressBar
-    from ttr_backbones.cli.run import clear_config_errors
+    from ttr_backbones.app.config_errors import clear_config_errors
+    from ttr_backbones.app.failure import original_message
+    from ttr_backbones.app.folders import check_dataset_folders
+    from ttr_backbones.app.progress import ProgressBar
     from ttr_backbones.datasets.label_counts import LabelCounts
     from ttr_backbones.datasets.left_out import left_out
 

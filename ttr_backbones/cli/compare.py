@@ -145,7 +145,7 @@ def _listed(text: str) -> list[str]:
 
 def _run(cell: Cell, line: _Line, outcomes: dict[str, Outcome], failed: dict[str, str]) -> None:
     """Run or reuse a cell; if it fails, keep the reason and let the others run."""
-    from ttr_backbones.cli import original_message
+    from ttr_backbones.app.failure import original_message
     from ttr_backbones.compare.cells import finished, run_cell
 
     line.start(cell.name)

@@ -73,7 +73,7 @@ def _real(args: argparse.Namespace) -> int:
     if args.size is not None and args.size < 1:
         raise InputError(f"--size {args.size}: expected a number of pixels above 0")
     model = args.model or model_of_file(args.checkpoint)
-    from ttr_backbones.cli.model_and_images import warn
+    from ttr_backbones.app.messages import warn
     from ttr_backbones.report.artifacts import compare_artifacts
 
     summary, picture = compare_artifacts(

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ttr_backbones.cli.config import section, type_name
+from ttr_backbones.app.config import section, type_name
 from ttr_backbones.errors import InputError
 
 _WAIT = 2.0  # seconds

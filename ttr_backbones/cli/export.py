@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--dynamic takes images of any size: leave out --size, or --dynamic")
     blocks = None if args.blocks is None else block_list(args.blocks)
 
-    from ttr_backbones.cli.run import note
+    from ttr_backbones.app.messages import note
     from ttr_backbones.export import MismatchError, check_target, export_model, load_subject
 
     out = check_target(args.out, args.opset)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ttr_backbones.app.launcher import add_launcher, take_names, this_process
 from ttr_backbones.cli.arguments import add_cfg_options, allow_negative_lists, block_list
-from ttr_backbones.cli.launcher import add_launcher, take_names, this_process
 
 DTYPES = ("fp16", "bf16", "fp32")  # inference.write_features imports too much for --help
 
@@ -71,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from ttr_backbones.cli.model_and_images import choose_device
-    from ttr_backbones.cli.progress import ProgressBar
+    from ttr_backbones.app.backbone import make_backbone
+    from ttr_backbones.app.devices import choose_device
+    from ttr_backbones.app.progress import ProgressBar
     from ttr_backbones.inference import Features, write_features
-    from ttr_backbones.inference.backbone import make_backbone
 
     device = args.device
     if device is None and torch.cuda.is_available():

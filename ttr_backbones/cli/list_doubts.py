@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ttr_backbones.cli.model_and_images import warn
+from ttr_backbones.app.messages import warn
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer

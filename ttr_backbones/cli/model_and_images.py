@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttr_backbones.cli.launcher import is_first
-from ttr_backbones.errors import InputError, MissingFileError, as_sentence
+from ttr_backbones.app.devices import choose_device
+from ttr_backbones.app.messages import warn
+from ttr_backbones.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
-    from ttr_backbones.cli.vit_source import VitSource
+    from ttr_backbones.app.vit_source import VitSource
     from ttr_backbones.images.batches import ImageBatches
 
 MOST_IMAGES = 500
@@ -64,7 +64,7 @@ def load(
         MissingFileError: no such folder or weight file.
         InputError: whatever else is wrong with the arguments, the weights or the images.
     """
-    from ttr_backbones.cli.vit_source import VitSource
+    from ttr_backbones.app.vit_source import VitSource
     from ttr_backbones.images.photos import photo_files
 
     if args.checkpoint is not None and not args.checkpoint.is_file():
@@ -104,38 +104,6 @@ def tell_bad(images: ImageBatches) -> None:
     """Name the files that were left out; a broken body is found when it is read."""
     if images.bad:
         warn(f"{len(images.bad)} images left out", images.bad)
-
-
-def warn(message: str, files: list[tuple[Path, str]] | None = None) -> None:
-    """Print a warning to stderr, with at most ten files and what is to be said of each.
-
-    One of several processes prints it.
-    """
-    if not is_first():
-        return
-    lines = [f"{file.name} ({why})" for file, why in (files or [])[:10]]
-    more = ", ..." if files and len(files) > len(lines) else ""
-    told = f": {', '.join(lines)}{more}" if lines else ""
-    print(f"ttrb: warning: {as_sentence(message + told)}", file=sys.stderr)
-
-
-def choose_device(name: str | None) -> Any:
-    """Return the torch device `name`; by default the GPU if there is one.
-
-    Raises:
-        InputError: it cannot be used here.
-    """
-    import torch
-
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"--device {name} cannot be used here ({reason}): try cpu") from error
-    return device
 
 
 def _with_classifier(source: VitSource) -> VisionTransformer:

@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--batch-size {args.batch_size}: expected a number above 0")
     checkpoint, images = _split(args.inputs)
 
-    from ttr_backbones.cli.model_and_images import warn
-    from ttr_backbones.cli.progress import ProgressBar
+    from ttr_backbones.app.messages import warn
+    from ttr_backbones.app.progress import ProgressBar
     from ttr_backbones.inference import Inferencer
     from ttr_backbones.inference.sources import image_sources, raise_bad
     from ttr_backbones.recipes import named_config

@@ -118,7 +118,7 @@ def _write(
     contents: Iterator[tuple[bytes, ...]],
 ) -> None:
     """Write every pair below `args.out`, and then the list that names them."""
-    from ttr_backbones.cli.progress import ProgressBar
+    from ttr_backbones.app.progress import ProgressBar
     from ttr_backbones.datasets.prepare_nyu import list_line
 
     listed = "".join(list_line(*pair) for pair in pairs).encode()

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print or write."""
-    from ttr_backbones.cli.config import load_config
+    from ttr_backbones.app.config import load_config
 
     cfg = load_config(args)
     # The command of a run decides these two.

@@ -10,8 +10,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from ttr_backbones.app.config import type_name
 from ttr_backbones.atomic import write_atomically
-from ttr_backbones.cli.config import type_name
 from ttr_backbones.compare.metrics import metric_of
 from ttr_backbones.errors import InputError
 from ttr_backbones.probes.grid import Probe

@@ -6,15 +6,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttr_backbones.app.devices import choose_device
+from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.cli.list_doubts import warn_of_doubts
-from ttr_backbones.cli.model_and_images import choose_device, tell_bad
-from ttr_backbones.cli.progress import ProgressBar
+from ttr_backbones.cli.model_and_images import tell_bad
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.result_names import relative_paths
 
 if TYPE_CHECKING:
-    from ttr_backbones.cli.vit_source import VitSource
+    from ttr_backbones.app.vit_source import VitSource
     from ttr_backbones.registers import RegisterNeurons
 
 
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Inspect, print the verdict, write the report."""
-    from ttr_backbones.cli.vit_source import vit_source
+    from ttr_backbones.app.vit_source import vit_source
 
     if args.out.exists() and not args.out.is_dir():
         raise InputError(f"--out {args.out} is a file: expected a folder; it need not exist yet")

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from ttr_backbones.app.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.arguments import add_overrides, allow_negative_lists
-from ttr_backbones.cli.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Sweep, print the table, write the files."""
     axes = _axes(args)
-    from ttr_backbones.cli.config import load_config
-    from ttr_backbones.cli.folders import check_folders
+    from ttr_backbones.app.config import load_config
+    from ttr_backbones.app.folders import check_folders
 
     cfg = load_config(args)
     lost = _lost_arguments(cfg)
@@ -112,7 +112,7 @@ def _numbers(option: str, text: str, pattern: str) -> list[str]:
 
 
 def _lost_arguments(cfg: Config) -> dict[str, Any]:
-    from ttr_backbones.cli.config import type_name
+    from ttr_backbones.app.config import type_name
 
     method = dict(cfg.model.get("method") or {"type": "lost"})
     if type_name(cfg.model) != "ObjectDiscoverer" or method["type"] != "lost":
@@ -126,8 +126,8 @@ def _lost_arguments(cfg: Config) -> dict[str, Any]:
 
 def _registers(wanted: str | None, backbone: Any) -> list[Any]:
     """Values of `backbone.repair` to sweep over."""
+    from ttr_backbones.app.messages import note
     from ttr_backbones.backbones.repair_options import is_auto, look_up
-    from ttr_backbones.cli.run import note
 
     options = backbone.get("repair") or {"type": "test_time", "neurons": "auto"}
     names = _listed(wanted) if wanted else list(REGISTERS)
@@ -156,8 +156,8 @@ def _swept(cfg: Config, registers: Any, axes: dict[str, Any]) -> tuple[str, Swee
     from mmengine.runner import Runner
     from mmseg.registry import MODELS
 
-    from ttr_backbones.cli.progress import ProgressBar
-    from ttr_backbones.cli.run import clear_config_errors
+    from ttr_backbones.app.config_errors import clear_config_errors
+    from ttr_backbones.app.progress import ProgressBar
     from ttr_backbones.object_discovery.sweep import Sweep
 
     init_default_scope("mmseg")

@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 
 
 _WITHOUT_TRAINING = {"ObjectDiscoverer"}
-# What a Runner makes its loops of training and validation from.
-_TRAINING = (
-    *("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"),
-    *("val_dataloader", "val_cfg", "val_evaluator"),
-)
 # Metric -> its argument for the place of the predictions.
 _SAVING = {
     "IoUMetric": "output_dir",
@@ -48,18 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate."""
-    from ttr_backbones.cli.config import load_config
+    from ttr_backbones.app.config import load_config
+    from ttr_backbones.app.feature_cache import use_feature_cache
+    from ttr_backbones.app.folders import check_folders
+    from ttr_backbones.app.testing import only_test, use_tta
     from ttr_backbones.cli.drawing import draw_predictions
-    from ttr_backbones.cli.feature_cache import use_feature_cache
-    from ttr_backbones.cli.folders import check_folders
 
     cfg = load_config(args)
     use_feature_cache(cfg, args.feature_cache)
     _check_checkpoint(cfg, args.checkpoint)
     check_folders(cfg, "test_dataloader")
 
-    from ttr_backbones.cli import run as runs
-    from ttr_backbones.cli.launcher import join_processes
+    from ttr_backbones.app import runner as runs
+    from ttr_backbones.app.launcher import join_processes
 
     join_processes(args, cfg)
     cfg.load_from = args.checkpoint
@@ -77,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_checkpoint(cfg: Config, checkpoint: str | None) -> None:
-    from ttr_backbones.cli.config import type_name
+    from ttr_backbones.app.config import type_name
 
     kind = type_name(cfg.model)
     if kind in _WITHOUT_TRAINING:
@@ -99,40 +95,9 @@ def _check_checkpoint(cfg: Config, checkpoint: str | None) -> None:
         )
 
 
-def only_test(cfg: Config) -> None:
-    """Take training and validation out of `cfg`: a test needs neither, nor their images.
-
-    mmengine's Runner has its hooks read the number of the iteration, for which it would make the
-    training loop with its data set.
-    """
-    from ttr_backbones.cli.config import type_name
-
-    for key in _TRAINING:
-        if key in cfg:
-            cfg[key] = None
-    if cfg.get("custom_hooks"):
-        cfg.custom_hooks = [h for h in cfg.custom_hooks if type_name(h) != "EarlyStoppingHook"]
-
-
-def use_tta(cfg: Config) -> None:
-    """Test on several scales and flips, with the config's `tta_model` and `tta_pipeline`."""
-    from ttr_backbones.cli.config import datasets
-
-    absent = [key for key in ("tta_model", "tta_pipeline") if key not in cfg]
-    if absent:
-        raise InputError(
-            f"--tta needs {' and '.join(absent)}, which the config does not have. Take a config "
-            "with them, for example a packaged _ms config, or leave --tta out."
-        )
-    for _, dataset in datasets(cfg, ("test_dataloader",)):
-        dataset["pipeline"] = cfg.tta_pipeline
-    cfg.tta_model.module = cfg.model
-    cfg.model = cfg.tta_model
-
-
 def _save_predictions(cfg: Config, path: str) -> None:
     import ttr_backbones.evaluation  # noqa: F401 -- registers the metric and the hook
-    from ttr_backbones.cli.config import type_name
+    from ttr_backbones.app.config import type_name
 
     evaluators = cfg.test_evaluator
     for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:

@@ -39,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train."""
-    from ttr_backbones.cli.config import load_config, section
-    from ttr_backbones.cli.feature_cache import use_feature_cache
-    from ttr_backbones.cli.folders import check_folders
+    from ttr_backbones.app.config import load_config, section
+    from ttr_backbones.app.feature_cache import use_feature_cache
+    from ttr_backbones.app.folders import check_folders
 
     cfg = load_config(args)
     use_feature_cache(cfg, args.feature_cache)
@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
         section(cfg, "randomness")["seed"] = args.seed
     check_folders(cfg, "train_dataloader", "val_dataloader")
 
-    from ttr_backbones.cli import run as runs
-    from ttr_backbones.cli.launcher import check_resume, join_processes
+    from ttr_backbones.app import runner as runs
+    from ttr_backbones.app.launcher import check_resume, join_processes
     from ttr_backbones.engine import advise_resume, stop_signals
 
     join_processes(args, cfg)
@@ -91,7 +91,7 @@ def set_resume(cfg: Config, resume: str | None) -> None:
         cfg: The config; its own `resume=True` counts as "auto".
         resume: "auto", a checkpoint file, the folder of a run, or None.
     """
-    from ttr_backbones.cli.run import note
+    from ttr_backbones.app.messages import note
     from ttr_backbones.engine import latest_checkpoint
 
     if resume is None and cfg.get("resume") and not cfg.get("load_from"):

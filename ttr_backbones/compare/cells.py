@@ -20,11 +20,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ttr_backbones import __version__
+from ttr_backbones.app.config_errors import clear_config_errors
+from ttr_backbones.app.folders import check_folders
+from ttr_backbones.app.progress import rate_and_eta
+from ttr_backbones.app.runner import build_runner
+from ttr_backbones.app.testing import only_test, use_tta
 from ttr_backbones.atomic import write_atomically
-from ttr_backbones.cli.folders import check_folders
-from ttr_backbones.cli.progress import rate_and_eta
-from ttr_backbones.cli.run import build_runner, clear_config_errors
-from ttr_backbones.cli.test import only_test, use_tta
 from ttr_backbones.compare.plan import Cell
 from ttr_backbones.engine import latest_checkpoint, stop_signals
 from ttr_backbones.errors import InputError

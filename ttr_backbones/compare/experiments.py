@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from ttr_backbones.app.config import datasets, type_name
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.backbones.repair_options import is_auto, look_up
-from ttr_backbones.cli.config import datasets, type_name
 from ttr_backbones.compare.options import Options
 from ttr_backbones.compare.published import Published, papers_number, published_for
 from ttr_backbones.errors import InputError

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ttr_backbones.cli.config import type_name
+from ttr_backbones.app.config import type_name
 from ttr_backbones.errors import InputError
 
 

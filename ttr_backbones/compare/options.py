@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ttr_backbones.cli.config import datasets, load_config, set_data_root, type_name
+from ttr_backbones.app.config import datasets, load_config, set_data_root, type_name
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.recipes import RecipeName, named_config
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ttr_backbones.cli.config import section
+from ttr_backbones.app.config import section
 from ttr_backbones.compare.experiments import LeftOutError, find_experiments
 from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.compare.metrics import Metric, metric_of

@@ -13,8 +13,8 @@ import torch
 from mmengine.runner import Runner
 from torch import Tensor
 
-from ttr_backbones.cli.config import set_data_root
-from ttr_backbones.cli.run import build_runner
+from ttr_backbones.app.config import set_data_root
+from ttr_backbones.app.runner import build_runner
 from ttr_backbones.demo.tasks import Task
 from ttr_backbones.recipes import recipe
 from ttr_backbones.registers import token_norms

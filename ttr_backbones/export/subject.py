@@ -12,10 +12,10 @@ from mmengine.structures import BaseDataElement
 from mmseg.models.segmentors import DepthEstimator
 from torch import Tensor
 
+from ttr_backbones.app.backbone import is_timm_name, make_backbone, read_named_config
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.errors import InputError
 from ttr_backbones.export.image_input import ImageInput
-from ttr_backbones.inference.backbone import is_timm_name, make_backbone, read_named_config
 from ttr_backbones.inference.feature_images import input_side
 from ttr_backbones.inference.model import build_model, classes_and_palette, test_dataset
 

@@ -10,15 +10,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from ttr_backbones.cli.model_and_images import choose_device
-from ttr_backbones.cli.run import clear_config_errors
+from ttr_backbones.app.config import read_config
+from ttr_backbones.app.config_errors import clear_config_errors
+from ttr_backbones.app.devices import choose_device
 from ttr_backbones.errors import InputError
-from ttr_backbones.inference.model import (
-    build_model,
-    classes_and_palette,
-    read_config,
-    test_dataset,
-)
+from ttr_backbones.inference.model import build_model, classes_and_palette, test_dataset
 from ttr_backbones.inference.pipeline import ImagePipeline, Loaded
 from ttr_backbones.inference.predictions import ClassMap, DepthMap, FoundObject, Prediction
 from ttr_backbones.inference.read_ahead import batched, read_ahead

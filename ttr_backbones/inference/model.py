@@ -3,54 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
-from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS, MODELS
 from numpy.typing import NDArray
 from torch import nn
 
-from ttr_backbones.cli.config import apply_options, datasets
-from ttr_backbones.cli.run import clear_config_errors
+from ttr_backbones.app.config import datasets
+from ttr_backbones.app.config_errors import clear_config_errors
 from ttr_backbones.engine.fit import check_fit, left_aside
 from ttr_backbones.engine.input_size import far_from_calibrated
 from ttr_backbones.engine.normalization import normalization_problem
 from ttr_backbones.engine.safe_loading import safe_loaders
 from ttr_backbones.errors import InputError, MissingFileError
-from ttr_backbones.recipes import named_config
-
-
-def read_config(
-    config: str | Path | Config, options: Mapping[str, Any] | Sequence[str] | None
-) -> Config:
-    """Read a config with all that it imports registered.
-
-    Args:
-        config: a file, the name of a packaged config, or a Config (left as it is).
-        options: changes to it: {"a.b": value}, or as on the command line, ["a.b=value"].
-
-    Raises:
-        MissingFileError: no such config.
-        InputError: an option that cannot be read, or that nobody would read.
-    """
-    if isinstance(config, Config):
-        cfg = config.copy()
-    else:
-        cfg = named_config(config)
-    apply_options(cfg, options)
-    # mmengine 0.10 does this for text configs only.
-    import_modules_from_strings(**cfg.get("custom_imports") or {"imports": []})
-    init_default_scope(cfg.get("default_scope", "mmseg"))
-    if not isinstance(cfg.get("model"), dict):
-        raise InputError(f"{cfg.filename or 'the config'} has no model: expected a complete config")
-    return cfg
 
 
 def build_model(cfg: Config, checkpoint: str | Path | None) -> nn.Module:

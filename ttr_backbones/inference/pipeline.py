@@ -13,7 +13,7 @@ from mmseg.registry import TRANSFORMS
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ttr_backbones.cli.config import type_name
+from ttr_backbones.app.config import type_name
 from ttr_backbones.errors import InputError
 from ttr_backbones.inference.sources import Source
 

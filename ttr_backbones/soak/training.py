@@ -80,7 +80,7 @@ def warm_up() -> None:
     """
     import mmengine.config.config
 
-    import ttr_backbones.cli.run  # noqa: F401
+    import ttr_backbones.app.runner  # noqa: F401
 
     torch.set_num_threads(1)  # a process that has used more must not be forked
     mmengine.config.config.FormatCode = lambda text, **_: (text, True)

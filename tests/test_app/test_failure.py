@@ -6,7 +6,7 @@ import time
 import pytest
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-from ttr_backbones.cli import failure
+from ttr_backbones.app import failure
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from ttr_backbones.cli.option_value import read_value
+from ttr_backbones.app.option_value import read_value
 from ttr_backbones.errors import InputError
 
 LISTS = ([1, 2], (1, 2), [])

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import distributed
 
-from ttr_backbones.cli import main
-from ttr_backbones.cli.launcher import (
+from ttr_backbones.app.launcher import (
     Process,
     at_success,
     check_resume,
@@ -18,7 +17,8 @@ from ttr_backbones.cli.launcher import (
     join_processes,
     this_process,
 )
-from ttr_backbones.cli.run import note
+from ttr_backbones.app.messages import note
+from ttr_backbones.cli import main
 from ttr_backbones.errors import InputError
 
 LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")

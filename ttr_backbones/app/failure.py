@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import time
 import traceback
 from pathlib import Path
 
-from ttr_backbones.errors import as_sentence
+from ttr_backbones.errors import InputError, as_sentence
 
 _PATIENCE = 5.0  # seconds that a launcher may take to end this process because another failed
 
@@ -40,6 +41,19 @@ def record(error: Exception) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         time.sleep(_PATIENCE)
     _tell_torchrun(traceback.format_exc())
+
+
+def original_message(error: InputError) -> str:
+    """Return what the code that found the problem said.
+
+    torch wraps an error of a DataLoader worker in that worker's traceback, and mmengine puts the
+    class that it was building in front.
+    """
+    message = str(error)
+    name = f"{type(error).__module__}.{type(error).__qualname__}: "
+    if message.startswith("Caught ") and name in message:
+        message = message.rpartition(name)[2]
+    return re.sub(r"^(class `\w+` in [\w/]+\.py: )+", "", message).strip()
 
 
 def _of_which_process() -> str:

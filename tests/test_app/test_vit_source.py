@@ -4,7 +4,7 @@ from argparse import Namespace
 
 import pytest
 
-from ttr_backbones.cli.vit_source import vit_source
+from ttr_backbones.app.vit_source import vit_source
 from ttr_backbones.errors import InputError, MissingFileError
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from ttr_backbones.cli.config import type_name
+from ttr_backbones.app.config import type_name
 from ttr_backbones.errors import InputError
 
 

@@ -10,10 +10,10 @@ import timm
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
+from ttr_backbones.app.config import read_config
+from ttr_backbones.app.config_errors import clear_config_errors
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.cli.run import clear_config_errors
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
-from ttr_backbones.inference.model import read_config
 
 
 class Normalised(NamedTuple):

@@ -2,7 +2,7 @@
 
 import sys
 
-from ttr_backbones.cli.progress import ProgressBar, rate_and_eta
+from ttr_backbones.app.progress import ProgressBar, rate_and_eta
 
 
 def test_bar__counts_passes(capsys, monkeypatch):

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import inspect
 import itertools
 import os
-import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmengine import registry as registries
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import RUNNERS, Registry
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-# Registers everything and makes mmseg importable, also for a config without custom_imports.
-import ttr_backbones.backbones
-import ttr_backbones.datasets
-import ttr_backbones.engine
-import ttr_backbones.evaluation
-import ttr_backbones.heads
-import ttr_backbones.losses
-import ttr_backbones.object_discovery
-import ttr_backbones.probes
-import ttr_backbones.report.artifact_hook
-import ttr_backbones.report.box_visualizer
-import ttr_backbones.report.depth_visualizer
-import ttr_backbones.report.feature_cache_hook
-import ttr_backbones.segmentors  # noqa: F401
+import ttr_backbones.app.registration  # noqa: F401
+from ttr_backbones.app.config import section, type_name
+from ttr_backbones.app.config_errors import clear_config_errors
+from ttr_backbones.app.loaders import copy_without_waiting, pin_loaders
+from ttr_backbones.app.messages import note
 from ttr_backbones.atomic import check_writable
-from ttr_backbones.cli.config import section, type_name
-from ttr_backbones.cli.launcher import is_first
-from ttr_backbones.cli.loaders import copy_without_waiting, pin_loaders
 from ttr_backbones.engine import SafeRunner, stop_on_log_errors
-from ttr_backbones.errors import InputError, as_sentence, unknown_name
+from ttr_backbones.errors import InputError
 
 # What every run has: it survives being stopped, and says what is odd about its images.
 _HOOKS = ("SafeCheckpoint", "SaveOnSignal", "CheckNormalization", "CheckInputSize")
@@ -168,52 +151,3 @@ def use_amp(cfg: Config) -> None:
         )
     cfg.optim_wrapper.type = "AmpOptimWrapper"
     cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
-
-
-@contextlib.contextmanager
-def clear_config_errors() -> Iterator[None]:
-    """Turn what mmengine raises for a wrong type or argument into an error with the right names."""
-    try:
-        yield
-    except KeyError as error:
-        found = re.search(r"([\w.]+) is not in the (\w+)::([\w ]+) registry", str(error))
-        if found is None:
-            raise
-        name, scope, kind = found.groups()
-        raise InputError(
-            f"the config asks for type={name!r}: {unknown_name(kind, name, _registered(kind))} "
-            f"A class of your own has to be registered in {scope} by a module in custom_imports."
-        ) from error
-    except TypeError as error:
-        found = re.search(
-            r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
-        )
-        if found is None:
-            raise
-        owner, argument = found.groups()
-        known = inspect.signature(_registered().get(owner, object)).parameters
-        raise InputError(
-            f"the config gives {owner} an argument it does not have: "
-            f"{unknown_name('argument', argument, known)}"
-        ) from error
-
-
-def _registered(kind: str | None = None) -> dict[str, Any]:
-    """Return what mmengine's registries of `kind` (all, if None) and their children hold."""
-    pending: list[Any] = [
-        value
-        for value in vars(registries).values()
-        if isinstance(value, Registry) and kind in {None, value.name}
-    ]
-    held: dict[str, Any] = {}
-    while pending:
-        registry = pending.pop()
-        held |= registry.module_dict
-        pending += registry.children.values()
-    return held
-
-
-def note(message: str) -> None:
-    """Tell the user what is done on their behalf; one of several processes tells it."""
-    if is_first():
-        print(f"ttrb: note: {as_sentence(message)}", file=sys.stderr)

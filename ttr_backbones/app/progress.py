@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from ttr_backbones.cli.launcher import is_first
+from ttr_backbones.app.launcher import is_first
 
 _WIDTH = 24
 

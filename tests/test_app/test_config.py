@@ -3,7 +3,7 @@ import argparse
 import pytest
 from mmengine.config import Config
 
-from ttr_backbones.cli.config import apply_options, datasets, load_config
+from ttr_backbones.app.config import apply_options, datasets, load_config, read_config
 from ttr_backbones.errors import InputError
 
 
@@ -87,3 +87,16 @@ def test_data_root__without_any_place_for_it(tmp_path):
     (tmp_path / "a.py").touch()
     with pytest.raises(InputError, match="--data-root: no data set of this config has a data_root"):
         load_config(arguments(tmp_path / "a.py", data_root="/elsewhere"))
+
+
+def test_options__as_a_dict_or_as_typed():
+    name = "augreg_vitt16_linear_ade20k_200it"
+    for options in ({"model.test_cfg.mode": "whole"}, ["model.test_cfg.mode=whole"]):
+        assert read_config(name, options).model.test_cfg.mode == "whole"
+    own = Config({"model": {"type": "X"}})
+    assert read_config(own, {"model.type": "Y"}).model.type == "Y"
+    assert own.model.type == "X"
+    with pytest.raises(InputError, match=r"unknown config key 'modle'. Did you mean 'model'"):
+        read_config(own, {"modle.type": "Y"})
+    with pytest.raises(InputError, match="has no model"):
+        read_config(Config({}), None)

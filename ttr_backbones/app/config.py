@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
-from ttr_backbones.cli.option_value import read_value
+from ttr_backbones.app.option_value import read_value
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.recipes import named_config
 
@@ -36,6 +37,32 @@ def load_config(args: argparse.Namespace) -> Config:
         args.work_dir or cfg.get("work_dir") or str(Path("work_dirs") / Path(cfg.filename).stem)
     )
     cfg.launcher = args.launcher
+    return cfg
+
+
+def read_config(
+    config: str | Path | Config, options: Mapping[str, Any] | Sequence[str] | None
+) -> Config:
+    """Read a config with all that it imports registered.
+
+    Args:
+        config: a file, the name of a packaged config, or a Config (left as it is).
+        options: changes to it: {"a.b": value}, or as on the command line, ["a.b=value"].
+
+    Raises:
+        MissingFileError: no such config.
+        InputError: an option that cannot be read, or that nobody would read.
+    """
+    if isinstance(config, Config):
+        cfg = config.copy()
+    else:
+        cfg = named_config(config)
+    apply_options(cfg, options)
+    # mmengine 0.10 does this for text configs only.
+    import_modules_from_strings(**cfg.get("custom_imports") or {"imports": []})
+    init_default_scope(cfg.get("default_scope", "mmseg"))
+    if not isinstance(cfg.get("model"), dict):
+        raise InputError(f"{cfg.filename or 'the config'} has no model: expected a complete config")
     return cfg
 
 

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmseg.models import SegDataPreProcessor
 from torch import nn
 
-from ttr_backbones.cli.loaders import copy_without_waiting, pin_loaders
+from ttr_backbones.app.loaders import copy_without_waiting, pin_loaders
 from ttr_backbones.object_discovery.preprocessor import EachSizePreProcessor
 
 

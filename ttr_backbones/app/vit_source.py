@@ -86,8 +86,8 @@ def vit_source(args: argparse.Namespace) -> VitSource:
 
 
 def _from_config(name: str, options: list[str] | None, checkpoint: Path | None) -> VitSource:
+    from ttr_backbones.app.config import apply_options, type_name
     from ttr_backbones.backbones.repair_options import refuse_registers, repair_options
-    from ttr_backbones.cli.config import apply_options, type_name
     from ttr_backbones.recipes import all_names, axis_files, named_config
 
     try:

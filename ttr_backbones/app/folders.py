@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from ttr_backbones.cli.config import datasets, type_name
+from ttr_backbones.app.config import datasets, type_name
 from ttr_backbones.errors import InputError, MissingFileError
 
 _LOOKED_INTO = 100  # folders per level

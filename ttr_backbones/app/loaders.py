@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
-from ttr_backbones.cli.config import LOADERS
+from ttr_backbones.app.config import LOADERS
 
 
 def pin_loaders(cfg: Config) -> None:

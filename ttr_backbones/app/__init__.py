@@ -1,0 +1,1 @@
+"""What the commands, `compare` and the inferencers share: configs, Runners, processes, messages."""

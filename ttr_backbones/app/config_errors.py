@@ -1,0 +1,58 @@
+"""What mmengine raises for a wrong name in a config, as an error with the right ones."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine import registry as registries
+from mmengine.registry import Registry
+
+import ttr_backbones.app.registration  # noqa: F401
+from ttr_backbones.errors import InputError, unknown_name
+
+
+@contextlib.contextmanager
+def clear_config_errors() -> Iterator[None]:
+    """Turn what mmengine raises for a wrong type or argument into an error with the right names."""
+    try:
+        yield
+    except KeyError as error:
+        found = re.search(r"([\w.]+) is not in the (\w+)::([\w ]+) registry", str(error))
+        if found is None:
+            raise
+        name, scope, kind = found.groups()
+        raise InputError(
+            f"the config asks for type={name!r}: {unknown_name(kind, name, _registered(kind))} "
+            f"A class of your own has to be registered in {scope} by a module in custom_imports."
+        ) from error
+    except TypeError as error:
+        found = re.search(
+            r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
+        )
+        if found is None:
+            raise
+        owner, argument = found.groups()
+        known = inspect.signature(_registered().get(owner, object)).parameters
+        raise InputError(
+            f"the config gives {owner} an argument it does not have: "
+            f"{unknown_name('argument', argument, known)}"
+        ) from error
+
+
+def _registered(kind: str | None = None) -> dict[str, Any]:
+    """Return what mmengine's registries of `kind` (all, if None) and their children hold."""
+    pending: list[Any] = [
+        value
+        for value in vars(registries).values()
+        if isinstance(value, Registry) and kind in {None, value.name}
+    ]
+    held: dict[str, Any] = {}
+    while pending:
+        registry = pending.pop()
+        held |= registry.module_dict
+        pending += registry.children.values()
+    return held
