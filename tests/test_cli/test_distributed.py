@@ -10,7 +10,7 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import logger_hook
 
 from ttr_backbones.cli import main
-from ttr_backbones.evaluation import NYUDepthMetric
+from ttr_backbones.evaluation import DepthMetric
 
 MODEL = "vit_tiny_patch16_224"
 
@@ -125,7 +125,7 @@ def test_pictures__are_for_one_process(two_processes, trained, config, tmp_path)
 
 def measured(maps):
     """The metric of depth maps that are dealt out and padded as mmengine's DefaultSampler does."""
-    metric = NYUDepthMetric(crop=None, collect_device="gpu")
+    metric = DepthMetric(crop=None, collect_device="gpu")
     step = get_world_size()
     for number in range(get_rank(), -(-len(maps) // step) * step, step):
         pred, truth = maps[number % len(maps)]

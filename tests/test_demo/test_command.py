@@ -90,7 +90,8 @@ def test_a_real_model_is_compared_and_summed_up(tmp_path, monkeypatch, capsys):
 
     def compare(model, images, neurons, out, **options):
         given.update(model=model, images=images, neurons=neurons, out=out, **options)
-        return {"verdict": "0 % of the patches."}, out / "artifacts.png"
+        summary = {"verdict": "0 % of the patches.", "doubts": ["the list is of other weights"]}
+        return summary, out / "artifacts.png"
 
     monkeypatch.setattr("ttr_backbones.report.artifacts.compare_artifacts", compare)
     assert run("--model", "m.tag", "--images", tmp_path, "--out", tmp_path, "--size", "224") == 0
@@ -102,5 +103,6 @@ def test_a_real_model_is_compared_and_summed_up(tmp_path, monkeypatch, capsys):
         "checkpoint": None,
         "size": 224,
     }
-    printed = capsys.readouterr().out.splitlines()
-    assert printed == ["0 % of the patches.", f"picture: {tmp_path / 'artifacts.png'}"]
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["0 % of the patches.", f"picture: {tmp_path / 'artifacts.png'}"]
+    assert err == "ttrb: warning: the list is of other weights.\n"
