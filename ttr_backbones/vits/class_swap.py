@@ -23,7 +23,20 @@ Module = TypeVar("Module", bound=nn.Module)
 
 def has_test_time_registers(vit: nn.Module) -> bool:
     """Whether `vit` has test-time registers, as tokens or as constant keys and values."""
-    return isinstance(vit, Mixin)
+    return isinstance(vit, RegisterMixin)
+
+
+def is_swapped(vit: nn.Module) -> bool:
+    """Whether any module of `vit` has taken on another class, for whatever repair."""
+    return any(isinstance(module, Mixin) for module in vit.modules())
+
+
+def unmix_all(vit: nn.Module) -> None:
+    """Let every module of `vit` be, bit for bit, what it was before `mix`."""
+    for module in list(vit.modules()):
+        if isinstance(module, Mixin):
+            module.restore()
+            unmix(module)
 
 
 def remove_test_time_registers(vit: VisionTransformer) -> VisionTransformer:
@@ -34,19 +47,18 @@ def remove_test_time_registers(vit: VisionTransformer) -> VisionTransformer:
     """
     if not has_test_time_registers(vit):
         raise InputError("this model has no test-time registers to remove")
-    for module in vit.modules():
-        if isinstance(module, Mixin):
-            module.restore()
-            unmix(module)
+    unmix_all(vit)
     return vit
 
 
 def check_plain(vit: Any) -> None:
-    """Raise InputError unless `vit` is a timm ViT without test-time registers."""
+    """Raise InputError unless `vit` is a timm ViT without a repair."""
     if has_test_time_registers(vit):
         raise InputError(
             "this model already has test-time registers: call remove_test_time_registers first"
         )
+    if isinstance(vit, nn.Module) and is_swapped(vit):
+        raise InputError("this model is already repaired: call remove_repair first")
     if not isinstance(vit, VisionTransformer):
         raise InputError(
             f"expected a timm VisionTransformer, got {type(vit).__name__}: test-time registers "
@@ -56,14 +68,13 @@ def check_plain(vit: Any) -> None:
 
 @contextmanager
 def as_it_came(vit: VisionTransformer) -> Iterator[None]:
-    """Run `vit` in eval mode; give every module its mode back, and leave no register on."""
+    """Run `vit` in eval mode; give every module its mode back, and leave no repair on."""
     training = [module for module in vit.modules() if module.training]
     vit.eval()
     try:
         yield
     finally:
-        if has_test_time_registers(vit):
-            remove_test_time_registers(vit)
+        unmix_all(vit)
         for module in training:
             module.training = True
 
@@ -85,7 +96,7 @@ def describe_registers(vit: nn.Module) -> dict[str, Any] | None:
     Args:
         vit: the model.
     """
-    told: dict[str, Any] | None = vit.describe() if isinstance(vit, Mixin) else None
+    told: dict[str, Any] | None = vit.describe() if isinstance(vit, RegisterMixin) else None
     return told
 
 
@@ -96,13 +107,17 @@ class Mixin(nn.Module):
         """Give back everything that the module did not have before."""
         raise NotImplementedError
 
-    def describe(self) -> dict[str, Any]:
-        """What `describe_registers` tells; of the ViT's own mixin."""
-        raise NotImplementedError
-
     def __reduce_ex__(self, protocol: Any) -> Any:
         del protocol
         return _rebuild, type(self).__bases__, self.__dict__
+
+
+class RegisterMixin(Mixin):
+    """What a ViT takes on with test-time registers."""
+
+    def describe(self) -> dict[str, Any]:
+        """What `describe_registers` tells."""
+        raise NotImplementedError
 
 
 def mix(module: nn.Module, mixin: Any) -> None:

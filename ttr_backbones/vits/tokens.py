@@ -17,7 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError, unknown_name
-from ttr_backbones.vits.class_swap import Mixin
+from ttr_backbones.vits.class_swap import RegisterMixin
 from ttr_backbones.vits.neurons import RegisterNeurons
 
 _FORMATS = ("NCHW", "NLC")
@@ -157,7 +157,7 @@ def register_tokens(
     return vit.norm(tokens.registers) if norm else tokens.registers
 
 
-class RegisterTokens(Mixin, VisionTransformer):
+class RegisterTokens(RegisterMixin, VisionTransformer):
     """A ViT with R more tokens inside than outside; nothing to train, to save or to load."""
 
     num_test_time_registers = 0
