@@ -20,6 +20,7 @@ from ttr_backbones.registers import (
     add_test_time_registers,
     bake_registers,
 )
+from ttr_backbones.repairs import REPAIRS
 from ttr_backbones.repairs.forms import FORMS, compare_forms
 
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
@@ -100,7 +101,7 @@ def test_the_constants_that_ship_for_the_real_vit(shared, tiny_weights, size, co
     vit = create_vit(TINY, checkpoint=tiny_weights, model_kwargs={"num_classes": 1000})
     files = sorted((shared / "data" / "coco" / "val2017").iterdir())[:count]
     images = image_batches(files, vit, size=size)
-    forms = compare_forms(vit, BakedRegisters.bundled(TINY), images).forms
+    forms = compare_forms(vit, BakedRegisters.of(REPAIRS["bias"].shipped(TINY)), images).forms
     assert forms["without"].outliers > 0.01
     assert forms["without"].largest > 500
     assert forms["bias"].outliers == forms["token"].outliers == 0

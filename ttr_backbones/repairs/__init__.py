@@ -1,9 +1,9 @@
 """What can be done to a ViT whose features have artifacts: a `Repair` per module of this package.
 
-    artifact = fit_repair("test_time", vit, images)
-    artifact.save("s.safetensors")
-    apply_repair(vit, load_repair("s.safetensors"))
-    remove_repair(vit)
+artifact = fit_repair("test_time", vit, images)
+artifact.save("s.safetensors")
+apply_repair(vit, load_repair("s.safetensors"))
+remove_repair(vit)
 """
 
 import importlib

@@ -50,9 +50,11 @@ class _BiasForm(Mixin):
 
     @property
     def register_neurons(self) -> RegisterNeurons:
+        """The neurons that the constants stand for."""
         return self.baked_registers.neurons
 
     def restore(self) -> None:
+        """Forget the constants."""
         del self.baked_registers
 
     def describe(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from timm.models.vision_transformer import VisionTransformer
 
@@ -27,7 +27,7 @@ class BiasRegisters(Repair):
     type = TYPE
     label = "a test-time register as bias"
     colour = "#56b4e9"
-    fit_options = {
+    fit_options: ClassVar[Mapping[str, str]] = {
         "neurons": "the list; by default it is searched on the images",
         "num": "number of registers (what the search found best, else 1)",
         "peak": "what moves to them, `edit.PEAKS` (neuron)",

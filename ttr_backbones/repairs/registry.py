@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.repair import Repair
 from ttr_backbones.vits.class_swap import as_it_came, check_plain, unmix_all
+from ttr_backbones.vits.neurons import model_name
+from ttr_backbones.vits.weights_hash import weights_hash
 
 REPAIRS: dict[str, Repair] = {}
 """Type of a repair -> the repair. Modules of this package are found by themselves; others call
@@ -81,7 +84,10 @@ def fit_repair(
     check_plain(vit)
     batches = image_batches(images, vit, batch_size=batch_size, progress=progress)
     with as_it_came(vit):
-        return repair.fit(vit, batches, **options)
+        artifact = repair.fit(vit, batches, **options)
+    bound = {**artifact.provenance, "weights_sha256": weights_hash(vit)}
+    model = artifact.model or model_name(vit)
+    return dataclasses.replace(artifact, model=model, provenance=bound)
 
 
 def load_repair(path: str | Path) -> Artifact:
@@ -149,7 +155,7 @@ def repair_of(vit: VisionTransformer) -> Repair | None:
 
 
 def describe_repair(vit: VisionTransformer) -> dict[str, Any] | None:
-    """Return as plain data what is done to `vit`: equal where the same is done; None for nothing."""
+    """Return as plain data what is done to `vit`, equal where the same is done, or None."""
     repair = repair_of(vit)
     return None if repair is None else {"type": repair.type, **repair.describe(vit)}
 

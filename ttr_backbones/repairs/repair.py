@@ -89,7 +89,7 @@ class Repair(ABC):
         del vit
         return self.label
 
-    def check(self, artifact: Artifact) -> None:
+    def check(self, artifact: Artifact) -> None:  # noqa: B027 -- most have nothing to check
         """Check what a file or a caller gave as an artifact of this type.
 
         Raises:

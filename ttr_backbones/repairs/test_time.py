@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from timm.models.vision_transformer import VisionTransformer
 
@@ -39,8 +39,14 @@ class TestTimeRegisters(Repair):
     type = "test_time"
     label = "a test-time register"
     colour = "#0072b2"
-    fit_options = {"neurons": "the list; by default it is searched on the images", **_MOVES}
-    options = {"neurons": "'auto', a JSON path, {block: [unit, ...]} or RegisterNeurons", **_MOVES}
+    fit_options: ClassVar[Mapping[str, str]] = {
+        "neurons": "the list; by default it is searched on the images",
+        **_MOVES,
+    }
+    options: ClassVar[Mapping[str, str]] = {
+        "neurons": "'auto', a JSON path, {block: [unit, ...]} or RegisterNeurons",
+        **_MOVES,
+    }
     swaps = (RegisterTokens,)
     suffix = ".json"
 
@@ -64,7 +70,7 @@ class TestTimeRegisters(Repair):
         elif not isinstance(neurons, RegisterNeurons):
             neurons = RegisterNeurons("", neurons)
         neurons.check(vit)
-        artifact = of_neurons(neurons, options, bound=True)
+        artifact = of_neurons(neurons, options)
         self.check(artifact)
         return artifact
 
