@@ -26,7 +26,7 @@ def test_it_is_plain_data_and_the_same_for_the_same_model():
     told = description(make(repair={"type": "test_time", "neurons": LAYERS}))
     assert json.loads(json.dumps(told)) == told
     assert told == description(make(repair={"type": "test_time", "neurons": LAYERS}))
-    assert told["registers"]["layers"] == {"1": [3, 5]}
+    assert told["repair"]["layers"] == {"1": [3, 5]}
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def bake(tiny_weights, photos, tmp_path):
 
 @pytest.fixture
 def baked(tmp_path):
-    return lambda: BakedRegisters.load(tmp_path / "new" / "baked.safetensors")
+    return lambda: BakedRegisters.of(load_repair(tmp_path / "new" / "baked.safetensors"))
 
 
 def test_bake__the_file_and_the_table(bake, baked, tiny_weights, photos, shared, tmp_path, capsys):

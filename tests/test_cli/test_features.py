@@ -59,7 +59,7 @@ def test_config__gives_backbone_and_normalisation(shared, tiny_weights, tmp_path
     features = Features(tmp_path / "out")
     assert features.shape(features.names[0])[:3] == (2, 384, 4)  # patch and CLS token side by side
     assert features.settings["blocks"] == [11, 5]
-    assert features.settings["registers"] is None
+    assert features.settings["repair"] is None
     assert features.settings["mean"] == [1, 2, 3]
 
 

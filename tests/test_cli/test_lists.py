@@ -2,6 +2,7 @@
 
 from ttr_backbones.cli import main
 from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.repairs import REPAIRS
 from ttr_backbones.vits.neurons import LISTS
 
 FILES = sorted(LISTS.glob("*.json"))
@@ -22,8 +23,8 @@ def test_lists__shows_every_list_with_its_source_and_doubts(capsys):
 
 def test_lists__tells_for_which_models_constants_ship(capsys):
     main(["lists"])
-    entries = capsys.readouterr().out.split("constants for repair=dict(type='bias') ship too")
-    with_constants = sorted(file.stem for file in FILES[0].parent.glob("*.safetensors"))
+    entries = capsys.readouterr().out.split("repair=dict(type='bias', artifact='auto') ships too")
+    with_constants = list(REPAIRS["bias"].shipped_files())
     assert len(entries) - 1 == len(with_constants) > 0
     for entry, model in zip(entries[:-1], with_constants, strict=True):
         *_, last = (line for line in entry.splitlines() if line.startswith("vit_"))

@@ -81,8 +81,8 @@ def test_fingerprint__of_baked_registers_is_of_their_values(cfg, tmp_path):
     shipped = changed(cfg, bias)
     assert shipped != fingerprint(cfg)
     path = tmp_path / "baked.safetensors"
-    baked = BakedRegisters.bundled(cfg.model.backbone.model)
+    baked = BakedRegisters.of(REPAIRS["bias"].shipped(cfg.model.backbone.model))
     from_file = bias | {"model.backbone.repair.artifact": str(path)}
     for keys, equal in ((baked.keys, True), (baked.keys + 1e-3, False)):
-        dataclasses.replace(baked, keys=keys).save(path)
+        dataclasses.replace(baked, keys=keys).artifact.save(path)
         assert (changed(cfg, from_file) == shipped) == equal

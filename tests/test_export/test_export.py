@@ -135,9 +135,9 @@ def test_real_vit__registers_in_either_form_are_inside(real):
         output: onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
         for output, (path, _) in real.items()
     }
-    registers = {output: json.loads(about["registers"]) for output, about in told.items()}
+    registers = {output: json.loads(about["repair"]) for output, about in told.items()}
     assert registers["logits"]["peak"] == "neuron"
-    assert registers["depth"]["form"] == "bias"
+    assert registers["depth"]["type"] == "bias"
     assert registers["logits"]["layers"] == registers["depth"]["layers"]
     assert json.loads(told["logits"]["classes"])[0] == "wall"
     assert json.loads(told["logits"]["mean"]) == [127.5] * 3

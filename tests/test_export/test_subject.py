@@ -28,11 +28,9 @@ def test_timm_model__with_the_options_of_features(tiny_weights, random_images):
 
 
 def test_timm_model__with_baked_registers(tiny_weights):
-    from ttr_backbones.registers import BakedRegisters
-    from ttr_backbones.vits.neurons import LISTS
-
-    subject = load_subject(TAG, tiny_weights, registers=str(LISTS / f"{TAG}.safetensors"))
-    assert subject.backbone.vit.baked_registers.sha256 == BakedRegisters.bundled(TAG).sha256
+    file = REPAIRS["bias"].shipped_files()[TAG]
+    subject = load_subject(TAG, tiny_weights, registers=str(file))
+    assert describe_repair(subject.backbone.vit)["sha256"] == load_repair(file).sha256
 
 
 def test_eager__is_what_the_test_does(make_subject, random_images):

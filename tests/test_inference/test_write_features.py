@@ -68,13 +68,13 @@ def test_features__equal_the_backbone_s(backbone, folder, tmp_path):
 @pytest.mark.parametrize("form", ["token", "bias"])
 def test_description__tells_either_form_of_registers(tiny_weights, form):
     backbone = TimmViT(TAG, checkpoint=tiny_weights, repair=REPAIRS[form])
-    told = json.loads(json.dumps(description(backbone)))["registers"]
+    told = json.loads(json.dumps(description(backbone)))["repair"]
     assert told.pop("layers") == {"6": [189], "7": [417]}
     assert told.pop("num") == 1
     if form == "token":
-        assert told == {"gain": [1.0], "peak": "neuron", "keep_cls": False, "fill": "zero"}
+        assert told == {"type": "test_time", "gain": [1.0], "peak": "neuron", "keep_cls": False, "fill": "zero"}
     else:
-        assert told == {"form": "bias", "sha256": BakedRegisters.bundled(TAG).sha256}
+        assert told == {"type": "bias", "sha256": kinds["bias"].shipped(TAG).sha256}
 
 
 @torch.no_grad()
@@ -95,7 +95,7 @@ def test_features__of_blocks_with_registers_in_fp16(tiny_weights, folder, tmp_pa
         assert maps.dtype == torch.float16
         assert maps.shape == (5, 2, 192, 14, 14)
         largest[repair is None] = token_norms(maps[:, 1].movedim(1, -1)).max()
-        assert (features.settings["registers"] is None) == (repair is None)
+        assert (features.settings["repair"] is None) == (repair is None)
     assert largest[True] > 300
     assert largest[False] < 40
 

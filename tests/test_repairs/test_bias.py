@@ -279,7 +279,7 @@ def test_describe__tells_apart_what_differs(make_vit, baked):
     vit = make_vit()
     assert describe_registers(vit) is None
     told = describe_registers(add_bias_registers(make_vit(), baked))
-    assert (told["form"], told["layers"], told["num"]) == ("bias", {"1": [3, 7], "2": [11]}, 2)
+    assert (told["layers"], told["num"]) == ({"1": [3, 7], "2": [11]}, 2)
     assert told == describe_registers(add_bias_registers(make_vit(), baked))
     others = dataclasses.replace(baked, values=baked.values + 1e-3)
     assert told != describe_registers(add_bias_registers(make_vit(), others))
@@ -313,7 +313,7 @@ def test_models_that_cannot_have_constants_are_explained(make_vit, baked):
 
     refuses(timm.create_model("resnet18"), "expected a timm VisionTransformer, got ResNet")
     parallel = make_vit(block_fn=ParallelScalingBlock)
-    refuses(parallel, "block 0 is a ParallelScalingBlock with attn=NoneType: .*form='token'")
+    refuses(parallel, "block 0 is a ParallelScalingBlock with attn=NoneType: .*type='test_time'")
     gated = make_vit()
     gated.blocks[2].attn.gate = nn.Linear(32, 32)
     refuses(gated, "block 2 is a Block with attn=Attention and a gate: constant keys")

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from ttr_backbones.backbones.precision import settle_precision
-from ttr_backbones.vits.class_swap import describe_registers
+from ttr_backbones.repairs import describe_repair
 from ttr_backbones.vits.neurons import model_name
 from ttr_backbones.vits.weights_hash import weights_hash
 
@@ -34,7 +34,7 @@ def description(backbone: TimmViT) -> dict[str, Any]:
         "weights_sha256": _weights_hash(vit),
         "modules_sha256": hashlib.sha256(repr(vit).encode()).hexdigest(),
         "heads": vit.blocks[0].attn.num_heads,  # neither of these two shows it
-        "registers": describe_registers(vit),
+        "repair": describe_repair(vit),
         "patch_size": list(backbone.patch_size),
         "cls_token": backbone.cls_token,
         "pos_embed": backbone.pos_embed,

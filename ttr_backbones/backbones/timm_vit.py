@@ -18,7 +18,7 @@ from ttr_backbones.backbones.feature_cache import cache_of, is_watched
 from ttr_backbones.backbones.own_weights import OwnWeights
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
 from ttr_backbones.backbones.precision import Precision, settle_precision
-from ttr_backbones.backbones.repair_options import add_repair, refuse_registers, repair_options
+from ttr_backbones.backbones.repair_options import add_repair, logged_choice, refuse_registers
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.vits.create import create_vit
 from ttr_backbones.vits.pos_embed import PosEmbed, PositionTables, authors_resampling, is_open
@@ -100,7 +100,7 @@ class TimmViT(OwnWeights):
         _require("precision", precision, get_args(Precision))
         # First, because the weights may be gigabytes to fetch and the list may not exist.
         refuse_registers(registers)
-        options = repair_options(model, repair, frozen=frozen)
+        choice = logged_choice(model, repair, frozen=frozen)
         self.vit = create_vit(
             model,
             pretrained=pretrained,
@@ -124,8 +124,8 @@ class TimmViT(OwnWeights):
         self._tables = PositionTables(self.pos_embed)
         self._check_options(model)
         self.feature_cache = cache_of(self, feature_cache)
-        if options is not None:
-            add_repair(self.vit, options)
+        if choice is not None:
+            add_repair(self.vit, choice)
         if frozen:
             self.vit.requires_grad_(requires_grad=False)
 

@@ -21,6 +21,8 @@ def run(args: argparse.Namespace) -> int:
     """Print one entry per list."""
     del args
     from ttr_backbones import registers
+    from ttr_backbones.repairs import REPAIRS
+    from ttr_backbones.repairs.choice import in_words
     from ttr_backbones.vits.neurons import LISTS
 
     print(f"{'model':48}{'neurons':>8}  {'blocks':8}{'found at':>9}")
@@ -33,8 +35,9 @@ def run(args: argparse.Namespace) -> int:
             if key in told:
                 text = textwrap.wrap(f"{key}: {told[key]}", _WIDTH - 2)
                 print(textwrap.indent("\n".join(text), "  "))
-        if file.with_suffix(".safetensors").is_file():
-            print("  constants for repair=dict(type='bias') ship too")
+        for repair in REPAIRS.values():
+            if neurons.model in repair.shipped_files():
+                print(f"  {in_words(repair.auto())} ships too")
     return 0
 
 

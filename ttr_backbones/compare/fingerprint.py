@@ -9,8 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ttr_backbones.backbones.repair_options import look_up
-from ttr_backbones.registers import BakedRegisters
+from ttr_backbones.repairs.choice import repair_options
 
 # These change where a result goes and how fast it comes, not what it is.
 _OUTSIDE = {
@@ -24,8 +23,7 @@ _OUTSIDE |= {f"{split}_dataloader": _LOADING for split in ("train", "val", "test
 def fingerprint(cfg: Config, *, tta: bool = False) -> str:
     """Return 64 hex digits that change with everything in `cfg` that a result depends on.
 
-    Lists of register neurons count by their units and baked registers by their values, wherever
-    they lie; the weights of a model and the images count by the name of their file or folder.
+    A repair counts by what it does, wherever the file of its artifact lies; the weights of a model and the images count by the name of their file or folder.
 
     Args:
         cfg: the complete config, seed included.
@@ -38,17 +36,10 @@ def fingerprint(cfg: Config, *, tta: bool = False) -> str:
             del within[key]
     backbone = content["model"]["backbone"]
     backbone.pop("feature_cache", None)
-    if backbone.get("repair"):
-        backbone["repair"] = _as_found(backbone["model"], backbone["repair"])
+    choice = repair_options(backbone["model"], backbone.get("repair"))
+    backbone["repair"] = None if choice is None else choice.identity
     text = json.dumps(_plain({**content, "tta": tta}), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _as_found(model: str, repair: Mapping[str, Any]) -> dict[str, Any]:
-    found = look_up(model, repair)
-    if isinstance(found, BakedRegisters):
-        return {**repair, "artifact": [found.layers, found.sha256]}
-    return {**repair, "neurons": found.layers}
 
 
 def _plain(value: Any) -> Any:
