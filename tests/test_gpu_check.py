@@ -47,7 +47,7 @@ def test_rehearsal__runs_every_step_and_misses_no_goal(tmp_path):
     facts = [fact for step in found["steps"] for fact in step["facts"]]
     judged = {fact["what"] for fact in facts if fact["met"]}
     assert "different after the resume" in judged
-    assert "values that Python waits for: ours, 1 register" in judged
+    assert "values that Python waits for: ours, test-time register" in judged
     # The table that is printed is the one in the file, with a row for each fact.
     assert (tmp_path / "gpu_check.md").read_text() == run.stdout
     assert run.stdout.count("\n| ") == 1 + len(facts) + len(found["steps"])

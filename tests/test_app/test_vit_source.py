@@ -28,7 +28,7 @@ def config(tmp_path):
 
 def test_a_timm_name_is_itself():
     found = source(TAG)
-    assert (found.model, found.checkpoint, found.neurons) == (TAG, None, None)
+    assert (found.model, found.checkpoint, found.choice()) == (TAG, None, None)
     assert found.register_neurons(None).layers == {6: [189], 7: [417]}, "the list that ships"
 
 
@@ -44,9 +44,10 @@ def test_a_config_gives_model_weights_and_registers(config, tmp_path):
     found = source(config(backbone))
     assert found.checkpoint == tmp_path / "w.safetensors"
     assert found.model_kwargs == {"img_size": 448}
-    assert (found.options, found.register_neurons(None).layers) == ({"num": 2}, {3: [1]})
+    choice = found.choice()
+    assert (choice.options, found.register_neurons(None).layers) == ({"num": 2}, {3: [1]})
     changed = source(config(backbone), "model.backbone.repair.num=3")
-    assert changed.options == {"num": 3}
+    assert changed.choice().options == {"num": 3}
     other = tmp_path / "other.safetensors"
     other.touch()
     assert source(config(backbone), checkpoint=other).checkpoint == other
@@ -56,16 +57,17 @@ def test_a_config_with_constants_gives_them_and_their_neurons(config, tmp_path):
     (tmp_path / "w.safetensors").touch()
     backbone = {"type": "TimmViT", "model": TAG, "checkpoint": str(tmp_path / "w.safetensors")}
     found = source(config(backbone | {"repair": {"type": "bias"}}))
-    assert set(found.options) == {"type", "artifact"}
-    assert found.register_neurons(None).layers == found.options["artifact"].layers
+    choice = found.choice()
+    assert (choice.repair.type, choice.options) == ("bias", {})
+    assert found.register_neurons(None) == choice.neurons
     assert found.register_neurons("auto") == found.register_neurons(None)
-    with pytest.raises(InputError, match="'num' is an option of type='test_time'"):
-        source(config(backbone | {"repair": {"type": "bias", "num": 2}}))
+    with pytest.raises(InputError, match="'num' is no option of type='bias' any more"):
+        source(config(backbone | {"repair": {"type": "bias", "num": 2}})).choice()
 
 
 def test_a_packaged_config_goes_by_its_name():
     found = source("augreg_vitt16_ttr_linear_ade20k")
-    assert (found.model, found.neurons) == (TAG, "auto")
+    assert (found.model, found.repair["neurons"]) == (TAG, "auto")
 
 
 @pytest.mark.parametrize(

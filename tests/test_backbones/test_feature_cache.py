@@ -104,7 +104,7 @@ def test_whatever_determines_the_maps_is_part_of_the_key(tmp_path, backbone):
     assert len(kinds) == 4
     told = [json.loads((kind / "description.json").read_text()) for kind in kinds]
     assert {one["weights"] for one in told} == {"w"}
-    assert sorted(one.get("repair", {}) != {} for one in told) == [False, False, False, True]
+    assert sorted(one.get("registers", {}) != {} for one in told) == [False, False, False, True]
 
 
 def test_what_is_described_is_asked_at_every_call(tmp_path, backbone):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ttr_backbones.backbones import TimmViT, create_vit
-from ttr_backbones.backbones.repair_options import is_auto, look_up, repair_options
+from ttr_backbones.backbones.repair_options import logged_choice
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import (
     BakedRegisters,
@@ -14,10 +14,13 @@ from ttr_backbones.registers import (
     num_test_time_registers,
     remove_test_time_registers,
 )
+from ttr_backbones.repairs import REPAIRS, Artifact, load_repair
+from ttr_backbones.repairs.choice import is_auto, repair_of_words, repair_options
 
 MODEL = "vit_tiny_patch16_224"
 TINY = f"{MODEL}.augreg_in21k_ft_in1k"
 UNLISTED = "vit_small_patch16_224.dino"
+LIST = Artifact("test_time", "", {}, {"layers": {"1": [3]}})
 SMALL = {"depth": 4, "embed_dim": 32, "num_heads": 2, "img_size": 64}
 
 
@@ -25,7 +28,7 @@ SMALL = {"depth": 4, "embed_dim": 32, "num_heads": 2, "img_size": 64}
 def baked():
     torch.manual_seed(0)
     vit = create_vit(MODEL, model_kwargs=SMALL)
-    return bake_registers(vit, {1: [3]}, torch.randn(2, 3, 64, 64))
+    return bake_registers(vit, {1: [3]}, torch.randn(2, 3, 64, 64)).artifact
 
 
 def make(repair, **options):
@@ -55,27 +58,32 @@ def test_bias__from_an_object_and_from_a_file(baked, tmp_path):
     assert torch.equal(backbone(x)[0], make(None)(x)[0])
 
 
-def test_look_up__auto_paths_dicts_and_objects(tmp_path, baked):
+def test_repair_options__auto_paths_dicts_and_objects(tmp_path, baked):
     listed = RegisterNeurons.bundled(TINY)
     listed.save(tmp_path / "list.json")
     for given in ("auto", str(tmp_path / "list.json"), tmp_path / "list.json", listed):
-        assert look_up(TINY, {"type": "test_time", "neurons": given}) == listed
-    assert look_up(TINY, {"type": "test_time", "neurons": listed.layers}) == listed
+        assert repair_options(TINY, {"type": "test_time", "neurons": given}).neurons == listed
+    assert repair_options(TINY, {"type": "test_time", "neurons": listed.layers}).neurons == listed
     baked.save(tmp_path / "baked.safetensors")
     for given in (tmp_path / "baked.safetensors", baked):
-        assert look_up(TINY, {"type": "bias", "artifact": given}).sha256 == baked.sha256
-    shipped = BakedRegisters.bundled(TINY)
+        assert (
+            repair_options(TINY, {"type": "bias", "artifact": given}).artifact.sha256
+            == baked.sha256
+        )
+    shipped = REPAIRS["bias"].shipped(TINY)
     for repair in ({"type": "bias"}, {"type": "bias", "artifact": "auto"}):
-        assert look_up(TINY, repair).sha256 == shipped.sha256
+        assert repair_options(TINY, repair).artifact.sha256 == shipped.sha256
 
 
 def test_an_option_that_is_none_is_not_given(baked):
     """So --cfg-options can turn a config's repair into the other one."""
     given = {"neurons": None, "type": "bias", "artifact": baked, "num": None}
-    assert repair_options(MODEL, given) == {"type": "bias", "artifact": baked}
+    choice = repair_options(MODEL, given)
+    assert (choice.repair.type, choice.artifact, choice.options) == ("bias", baked, {})
     given = {"type": "test_time", "artifact": None, "neurons": {1: [3]}, "positions": None}
-    found = {"type": "test_time", "neurons": RegisterNeurons(MODEL, {1: [3]})}
-    assert repair_options(MODEL, given) == found
+    choice = repair_options(MODEL, given)
+    assert choice.neurons == RegisterNeurons(MODEL, {1: [3]})
+    assert (choice.repair.type, choice.options) == ("test_time", {})
 
 
 def test_is_auto__tells_what_ships_from_what_is_given(baked):
@@ -92,10 +100,10 @@ def test_doubts_about_a_list__are_told_in_either_form(monkeypatch, baked):
         "ttr_backbones.backbones.repair_options.print_log", lambda text, **_: told.append(text)
     )
     doubtful = RegisterNeurons("", {1: [3]}, {"doubt": "found on a Sunday"})
-    repair_options(MODEL, {"type": "test_time", "neurons": doubtful})
+    logged_choice(MODEL, {"type": "test_time", "neurons": doubtful})
     provenance = {"neurons": doubtful.provenance}
-    constants = BakedRegisters("", {1: [3]}, baked.keys, baked.values, provenance)
-    repair_options(MODEL, {"type": "bias", "artifact": constants})
+    constants = BakedRegisters("", {1: [3]}, **baked.tensors, provenance=provenance).artifact
+    logged_choice(MODEL, {"type": "bias", "artifact": constants})
     assert [text.partition(": ")[2] for text in told] == ["found on a Sunday"] * 2
 
 
@@ -103,17 +111,22 @@ def test_doubts_about_a_list__are_told_in_either_form(monkeypatch, baked):
     ("repair", "message"),
     [
         ({"type": "bais"}, "unknown type of repair 'bais'. Did you mean 'bias'"),
-        ({"type": 1}, "unknown type of repair '1'.*Known: bias, test_time"),
-        ({"neurons": {1: [3]}}, "repair needs `type`, one of 'test_time', 'bias'"),
+        ({"type": 1}, "unknown type of repair '1'.*Known: bias, .*test_time"),
+        ({"neurons": {1: [3]}}, "repair needs `type`, one of 'bias', 'test_time'"),
         (
             {"type": "bias", "neurons": "auto"},
-            "'neurons' is an option of type='test_time'.*ttrb bake",
+            "'neurons' is no option of type='bias' any more: it was fixed when.*ttrb bake",
         ),
-        ({"type": "bias", "num": 2}, r"'num' is an option of type='test_time'.*--num.*num=None"),
-        ({"type": "test_time", "artifact": "auto"}, "'artifact' goes with type='bias': set that"),
+        (
+            {"type": "bias", "num": 2},
+            "'num' is no option of type='bias' any more.*ttrb bake.*num=None",
+        ),
+        ({"type": "bias", "keep_cls": True}, "'keep_cls' is an option of type='test_time', not"),
+        ({"type": "test_time", "artifact": "auto", "neurons": "auto"}, "or `artifact`.*not both"),
+        ({"type": "bias", "artifact": LIST}, "is of type='test_time', expected one of 'bias'"),
         ({"type": "bias", "artefact": "a"}, "unknown option of repair 'artefact'.*'artifact'"),
-        ({"type": "bias", "artifact": "none.safetensors"}, "no baked registers at none"),
-        ({"type": "bias", "artifact": 3}, "artifact=3: expected 'auto', a path or BakedRegisters"),
+        ({"type": "bias", "artifact": "none.safetensors"}, "no artifact of a repair at none"),
+        ({"type": "bias", "artifact": 3}, "artifact=3: expected 'auto', a path or an Artifact"),
         ({"type": "test_time", "neurons": 3}, r"neurons=3: expected 'auto', a JSON path, \{block"),
         ({"type": "test_time"}, "needs `neurons`"),
     ],
@@ -124,7 +137,7 @@ def test_bad_options_are_explained(repair, message):
 
 
 def test_bias__a_model_that_is_trained_is_refused(baked):
-    with pytest.raises(InputError, match=r"frozen=False trains.*type='test_time'"):
+    with pytest.raises(InputError, match=r"changes weights.*frozen=False trains.*type='test_time'"):
         make({"type": "bias", "artifact": baked}, frozen=False)
 
 
@@ -148,3 +161,23 @@ def test_bias__works_for_the_real_vit_by_name(tiny_weights, photos):
     cosine = torch.cosine_similarity(bias, token)
     assert cosine.mean() > 0.995
     assert torch.cosine_similarity(plain, token).mean() < 0.98
+
+
+def test_repair_of_words__names_types_files_and_lists(tmp_path, baked):
+    assert repair_of_words("none", {"type": "bias"}) is None
+    assert repair_of_words("bias") == {"type": "bias", "artifact": "auto"}
+    assert repair_of_words("auto") == {"type": "test_time", "neurons": "auto"}
+    own = {"type": "test_time", "neurons": "other.json", "num": 2}
+    assert repair_of_words("auto", own) == {"type": "test_time", "neurons": "auto", "num": 2}
+    file = str(tmp_path / "s.safetensors")
+    for artifact in (baked, LIST):
+        artifact.save(file)
+        assert repair_of_words(file, own) == {"type": artifact.type, "artifact": file}
+        assert repair_options("", repair_of_words(file)).artifact.sha256 == artifact.sha256
+    listed = str(tmp_path / "list.json")
+    RegisterNeurons("", {1: [3]}).save(listed)
+    assert repair_of_words(listed, own) == {"type": "test_time", "neurons": listed, "num": 2}
+    assert repair_of_words(listed, {"type": "bias"}) == {"type": "test_time", "neurons": listed}
+    assert load_repair(listed).type == "test_time"
+    with pytest.raises(InputError, match=r"unknown repair 'bais'. Did you mean 'bias'.*\.json or"):
+        repair_of_words("bais")

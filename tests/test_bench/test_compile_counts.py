@@ -11,9 +11,11 @@ from ttr_backbones.bench.compile_counts import (
     possible_variants,
     why_not_compiled,
 )
-from ttr_backbones.bench.forms import AUTHORS, BIAS, TOKEN, as_variant
+from ttr_backbones.bench.forms import AUTHORS, TOKEN, as_variant, repaired
 from ttr_backbones.bench.variants import VARIANTS
 from ttr_backbones.errors import InputError
+
+BIAS = repaired("bias")
 
 CPU = torch.device("cpu")
 ONCE = CompileCounts(graphs=2, recompiled=0, breaks=0)  # one graph for each size

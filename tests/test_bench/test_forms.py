@@ -6,15 +6,17 @@ import torch
 from ttr_backbones.bench.forms import (
     AUTHORS,
     BARE,
-    BIAS,
     PLAIN,
     TOKEN,
     as_variant,
     forms,
+    repaired,
 )
 from ttr_backbones.bench.subject import Subject
 from ttr_backbones.bench.variants import VARIANTS, choose_variants
 from ttr_backbones.errors import InputError
+
+BIAS = repaired("bias")
 
 EAGER = VARIANTS["eager"]
 

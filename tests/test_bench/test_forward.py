@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from ttr_backbones.bench import compile_counts, forward
-from ttr_backbones.bench.forms import AUTHORS, BARE, BIAS, PLAIN, TOKEN
+from ttr_backbones.bench.forms import AUTHORS, BARE, PLAIN, TOKEN, repaired
 from ttr_backbones.bench.forward import bench_forward
 from ttr_backbones.bench.variants import VARIANTS
 from ttr_backbones.errors import InputError
+
+BIAS = repaired("bias")
 
 NAMES = [PLAIN, BARE, TOKEN, BIAS, AUTHORS]
 

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.cli import main
 from ttr_backbones.registers import BakedRegisters, RegisterNeurons, bake_registers
+from ttr_backbones.repairs import load_repair
 
 MODEL = "vit_tiny_patch16_224"
 TAG = f"{MODEL}.augreg_in21k_ft_in1k"

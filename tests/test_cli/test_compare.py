@@ -23,7 +23,7 @@ def run(config, tmp_path):
     """Run `ttrb compare` on the small config."""
 
     def run(*more, options=(), out=tmp_path / "out", registers="none", seeds="0", path=config):
-        arguments = ["compare", str(path), "--out", str(out), "--registers", registers]
+        arguments = ["compare", str(path), "--out", str(out), "--repairs", registers]
         return main([*arguments, "--seeds", seeds, *more, "--cfg-options", *OPTIONS, *options])
 
     run.out = tmp_path / "out"
@@ -169,8 +169,8 @@ def test_result_that_cannot_be_read__is_named(run, capsys):
     ("arguments", "message"),
     [
         (["--seeds", "0,x"], "--seeds 0,x: expected whole numbers as in 0,1,2, got 'x'"),
-        (["--registers", "none,test-time"], "unknown choice 'test-time'. Did you mean 'test_time'"),
-        (["--registers", "trained"], "nothing to compare: tiny, trained is left out"),
+        (["--repairs", "none,test-time"], "unknown choice 'test-time'. Did you mean 'test_time'"),
+        (["--repairs", "trained"], "nothing to compare: tiny, trained is left out"),
         (["--data-root", "KITTI=/x"], "KITTI=/x: unknown data set type or config 'KITTI'"),
     ],
 )

@@ -16,7 +16,7 @@ TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 def arguments(tiny_weights, tmp_path):
     """Arguments for the real ViT with its register, as a .pt2 file of 32 x 48 pixels."""
     out = tmp_path / "out" / "model.pt2"
-    return ["export", TAG, str(tiny_weights), "--registers", "auto", "--out", str(out)]
+    return ["export", TAG, str(tiny_weights), "--repair", "auto", "--out", str(out)]
 
 
 def test_timm_model(arguments, tmp_path, capsys):
@@ -47,7 +47,7 @@ def test_mismatch__is_exit_code_1_and_no_file(arguments, tmp_path, capsys, monke
         (["--size", "33", "48", "--dynamic"], "--dynamic takes images of any size"),
         (["--blocks", "last"], "--blocks last: expected block numbers"),
         (["--blocks", "12"], "out_indices names block 12"),
-        (["--registers", "no.json"], "no register-neuron list at no.json"),
+        (["--repair", "no.json"], "no register-neuron list at no.json"),
         (["--size", "0", "48"], "expected numbers above 0"),
         (["--batch", "0"], "batch=0"),
         (["--opset", "20"], "--opset 20 is for .onnx files"),

@@ -16,7 +16,7 @@ def arguments(shared, tiny_weights):
     """Arguments for 17 photographs in shards of two, but for --out."""
     return [
         *("features", TAG, "--images", str(shared / "data/VOCdevkit/VOC2007/JPEGImages")),
-        *("--checkpoint", str(tiny_weights), "--registers", "auto", "--size", "224"),
+        *("--checkpoint", str(tiny_weights), "--repair", "auto", "--size", "224"),
         *("--batch-size", "2", "--shard-size", "2", "--device", "cpu", "--out"),
     ]
 
@@ -52,9 +52,7 @@ def test_config__gives_backbone_and_normalisation(shared, tiny_weights, tmp_path
         shutil.copy(path, tmp_path / "images")
     arguments += ["--images", str(tmp_path / "images"), "--checkpoint", str(tiny_weights)]
     options = ["--cfg-options", "model.data_preprocessor.mean=[1, 2, 3]"]
-    assert (
-        main([*arguments, "--size", "64", "--blocks", "-1,5", "--registers", "none", *options]) == 0
-    )
+    assert main([*arguments, "--size", "64", "--blocks", "-1,5", "--repair", "none", *options]) == 0
     assert "features of 2 images: " in capsys.readouterr().out
     features = Features(tmp_path / "out")
     assert features.shape(features.names[0])[:3] == (2, 384, 4)  # patch and CLS token side by side
@@ -69,7 +67,7 @@ def test_config__gives_backbone_and_normalisation(shared, tiny_weights, tmp_path
         (["--blocks", "last"], "--blocks last: expected block numbers"),
         (["--images", "nowhere"], "nowhere: no such folder"),
         (["--checkpoint", "no.pth"], "--checkpoint no.pth: no such file"),
-        (["--registers", "no.json"], "no register-neuron list at no.json"),
+        (["--repair", "no.json"], "no register-neuron list at no.json"),
         (["--cfg-options", "a=1"], "--cfg-options change a config"),
     ],
 )

@@ -49,7 +49,7 @@ def arguments(shared, options):
         for data, images in [("ADE20KDataset", 2), ("NYUDepthV2", 1), ("VOCBoxes", 5)]
     ]
     warm_up = "NYUDepthV2:model.decode_head.loss_decode.warm_up=2"
-    axes = ["--registers", "none,test_time", "--seeds", "0,1", "--data-root", *roots]
+    axes = ["--repairs", "none,test_time", "--seeds", "0,1", "--data-root", *roots]
     return ["compare", ADE, NYU, VOC, *axes, "--cfg-options", *options, *few, warm_up]
 
 
@@ -99,7 +99,7 @@ def test_three_tasks_in_one_table__killed_resumed_and_reused(
     assert json.loads(scores.read_text())["mIoU"] == stored(out, ADE, "none")[0]["value"]
 
     with (out / "table.csv").open() as file:
-        rows = {(row["experiment"], row["registers"]): row for row in csv.DictReader(file)}
+        rows = {(row["experiment"], row["repair"]): row for row in csv.DictReader(file)}
     assert {(row["metric"], row["unit"]) for row in rows.values()} == {
         ("mIoU", "%"),
         ("rmse", "m"),

@@ -59,7 +59,7 @@ def test_show__a_config_with_constants_for_registers(show, tmp_path, capsys):
     bias = ["model.backbone.repair.type=bias", "model.backbone.repair.neurons=None"]
     assert show("augreg_vitt16_ttr_linear_ade20k", "--cfg-options", *bias) == 0
     shown = capsys.readouterr()
-    assert "with one test-time register 0 %" in shown.out
+    assert "with one test-time register as bias 0 %" in shown.out
     assert numbers(tmp_path)["neurons"] == {"6": [189], "7": [417]}
 
 
@@ -72,7 +72,7 @@ def test_show__neurons_that_do_nothing_are_told(show, tmp_path, capsys):
 
 def test_show__as_it_is_at_another_size(show, tmp_path, two_photos, capsys):
     file = min(two_photos.iterdir())
-    assert show(TAG, "--registers", "none", "--size", "128", images=[file, file]) == 0
+    assert show(TAG, "--repairs", "none", "--size", "128", images=[file, file]) == 0
     assert "test-time" not in capsys.readouterr().out
     found = numbers(tmp_path)
     assert (found["size"], found["grid"], found["images"]) == ([128, 128], [8, 8], [file.name])
@@ -82,14 +82,14 @@ def test_show__without_a_list_says_how_to_get_one(show, capsys):
     assert show("vit_small_patch16_224.dino") == 2
     told = capsys.readouterr().err
     assert "ttrb find-neurons vit_small_patch16_224.dino --images DIR" in told
-    assert "--registers none" in told
+    assert "--repairs none" in told
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([TAG, "--registers", "test-time"], "unknown kind of registers 'test-time'"),
-        ([TAG, "--registers", "trained"], "not trained with registers"),
+        ([TAG, "--repairs", "test-time"], "unknown kind of registers 'test-time'"),
+        ([TAG, "--repairs", "trained"], "not trained with registers"),
         ([TAG, "--blocks", "12"], "no block 12: the model has blocks 0..11"),
         ([TAG, "--size", "225"], "use 224 or 240"),
         ([TAG, "--neurons", "nowhere.json"], "no register-neuron list at nowhere.json"),

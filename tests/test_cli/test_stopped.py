@@ -58,7 +58,7 @@ def test_two_processes__stop_after_the_same_iteration(
 
 
 def test_compare__stops_and_goes_on_from_there(signal_in, config, tmp_path, capsys):
-    command = ["compare", str(config), "--registers", "none", "--seeds", "0"]
+    command = ["compare", str(config), "--repairs", "none", "--seeds", "0"]
     command += ["--out", str(tmp_path)]
     signal_in(3)
     assert main(command) == 143

@@ -66,7 +66,7 @@ def test_sweep__prints_and_saves_the_full_table(config, tmp_path, capsys):
     printed = capsys.readouterr().out.splitlines()
     head, *lines = (line for line in printed if " - mmengine - " not in line)
     assert head.split()[:7] == [
-        "registers",
+        "repair",
         "block",
         "facet",
         "normalize",
@@ -86,7 +86,7 @@ def test_sweep__prints_and_saves_the_full_table(config, tmp_path, capsys):
     assert [row["CorLoc"] for row in rows] == [str(row["CorLoc"]) for row in told["rows"]]
     assert [float(cell[5]) for cell in cells] == [row["CorLoc"] for row in told["rows"]]
     for kind in ("none", "test_time"):
-        same = [row for row in told["rows"] if row["registers"] == kind]
+        same = [row for row in told["rows"] if row["repair"] == kind]
         best = [row for row in same if row["best"]]
         assert best[0]["CorLoc"] == max(row["CorLoc"] for row in same)
     assert told["rows"][0]["images"] == 3
@@ -97,21 +97,21 @@ def test_sweep__names_trained_registers_and_does_without_a_list(config, tmp_path
     assert main(config(model=reg4, registers="")) == 0
     captured = capsys.readouterr()
     assert {line.split()[0] for line in captured.out.splitlines()[1:9]} == {"trained"}
-    assert "the sweep is without test-time registers: no register-neuron list" in captured.err
-    assert main([*config(model=reg4), "--registers", "test_time"]) == 0
+    assert "the sweep is without the repair 'test_time': no register-neuron list" in captured.err
+    assert main([*config(model=reg4), "--repairs", "test_time"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines[1:9]} == {"trained+test_time"}
 
 
 def test_sweep__names_registers_that_are_no_tokens(config, tmp_path, capsys):
     constants = torch.ones(4, 2, 1, 16)
-    BakedRegisters("", {1: [3]}, constants, constants).save(tmp_path / "baked.safetensors")
+    BakedRegisters("", {1: [3]}, constants, constants).artifact.save(tmp_path / "baked.safetensors")
     bias = f"repair=dict(type='bias', artifact={str(tmp_path / 'baked.safetensors')!r}),"
     assert main(config(registers=bias)) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:17]] == ["none"] * 8 + ["test_time"] * 8
+    assert [line.split()[0] for line in lines[1:17]] == ["none"] * 8 + ["bias"] * 8
     assert main(config(registers="repair=dict(type='bias'),", model="vit_small_patch16_224")) == 0
-    assert "the sweep is without test-time registers: no baked reg" in capsys.readouterr().err
+    assert "the sweep is without the repair 'bias': no artifact" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_sweep__names_registers_that_are_no_tokens(config, tmp_path, capsys):
         ({}, ["--blocks", "last"], "--blocks last: expected numbers separated by commas"),
         ({}, ["--bias", "0,,1"], "--bias 0,,1: expected numbers separated by commas, got ''"),
         ({}, ["--blocks", "-5"], "blocks names block -5, the model has blocks 0..3"),
-        ({}, ["--registers", "trained"], "--registers: unknown choice 'trained'"),
+        ({}, ["--repairs", "trained"], "--repairs: unknown choice 'trained'"),
         ({"method": "tokencut"}, [], "model.method.type='lost', this one has 'ObjectDiscoverer'"),
         ({"boxes": ""}, [], "came without true boxes"),
         ({"root": "nowhere"}, [], "VOCBoxes expects a folder at nowhere"),
         (
             {"registers": ""},
-            ["--registers", "test_time", "--cfg-options", "model.backbone.model=vit_base_r26_s32"],
+            ["--repairs", "test_time", "--cfg-options", "model.backbone.model=vit_base_r26_s32"],
             "no register-neuron list ships for",
         ),
     ],

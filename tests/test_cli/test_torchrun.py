@@ -129,7 +129,7 @@ def test_features__are_the_same_files(shared, tiny_weights, tmp_path):
     images = shared / "data/VOCdevkit/VOC2007/JPEGImages"
     arguments = [
         *("features", f"{MODEL}.augreg_in21k_ft_in1k", "--images", str(images), "--size", "64"),
-        *("--checkpoint", str(tiny_weights), "--registers", "auto", "--shard-size", "5"),
+        *("--checkpoint", str(tiny_weights), "--repair", "auto", "--shard-size", "5"),
     ]
     shared_out = ["--out", tmp_path / "two", "--launcher", "pytorch"]
     code, output = torchrun(*arguments, *shared_out, cwd=tmp_path)

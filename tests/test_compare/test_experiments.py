@@ -53,8 +53,8 @@ def test_find__a_protocol_with_any_backbone_and_repair(tmp_path):
         ["lost_voc07"], backbone="vit_small_patch14_dinov2.lvd142m", repair="bias"
     )
     assert experiment.name == "vit_small_patch14_dinov2.lvd142m_lost_voc07"
-    assert set(experiment.configs) == {"none", "test_time"}
-    assert experiment.configs["test_time"].repair == "bias"
+    assert set(experiment.configs) == {"none", "bias"}
+    assert experiment.configs["bias"].repair == "bias"
     assert experiment.published("none", "CorLoc") is None
     plain = experiment.config("none", Options())
     assert plain.model.backbone.model == "vit_small_patch14_dinov2.lvd142m"
@@ -95,11 +95,12 @@ def test_config__keeps_registers_of_its_own(own):
 
 def test_config__keeps_the_bias_form_where_constants_can_be_had(own):
     (experiment,) = find_experiments([own(more="repair=dict(type='bias')")])
-    registers = experiment.config("test_time", Options()).model.backbone.repair
-    assert registers == {"type": "bias"}
+    assert experiment.kinds(Options()) == ["none", "bias", "trained"]
+    registers = experiment.config("bias", Options()).model.backbone.repair
+    assert registers == {"type": "bias", "artifact": "auto"}
     unbaked = Options(cfg_options=["model.backbone.model=vit_small_patch14_dinov2.lvd142m"])
     with pytest.raises(LeftOutError, match="`ttrb bake vit_small_patch14_dinov2"):
-        experiment.config("test_time", unbaked)
+        experiment.config("bias", unbaked)
 
 
 def test_config__an_option_for_registers_reaches_a_config_without_them():

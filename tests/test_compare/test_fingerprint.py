@@ -9,6 +9,7 @@ import pytest
 from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.compare.options import Options
 from ttr_backbones.registers import BakedRegisters, RegisterNeurons
+from ttr_backbones.repairs import REPAIRS
 
 NAME = "augreg_vitt16_ttr_lin1_nyu_200it"
 

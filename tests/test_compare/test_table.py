@@ -70,7 +70,7 @@ def test_csv__keeps_all_digits_and_the_paper_apart(lines):
     assert [row["mean"] for row in rows] == ["42.0", "50.25", "", "61.25"]
     assert [row["published"] for row in rows] == ["", "47.6", "", ""]
     assert rows[1]["published_std"] == "0.15"
-    assert (rows[1]["registers"], rows[1]["unit"], rows[1]["runs_planned"]) == (
+    assert (rows[1]["repair"], rows[1]["unit"], rows[1]["runs_planned"]) == (
         "test_time",
         "%",
         "3",

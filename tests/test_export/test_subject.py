@@ -5,6 +5,7 @@ import torch
 
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.export import load_subject
+from ttr_backbones.repairs import REPAIRS, describe_repair, load_repair
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 CONFIG = "augreg_vitt16_ttr_linear_ade20k_200it"
@@ -29,7 +30,7 @@ def test_timm_model__with_the_options_of_features(tiny_weights, random_images):
 
 def test_timm_model__with_baked_registers(tiny_weights):
     file = REPAIRS["bias"].shipped_files()[TAG]
-    subject = load_subject(TAG, tiny_weights, registers=str(file))
+    subject = load_subject(TAG, tiny_weights, repair=str(file))
     assert describe_repair(subject.backbone.vit)["sha256"] == load_repair(file).sha256
 
 
@@ -89,7 +90,7 @@ def test_classes__are_those_of_the_data_set(tiny_weights, tmp_path):
         ([CONFIG], {}, InputError, "has a head to load, and no checkpoint was given"),
         ([CONFIG, "no.pth"], {}, MissingFileError, "the checkpoint no.pth does not exist"),
         ([TAG, "no.pth"], {}, MissingFileError, "no.pth: no such file"),
-        ([CONFIG], {"registers": "auto"}, InputError, "--registers is for a timm model"),
+        ([CONFIG], {"repair": "auto"}, InputError, "--repair is for a timm model"),
         ([CONFIG], {"blocks": [1]}, InputError, "--blocks is for a timm model"),
         ([TAG], {"cfg_options": ["a=1"]}, InputError, "--cfg-options change a config"),
     ],

@@ -14,7 +14,8 @@ from ttr_backbones.backbones import TimmViT
 from ttr_backbones.errors import InputError
 from ttr_backbones.inference import write_features
 from ttr_backbones.inference.write_features import description
-from ttr_backbones.registers import BakedRegisters, token_norms
+from ttr_backbones.registers import token_norms
+from ttr_backbones.repairs import REPAIRS as KINDS
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 REPAIRS = {"token": {"type": "test_time", "neurons": "auto"}, "bias": {"type": "bias"}}
@@ -72,9 +73,15 @@ def test_description__tells_either_form_of_registers(tiny_weights, form):
     assert told.pop("layers") == {"6": [189], "7": [417]}
     assert told.pop("num") == 1
     if form == "token":
-        assert told == {"type": "test_time", "gain": [1.0], "peak": "neuron", "keep_cls": False, "fill": "zero"}
+        assert told == {
+            "type": "test_time",
+            "gain": [1.0],
+            "peak": "neuron",
+            "keep_cls": False,
+            "fill": "zero",
+        }
     else:
-        assert told == {"type": "bias", "sha256": kinds["bias"].shipped(TAG).sha256}
+        assert told == {"type": "bias", "sha256": KINDS["bias"].shipped(TAG).sha256}
 
 
 @torch.no_grad()

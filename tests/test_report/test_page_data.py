@@ -92,7 +92,7 @@ def test_kind_label__names_every_kind(make_report):
     labels = [kind_label(one) for one in make_report(kinds=kinds).inspections]
     assert labels == [
         "without registers",
-        "with trained registers",
-        "with a test-time register",
-        "with trained and test-time registers",
+        "with its trained registers",
+        "with one test-time register",
+        "with one test-time register beside the trained ones",
     ]

@@ -13,6 +13,7 @@ from ttr_backbones.backbones import create_vit
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import image_batches
 from ttr_backbones.registers import RegisterNeurons, bake_registers, has_test_time_registers
+from ttr_backbones.repairs.choice import repair_options
 from ttr_backbones.report.show import as_shown, inspect_kinds, strongest_neurons, write_report
 from ttr_backbones.report.summary import summarize
 
@@ -95,12 +96,13 @@ def test_kinds__as_it_is_first_and_each_once(make_vit):
     assert kinds(trained, "trained", "test_time") == ["trained", "trained+test_time"]
 
 
-def test_kinds__test_time_in_the_bias_form(make_vit):
+def test_kinds__constants_in_place_of_tokens(make_vit):
     vit, images = make_vit(), torch.randn(1, 3, 64, 64)
     baked = bake_registers(vit, {1: [3]}, images)
-    options = {"type": "bias", "artifact": baked}
-    plain, bias = inspect_kinds(vit, images, neurons=baked.neurons, options=options)
-    assert (bias.registers, bias.register_norms) == ("test_time", None), "no token"
+    choice = repair_options("", {"type": "bias", "artifact": baked.artifact})
+    plain, bias = inspect_kinds(vit, images, ["none", "bias"], choices=[choice])
+    assert (bias.registers, bias.register_norms) == ("bias", None), "no token"
+    assert bias.activations.keys() == {(1, 3)}
     (token,) = inspect_kinds(vit, images, ["test_time"], neurons=baked.neurons)
     torch.testing.assert_close(bias.features, token.features, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(bias.attention[3], token.attention[3], rtol=1e-5, atol=1e-5)
@@ -114,7 +116,7 @@ def test_kinds__that_cannot_be_are_explained(make_vit):
         inspect_kinds(vit, images, ["test-time"])
     with pytest.raises(InputError, match="not trained with registers"):
         inspect_kinds(vit, images, ["trained"])
-    with pytest.raises(InputError, match="need a list of register neurons"):
+    with pytest.raises(InputError, match="needs an artifact.*a list of register neurons"):
         inspect_kinds(vit, images, ["test_time"])
     with pytest.raises(InputError, match="at least one kind"):
         inspect_kinds(vit, images, [])

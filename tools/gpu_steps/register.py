@@ -9,12 +9,14 @@ import torch
 from gpu_steps.rows import tell_rows
 from gpu_steps.step import Check
 from ttr_backbones.bench.compile_counts import possible_variants
-from ttr_backbones.bench.forms import BIAS, PLAIN, TOKEN, forms
+from ttr_backbones.bench.forms import PLAIN, TOKEN, forms, repaired
 from ttr_backbones.bench.forward import forward_contestants
 from ttr_backbones.bench.machine import matrix_rate
 from ttr_backbones.bench.rounds import measure
 from ttr_backbones.bench.row import Row
 from ttr_backbones.bench.variants import VARIANTS, Variant
+
+BIAS = repaired("bias")
 
 _BAKED_ON = 4  # images
 

@@ -14,6 +14,7 @@ from ttr_backbones.app.config import read_config
 from ttr_backbones.app.config_errors import clear_config_errors
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
+from ttr_backbones.repairs.choice import repair_of_words
 
 
 class Normalised(NamedTuple):
@@ -27,7 +28,7 @@ class Normalised(NamedTuple):
 def make_backbone(
     name: str,
     *,
-    registers: str | None = None,
+    repair: str | None = None,
     checkpoint: str | Path | None = None,
     blocks: Sequence[int] | None = None,
     cfg_options: Sequence[str] | None = None,
@@ -36,8 +37,7 @@ def make_backbone(
 
     Args:
         name: tagged timm name, `hf-hub:...`, `local-dir:...`, or a config or its packaged name.
-        registers: "none", "auto" (the list that ships), the path of a list, or that of baked
-            registers (.safetensors); None leaves it to the config, and means "none" for a timm
+        repair: see `repair_of_words`; None leaves it to the config, and means "none" for a timm
             model.
         checkpoint: local weight file of the backbone, in place of the hub's.
         blocks: blocks whose output is taken; None leaves it to the config.
@@ -63,16 +63,8 @@ def make_backbone(
                 f"{name}: model.backbone is {options.get('type')!r}, expected type='TimmViT'"
             )
         preprocessor = dict(model.get("data_preprocessor") or {})
-    if registers == "none":
-        options["repair"] = None
-    elif registers is not None and registers.endswith(".safetensors"):
-        options["repair"] = {"type": "bias", "artifact": registers}
-    elif registers is not None:
-        options["repair"] = {
-            "type": "test_time",
-            **(options.get("repair") or {}),
-            "neurons": registers,
-        }
+    if repair is not None:
+        options["repair"] = repair_of_words(repair, options.get("repair"))
     if checkpoint is not None:
         options |= {"pretrained": False, "checkpoint": str(checkpoint)}
     if blocks is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
     from ttr_backbones.registers import RegisterNeurons
+    from ttr_backbones.repairs.choice import Choice
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,23 @@ class VitSource:
         model: timm name, as `create_vit` takes it.
         checkpoint: local weight file; None for the hub's weights.
         model_kwargs: more arguments of `timm.create_model`.
-        neurons: what a config gives as the list: "auto", a path, {block: [units]}; None without.
-        options: the other options of the config's repair; in the bias form `type` and `artifact`,
-            looked up, whose list is `neurons`.
+        repair: what a config gives as `model.backbone.repair`.
     """
 
     model: str
     checkpoint: Path | None = None
     model_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    neurons: Any = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    repair: Mapping[str, Any] | None = None
+
+    def choice(self) -> Choice | None:
+        """Look the config's repair up.
+
+        Raises:
+            InputError: see `repair_options`.
+        """
+        from ttr_backbones.repairs.choice import repair_options
+
+        return repair_options(self.model, self.repair)
 
     def create(self) -> VisionTransformer:
         """Make the ViT without test-time registers.
@@ -59,8 +67,11 @@ class VitSource:
         """
         from ttr_backbones.registers import RegisterNeurons
 
-        chosen = self.neurons if given is None else given
-        return RegisterNeurons.named("auto" if chosen is None else chosen, self.model)
+        if given is None:
+            choice = self.choice()
+            if choice is not None and choice.neurons is not None:
+                return choice.neurons
+        return RegisterNeurons.named("auto" if given is None else given, self.model)
 
 
 def vit_source(args: argparse.Namespace) -> VitSource:
@@ -87,7 +98,7 @@ def vit_source(args: argparse.Namespace) -> VitSource:
 
 def _from_config(name: str, options: list[str] | None, checkpoint: Path | None) -> VitSource:
     from ttr_backbones.app.config import apply_options, type_name
-    from ttr_backbones.backbones.repair_options import refuse_registers, repair_options
+    from ttr_backbones.backbones.repair_options import refuse_registers
     from ttr_backbones.recipes import all_names, axis_files, named_config
 
     try:
@@ -121,12 +132,5 @@ def _from_config(name: str, options: list[str] | None, checkpoint: Path | None) 
             "weight file as --checkpoint FILE"
         )
     refuse_registers(backbone.get("registers"))
-    repair = dict(backbone.get("repair") or {})
-    if repair.get("type") == "bias":
-        repair = repair_options(backbone["model"], repair) or {}
-        repair["neurons"] = repair["artifact"].neurons
-    else:
-        repair.pop("type", None)
-    neurons = repair.pop("neurons", None)
     kwargs = backbone.get("model_kwargs") or {}
-    return VitSource(backbone["model"], checkpoint, kwargs, neurons, repair)
+    return VitSource(backbone["model"], checkpoint, kwargs, backbone.get("repair"))

@@ -1,4 +1,4 @@
-"""The contestants of `ttrb bench forward`: one ViT, with and without a test-time register.
+"""The contestants of `ttrb bench forward`: one ViT, as it is and with every repair.
 
 All have the same weights and give the same thing, the normed patch tokens of the last block as maps
 [B, C, h, w] in float32.
@@ -18,13 +18,18 @@ from ttr_backbones.backbones.precision import cast_frozen_weights
 from ttr_backbones.bench.authors_form import AuthorsForm
 from ttr_backbones.bench.subject import Layers
 from ttr_backbones.bench.variants import Variant
-from ttr_backbones.registers import add_test_time_registers
-from ttr_backbones.repairs.bake import bake_registers
-from ttr_backbones.repairs.bias import add_bias_registers
+from ttr_backbones.repairs import REPAIRS, apply_repair, example_artifact
+from ttr_backbones.repairs.choice import DEFAULT
 from ttr_backbones.vits.class_swap import sharing_copy
 
-PLAIN, BARE = "plain timm", "ours, no register"
-TOKEN, BIAS, AUTHORS = "ours, 1 register", "ours, 1 register as bias", "authors' form of the hook"
+
+def repaired(kind: str) -> str:
+    """Return the contestant's name of a type of repair."""
+    return f"ours, {REPAIRS[kind].label}"
+
+
+PLAIN, BARE, AUTHORS = "plain timm", "ours, no repair", "authors' form of the hook"
+TOKEN = repaired(DEFAULT)
 
 
 class PlainTimm(nn.Module):
@@ -88,21 +93,15 @@ def forms(backbone: TimmViT, layers: Layers, images: Tensor) -> dict[str, nn.Mod
     Args:
         backbone: without registers; it stays as it is.
         layers: register neurons.
-        images: to bake the constants of the bias form on, [B, 3, H, W].
+        images: to fit the repairs on, [B, 3, H, W].
 
     Returns:
         {name: model}; without the authors' form where MLPs are gated: their hook does not fit.
     """
-    token, bias = sharing_copy(backbone), sharing_copy(backbone)
-    add_test_time_registers(token.vit, layers)
-    baked = bake_registers(sharing_copy(backbone.vit), layers, images)
-    add_bias_registers(bias.vit, baked)
-    made: dict[str, nn.Module] = {
-        PLAIN: PlainTimm(backbone.vit),
-        BARE: backbone,
-        TOKEN: token,
-        BIAS: bias,
-    }
+    made: dict[str, nn.Module] = {PLAIN: PlainTimm(backbone.vit), BARE: backbone}
+    for kind in sorted(REPAIRS, key=lambda kind: kind != DEFAULT):
+        made[repaired(kind)] = copied = sharing_copy(backbone)
+        apply_repair(copied.vit, example_artifact(kind, copied.vit, images, layers))
     if all(isinstance(block.mlp, Mlp) for block in backbone.vit.blocks):
         made[AUTHORS] = AuthorsForm(sharing_copy(backbone.vit), layers)
     return made

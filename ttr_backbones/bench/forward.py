@@ -20,11 +20,10 @@ from ttr_backbones.bench.cost import cost_of, count_flops
 from ttr_backbones.bench.forms import (
     AUTHORS,
     BARE,
-    BIAS,
     PLAIN,
-    TOKEN,
     as_variant,
     forms,
+    repaired,
 )
 from ttr_backbones.bench.live_memory import peak_bytes
 from ttr_backbones.bench.rounds import Tell, measure, silent
@@ -32,6 +31,7 @@ from ttr_backbones.bench.row import Contestant, Cost, Measured, Row, patch_token
 from ttr_backbones.bench.subject import Subject
 from ttr_backbones.bench.variants import VARIANTS, Variant
 from ttr_backbones.errors import InputError
+from ttr_backbones.repairs import REPAIRS
 
 _BAKED_ON = 4  # images; the constants cost the same on however many they were measured
 
@@ -157,8 +157,8 @@ def _cost(model: nn.Module, run: nn.Module, variant: Variant, images: Tensor) ->
 
 
 def _goal(name: str, variant: Variant, batch_size: int, device: torch.device) -> float | None:
-    """The most that a register may cost, times plain timm."""
-    if name not in {TOKEN, BIAS}:
+    """The most that a repair may cost, times plain timm."""
+    if name not in {repaired(kind) for kind in REPAIRS}:
         return None
     if device.type != "cuda":
         return 1.05

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         neurons.check(vit)
         warn_of_doubts(neurons, vit, max(images.size or (0,)))
         baked = bake_registers(vit, neurons, images, **options)
-        baked.save(args.out)
+        baked.artifact.save(args.out)
         bar.close()
         tell_bad(images)
         _tell(baked, args.out)
@@ -121,18 +121,20 @@ def _options(
     args: argparse.Namespace, source: VitSource, neurons: RegisterNeurons
 ) -> dict[str, Any]:
     """The registers to measure: the config's, changed by the command line."""
-    options = dict(source.options)
-    if options.get("type") == "bias":
-        options = dict(options["artifact"].options)
+    choice = source.choice()
+    options = {} if choice is None else choice.token_options
     for name, value in _CLEARS.items():
-        if options.pop(name, value) != value:
+        given = options.pop(name, value)
+        if given != value:
             raise InputError(
-                f"the config's registers have {name}={source.options[name]!r}; zeroed weights "
+                f"the config's registers have {name}={given!r}; zeroed weights "
                 f"clear the neurons at every token, as {name}={value!r} does. Constants cannot "
                 f"stand for that: add --cfg-options model.backbone.repair.{name}={value}, or "
                 "keep registers as tokens"
             )
-    if args.neurons is not None or source.neurons is None:  # else it is as the config says
+    if (
+        args.neurons is not None or choice is None or choice.neurons is None
+    ):  # else it is as the config says
         options.setdefault("num", neurons.provenance.get("num_registers", 1))
     given = {"num": args.num, "peak": args.peak}
     return options | {name: value for name, value in given.items() if value is not None}

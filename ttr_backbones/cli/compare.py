@@ -1,4 +1,4 @@
-"""Train and test configs with every kind of registers and seed, and make one table."""
+"""Train and test configs with every repair and seed, and make one table."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.arguments import add_recipe_options
-from ttr_backbones.errors import InputError, MissingFileError, StopSignal, unknown_name
+from ttr_backbones.errors import InputError, MissingFileError, StopSignal
 
 if TYPE_CHECKING:
     from ttr_backbones.compare.cells import Outcome
     from ttr_backbones.compare.plan import Cell, Plan
 
-_KINDS = ("none", "test_time", "trained")
 _DETAILS = "error.txt"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the configs, the axes of the table, and what changes the configs."""
     parser.description = (
-        "Trains and tests every config with every kind of registers and every seed, and prints "
+        "Trains and tests every config with every repair and every seed, and prints "
         "mean ± standard deviation beside the paper's number. Segmentation, depth and object "
         "discovery go into one table. Whatever is finished in DIR is reused, and a run that was "
         "interrupted goes on from its last checkpoint: repeat the command."
@@ -33,10 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="config file, or a name")
     add_recipe_options(parser)
     parser.add_argument(
-        "--registers",
-        default=",".join(_KINDS),
-        help="any of none, test_time (the config's, or else the list that ships for the model) and "
-        "trained (the _reg4 backbone of that name); default: all",
+        "--repairs",
+        metavar="KIND,...",
+        help="any of none, trained (the _reg4 backbone of that name), and repairs by their type or "
+        "file: the config's, or else what ships for the model; default: none, the config's or "
+        "test_time, trained",
     )
     parser.add_argument("--seeds", default="0,1,2", help="random seeds of the training (0,1,2)")
     parser.add_argument(
@@ -58,14 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run or reuse every cell, print the table, and return 1 if a cell failed."""
-    registers, seeds = _kinds(args.registers), _seeds(args.seeds)
+    kinds, seeds = _kinds(args.repairs), _seeds(args.seeds)
     from ttr_backbones.cli import EXIT_INTERRUPTED
     from ttr_backbones.compare.options import Options
     from ttr_backbones.compare.plan import make_plan
 
     options = Options(args.data_root, args.cfg_options)
     plan = make_plan(
-        args.configs, registers, seeds, args.out, options,
+        args.configs, kinds, seeds, args.out, options,
         backbone=args.backbone, repair=args.repair,
     )  # fmt: skip
     outcomes: dict[str, Outcome] = {}
@@ -123,12 +123,16 @@ def _missing_data(cell: Cell) -> str | None:
     return None
 
 
-def _kinds(text: str) -> list[str]:
+def _kinds(text: str | None) -> list[str] | None:
+    from ttr_backbones.compare.kinds import NONE, TRAINED, check_kind
+
+    if text is None:
+        return None
     kinds = _listed(text)
     for kind in kinds:
-        if kind not in _KINDS:
-            raise InputError(f"--registers: {unknown_name('choice', kind, _KINDS)}")
-    return [kind for kind in _KINDS if kind in kinds]
+        check_kind(kind)
+    order = {NONE: 0, TRAINED: 2}
+    return sorted(kinds, key=lambda kind: order.get(kind, 1))
 
 
 def _seeds(text: str) -> list[int]:

@@ -40,10 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, metavar="N", help="number of images (any)")
     parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset (the exporter's)")
     parser.add_argument(
-        "--registers",
-        metavar="F|auto|none",
-        help="of a timm model: register-neuron list, baked registers (.safetensors), auto: the "
-        "list that ships (none)",
+        "--repair",
+        metavar="R",
+        help="of a timm model: none, a type of repair (what ships for the model), auto (its "
+        "test-time register), or a file: a neuron list or an artifact (none)",
     )
     parser.add_argument(
         "--blocks", metavar="B,...", help="blocks of a timm model, as 8,11 or -1 (-1)"
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     subject = load_subject(
         args.model,
         args.checkpoint,
-        registers=args.registers,
+        repair=args.repair,
         blocks=blocks,
         cfg_options=args.cfg_options,
     )

@@ -31,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for index.json and the shards, or a .json file for the index",
     )
     parser.add_argument(
-        "--registers",
-        metavar="F|auto|none",
-        help="register-neuron list, baked registers (.safetensors), auto: the list that ships, "
-        "none (default: the config's; none)",
+        "--repair",
+        metavar="R",
+        help="none, a type of repair (what ships for the model), auto (its test-time register), or "
+        "a file: a neuron list or an artifact (the config's, else none)",
     )
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="weights of the backbone (the hub's)"
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     device = choose_device(device)
     backbone, mean, std = make_backbone(
         args.model,
-        registers=args.registers,
+        repair=args.repair,
         checkpoint=args.checkpoint,
         blocks=blocks,
         cfg_options=args.cfg_options,

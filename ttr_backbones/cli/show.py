@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ttr_backbones.result_names import relative_paths
 if TYPE_CHECKING:
     from ttr_backbones.app.vit_source import VitSource
     from ttr_backbones.registers import RegisterNeurons
+    from ttr_backbones.repairs.choice import Choice
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", type=Path, metavar="FILE", help="local weight file (default: the hub's)"
     )
     parser.add_argument(
-        "--registers",
+        "--repairs",
         metavar="KINDS",
-        help="separated by commas: none or trained (the model as it is), test_time (both)",
+        help="columns, separated by commas: none or trained (the model as it is), and types of "
+        "repairs (none and the config's, or else test_time)",
     )
     parser.add_argument(
         "--blocks",
@@ -81,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
     files = image_files(args.images)
     source = vit_source(args)
     # Before the weights: they may be gigabytes to fetch, and the list may not exist.
-    kinds = None if args.registers is None else [k.strip() for k in args.registers.split(",")]
-    neurons = _neurons(source, args.neurons, kinds)
+    kinds, choices = _choices(source, args.neurons, args.repairs)
+    neurons = _neurons(source, choices)
     device = choose_device(args.device)
     vit = source.create().to(device)
 
@@ -102,22 +105,17 @@ def run(args: argparse.Namespace) -> int:
     images = torch.cat(list(batches))
     tell_bad(batches)
     size = (images.shape[2], images.shape[3])
-    options = dict(source.options)
-    if args.neurons is not None and options.get("type") == "bias":
-        options = {}  # the config's constants are of its own neurons: these are shown as tokens
     if neurons is not None:
         neurons.check(vit)
         warn_of_doubts(neurons, vit, max(size))
-        if args.neurons is not None or source.neurons is None:  # else it is as the config says
-            options.setdefault("num", neurons.provenance.get("num_registers", 1))
     bar = ProgressBar()
     try:
         inspections = inspect_kinds(
             vit,
             images,
-            kinds or ("none", "test_time"),
+            kinds,
             neurons=neurons,
-            options=options,
+            choices=choices,
             attention_blocks=args.blocks,
             progress=bar,
         )
@@ -151,23 +149,57 @@ def image_files(paths: list[Path]) -> list[Path]:
     return list(found)
 
 
-def _neurons(
-    source: VitSource, given: Path | None, kinds: list[str] | None
-) -> RegisterNeurons | None:
-    """The list; None where it is neither asked for nor needed nor there."""
+def _choices(
+    source: VitSource, neurons: Path | None, listed: str | None
+) -> tuple[list[str], list[Choice]]:
+    """The columns, and the repairs among them with everything looked up."""
+    from ttr_backbones.repairs import REPAIRS
+    from ttr_backbones.repairs.choice import DEFAULT, repair_options, with_neurons
+    from ttr_backbones.report.kinds import NONE
+
+    own = dict(source.repair or REPAIRS[DEFAULT].auto())
+    if neurons is not None:
+        own = with_neurons(str(neurons), own)
+    kinds = [NONE, str(own.get("type"))]
+    if listed is not None:
+        kinds = list(dict.fromkeys(kind.strip() for kind in listed.split(",")))
+    found = []
+    for kind in kinds:
+        if kind not in REPAIRS:
+            continue  # the model as it is, or unknown: told by `inspect_kinds`
+        repair = own if own.get("type") == kind else REPAIRS[kind].auto()
+        try:
+            choice = repair_options(source.model, repair)
+        except MissingFileError:
+            raise
+        except InputError as error:
+            if not REPAIRS[kind].is_auto(repair):
+                raise
+            raise InputError(
+                f"{error}, here with --neurons {source.model}.json. To see the model as it is: "
+                "--repairs none"
+            ) from error
+        if choice is None:
+            continue
+        # A list that no config names has the number of registers that it was found with.
+        number = None if choice.neurons is None else choice.neurons.provenance.get("num_registers")
+        if kind == DEFAULT and number and (neurons is not None or source.repair is None):
+            choice = replace(choice, options={"num": number, **choice.options})
+        found.append(choice)
+    return kinds, found
+
+
+def _neurons(source: VitSource, choices: list[Choice]) -> RegisterNeurons | None:
+    """The neurons whose activations are shown: those moved, else the model's if there are any."""
+    for choice in choices:
+        if choice.neurons is not None:
+            return choice.neurons
     try:
-        return source.register_neurons(given)
+        return source.register_neurons(None)
     except MissingFileError:
         raise
-    except InputError as error:
-        if given is not None or source.neurons not in (None, "auto"):
-            raise
-        if kinds is not None and "test_time" not in kinds:
-            return None
-        raise InputError(
-            f"{error}, here with --neurons {source.model}.json. To see the model as it is: "
-            "--registers none"
-        ) from error
+    except InputError:
+        return None
 
 
 def _tell(path: Any) -> None:

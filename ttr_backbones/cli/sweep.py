@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from ttr_backbones.object_discovery.sweep import SweepResult
 
 Row = dict[str, Any]
-REGISTERS = ("none", "test_time")
 WARNING = (
-    "* best CorLoc of its registers. It was chosen on the evaluation set itself, as the published "
+    "* best CorLoc of its repair. It was chosen on the evaluation set itself, as the published "
     "sweeps were: it says how good LOST can be made there, not what to expect on other images."
 )
 
@@ -33,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the config, what is swept, and where the table goes."""
     parser.description = (
         "CorLoc of LOST for every combination of block, facet, normalisation and bias, without and "
-        "with test-time registers. Every image goes through the backbone once per kind of "
-        "registers. Prints the full table and writes it as sweep.csv and sweep.json. On several "
-        "GPUs: torchrun --nproc-per-node N --no-python ttrb sweep CONFIG --launcher pytorch."
+        "with repairs. Every image goes through the backbone once per repair. Prints the full "
+        "table and writes it as sweep.csv and sweep.json. On several GPUs: torchrun "
+        "--nproc-per-node N --no-python ttrb sweep CONFIG --launcher pytorch."
     )
     allow_negative_lists(parser)
     parser.add_argument("config", help="config of an ObjectDiscoverer with LOST, or its name")
@@ -46,9 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--normalize", action="store_true", help="try features scaled to length 1 beside raw ones"
     )
     parser.add_argument(
-        "--registers",
-        help="none,test_time or one of them; test_time takes the config's registers or else the "
-        "list that ships for the model (both, if there is such a list)",
+        "--repairs",
+        metavar="KIND,...",
+        help="none, and types of repairs: the config's repair, or else what ships for the model "
+        "(none, and the config's or test_time if something ships)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (work_dirs/CONFIG)")
     add_overrides(parser)
@@ -65,12 +65,12 @@ def run(args: argparse.Namespace) -> int:
     cfg = load_config(args)
     lost = _lost_arguments(cfg)
     check_folders(cfg, "test_dataloader")
-    registers = _registers(args.registers, cfg.model.backbone)
+    repairs = _repairs(args.repairs, cfg.model.backbone)
     out = args.out or Path(cfg.work_dir)
     out.mkdir(parents=True, exist_ok=True)
     join_processes(args, cfg)
     rows: list[Row] = []
-    for options in registers:
+    for options in repairs:
         rows += _scores(*_swept(cfg, options, axes | {"k": lost.get("k", 100)}))
     if not is_first():
         return 0
@@ -124,29 +124,37 @@ def _lost_arguments(cfg: Config) -> dict[str, Any]:
     return method
 
 
-def _registers(wanted: str | None, backbone: Any) -> list[Any]:
+def _repairs(wanted: str | None, backbone: Any) -> list[Any]:
     """Values of `backbone.repair` to sweep over."""
     from ttr_backbones.app.messages import note
-    from ttr_backbones.backbones.repair_options import is_auto, look_up
+    from ttr_backbones.repairs import REPAIRS
+    from ttr_backbones.repairs.choice import DEFAULT, NO_REPAIR, is_auto, repair_options
 
-    options = backbone.get("repair") or {"type": "test_time", "neurons": "auto"}
-    names = _listed(wanted) if wanted else list(REGISTERS)
+    own = dict(backbone.get("repair") or REPAIRS[DEFAULT].auto())
+    names = _listed(wanted) if wanted else [NO_REPAIR, str(own.get("type"))]
+    found: list[Any] = []
     for name in names:
-        if name not in REGISTERS:
-            raise InputError(f"--registers: {unknown_name('choice', name, REGISTERS)}")
-    if "test_time" in names and is_auto(options):
+        if name == NO_REPAIR:
+            found.append(None)
+            continue
+        if name not in REPAIRS:
+            known = (NO_REPAIR, *REPAIRS)
+            raise InputError(f"--repairs: {unknown_name('choice', name, known)}")
+        repair = own if own.get("type") == name else REPAIRS[name].auto()
         try:
-            look_up(backbone.model, options)
+            if is_auto(repair):
+                repair_options(backbone.model, repair)
         except InputError as error:
             if wanted:
                 raise
-            note(f"the sweep is without test-time registers: {error}")
-            names.remove("test_time")
-    return [None if name == "none" else options for name in names]
+            note(f"the sweep is without the repair {name!r}: {error}")
+            continue
+        found.append(repair)
+    return found
 
 
-def _swept(cfg: Config, registers: Any, axes: dict[str, Any]) -> tuple[str, SweepResult]:
-    """Run all images through the backbone with these registers; return their name, and the boxes.
+def _swept(cfg: Config, repair: Any, axes: dict[str, Any]) -> tuple[str, SweepResult]:
+    """Run all images through the backbone with this repair; return its name, and the boxes.
 
     Raises:
         InputError: an image without true boxes.
@@ -159,11 +167,12 @@ def _swept(cfg: Config, registers: Any, axes: dict[str, Any]) -> tuple[str, Swee
     from ttr_backbones.app.config_errors import clear_config_errors
     from ttr_backbones.app.progress import ProgressBar
     from ttr_backbones.object_discovery.sweep import Sweep
+    from ttr_backbones.report.inspection import registers_of
 
     init_default_scope("mmseg")
     with clear_config_errors():
         loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
-        backbone = {**cfg.model.backbone, "repair": registers}
+        backbone = {**cfg.model.backbone, "repair": repair}
         model = MODELS.build({**cfg.model, "backbone": backbone}).to(get_device()).eval()
     sweep, bar = Sweep(model.backbone, **axes), ProgressBar()
     try:
@@ -179,22 +188,15 @@ def _swept(cfg: Config, registers: Any, axes: dict[str, Any]) -> tuple[str, Swee
             bar(sweep.num_images, len(loader.sampler))
     finally:
         bar.close()
-    return _name(model.backbone.vit), sweep.result(len(loader.dataset))
+    return registers_of(model.backbone.vit), sweep.result(len(loader.dataset))
 
 
-def _name(vit: Any) -> str:
-    from ttr_backbones.registers import has_test_time_registers
-
-    kinds = {"trained": vit.num_reg_tokens > 0, "test_time": has_test_time_registers(vit)}
-    return "+".join(kind for kind, has in kinds.items() if has) or "none"
-
-
-def _scores(registers: str, found: SweepResult) -> list[Row]:
+def _scores(repair: str, found: SweepResult) -> list[Row]:
     from ttr_backbones.evaluation import corloc
 
     return [
         {
-            "registers": registers,
+            "repair": repair,
             **cell._asdict(),
             "CorLoc": round(corloc(list(boxes), found.true), 2),
             "collapsed": found.collapsed[cell],
@@ -206,20 +208,20 @@ def _scores(registers: str, found: SweepResult) -> list[Row]:
 
 
 def _mark_best(rows: list[Row]) -> None:
-    """Mark the best of each kind of registers; of equal ones the first."""
-    for registers in {row["registers"] for row in rows}:
-        same = [row for row in rows if row["registers"] == registers]
+    """Mark the best of each repair; of equal ones the first."""
+    for repair in {row["repair"] for row in rows}:
+        same = [row for row in rows if row["repair"] == repair]
         max(same, key=lambda row: row["CorLoc"])["best"] = True
 
 
 def _table(rows: list[Row]) -> Iterable[str]:
     yield (
-        f"{'registers':18}{'block':>6}  {'facet':8}{'normalize':>10}{'bias':>8}{'CorLoc':>9}"
+        f"{'repair':18}{'block':>6}  {'facet':8}{'normalize':>10}{'bias':>8}{'CorLoc':>9}"
         f"{'collapsed':>11}  of {rows[0]['images']} images"
     )
     for row in rows:
         yield (
-            f"{row['registers']:18}{row['block']:6}  {row['facet']:8}"
+            f"{row['repair']:18}{row['block']:6}  {row['facet']:8}"
             f"{'yes' if row['normalize'] else 'no':>10}{row['bias']:8g}{row['CorLoc']:9.2f}"
             f"{row['collapsed']:11}{'  *' if row['best'] else ''}"
         )

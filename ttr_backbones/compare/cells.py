@@ -194,7 +194,7 @@ class _Progress(Hook):
 def _write(cell: Cell, outcome: Outcome, metrics: dict[str, Any], checkpoint: Path | None) -> None:
     told = {
         "config": str(cell.cfg.filename),
-        "registers": cell.row.registers,
+        "repair": cell.row.repair,
         "seed": cell.seed,
         "metric": cell.row.metric.key,
         "value": outcome.value,

@@ -18,7 +18,7 @@ from mmengine.config import Config
 
 from ttr_backbones.app.config import datasets, type_name
 from ttr_backbones.backbones import create_vit
-from ttr_backbones.backbones.repair_options import is_auto, look_up
+from ttr_backbones.compare.kinds import NONE, TRAINED, repair_file
 from ttr_backbones.compare.options import Options
 from ttr_backbones.compare.published import Published, papers_number, published_for
 from ttr_backbones.errors import InputError
@@ -27,11 +27,11 @@ from ttr_backbones.recipes import (
     backbone_facts,
     parse_name,
     protocol_facts,
+    repair_config,
     trained_siblings,
 )
-
-KINDS = ("none", "test_time", "trained")
-_REPAIR = "ttr"
+from ttr_backbones.repairs import REPAIRS, repair_named
+from ttr_backbones.repairs.choice import DEFAULT, is_auto, repair_options
 
 
 class LeftOutError(InputError):
@@ -44,7 +44,8 @@ class Experiment:
 
     Args:
         name: the configs' common name.
-        configs: kind of registers -> recipe, or the file of a config; at least one of the three.
+        configs: kind -> recipe, or the file of a config; at least that of "none". A kind is
+            "none", "trained" (with registers), the type of a repair, or the name of its file.
     """
 
     name: str
@@ -57,9 +58,8 @@ class Experiment:
             LeftOutError: there is no such model or no list of register neurons for it.
             InputError: the config cannot be compared; see also `Options.load`.
         """
-        trained = kind == "trained"
-        order = ("trained", "none") if trained else (kind, *KINDS[:2])
-        source = next(self.configs[key] for key in order if key in self.configs)
+        trained = kind == TRAINED
+        source = self._source(kind)
         cfg = options.load(source, self.name)
         if type_name(cfg.model.get("backbone") or {}) != "TimmViT":
             raise InputError(
@@ -70,14 +70,28 @@ class Experiment:
             has = "no backbone with" if trained else f"{backbone.model} has"
             raise LeftOutError(f"{has} trained registers")
         repair = None
-        if kind == "test_time":
-            repair = {"type": "test_time"} | dict(backbone.get("repair") or {})
-            if repair["type"] == "test_time":
-                repair = {"neurons": "auto"} | repair
-            if is_auto(repair):
-                _require_shipped(backbone.model, repair)
+        if kind not in (NONE, TRAINED):
+            repair = _repair(kind, dict(backbone.get("repair") or {}))
+            _require_shipped(backbone.model, repair)
         backbone["repair"] = repair
         return cfg
+
+    def kinds(self, options: Options) -> list[str]:
+        """Return the kinds to compare where none are named: as it is, repaired, trained."""
+        named = [kind for kind in self.configs if kind not in (NONE, TRAINED)]
+        if not named:
+            cfg = options.load(self.configs[NONE], self.name)
+            repair = (cfg.model.get("backbone") or {}).get("repair") or {}
+            named = [repair.get("type") or DEFAULT]
+        return [NONE, *named, TRAINED]
+
+    def _source(self, kind: str) -> RecipeName | Path:
+        """The config to begin with."""
+        plain = self.configs[NONE]
+        if kind in self.configs or not isinstance(plain, RecipeName):
+            return self.configs.get(kind, plain)
+        file = repair_file(kind)
+        return plain if file is None else RecipeName(plain.backbone, file, plain.protocol)
 
     def label(self, cfg: Config) -> tuple[str, str]:
         """Return (backbone, task) in words: of the recipe, or else of the config."""
@@ -93,13 +107,13 @@ class Experiment:
         """Return what was published for this kind of registers.
 
         Args:
-            kind: one of `KINDS`.
+            kind: see `compare.kinds`.
             metric: name of the number.
         """
         numbers = {
             key: published_for(recipe, metric)
-            for key, recipe in self.configs.items()
-            if isinstance(recipe, RecipeName)
+            for key, recipe in {**self.configs, kind: self._source(kind)}.items()
+            if isinstance(recipe, RecipeName) and (key == NONE or recipe != self.configs[NONE])
         }
         return papers_number(numbers, kind)
 
@@ -114,13 +128,21 @@ class Experiment:
 
     @property
     def _recipe(self) -> RecipeName | None:
-        source = self.configs["none"]
+        source = self.configs[NONE]
         return source if isinstance(source, RecipeName) else None
 
 
+def _repair(kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The config's repair if it is of this kind, else that of the file, or what ships."""
+    wanted = repair_named(kind).auto() if kind in REPAIRS else repair_config(kind)
+    return wanted | given if given.get("type", wanted["type"]) == wanted["type"] else wanted
+
+
 def _require_shipped(model: str, repair: dict[str, Any]) -> None:
+    if not is_auto(repair):
+        return
     try:
-        look_up(model, repair)
+        repair_options(model, repair)
     except InputError as error:
         raise LeftOutError(str(error)) from error
 
@@ -167,14 +189,18 @@ def find_experiments(
 def _experiment(name: str, backbone: str | None, repair: str | None) -> Experiment:
     path = Path(name).expanduser()
     if path.is_file():
-        return Experiment(path.stem, {"none": path.resolve()})
+        return Experiment(path.stem, {NONE: path.resolve()})
     asked = parse_name(name, backbone=backbone, repair=repair)
     parent = backbone_facts(asked.backbone).facts.get("parent") or asked.backbone
     plain = RecipeName(parent, None, asked.protocol)
-    configs: dict[str, RecipeName | Path] = {
-        "none": plain,
-        "test_time": RecipeName(parent, asked.repair or _REPAIR, asked.protocol),
-    }
+    repair = asked.repair or repair_file(DEFAULT)
+    configs: dict[str, RecipeName | Path] = {NONE: plain}
+    if repair is not None:
+        kind = repair_config(repair)["type"]
+        # Two files may be of one type: what is not the first one goes by its name.
+        configs[kind if repair_file(kind) == repair else repair] = RecipeName(
+            parent, repair, asked.protocol
+        )
     for sibling in trained_siblings(parent):
-        configs["trained"] = RecipeName(sibling, None, asked.protocol)
+        configs[TRAINED] = RecipeName(sibling, None, asked.protocol)
     return Experiment(str(plain), configs)

@@ -23,7 +23,8 @@ _OUTSIDE |= {f"{split}_dataloader": _LOADING for split in ("train", "val", "test
 def fingerprint(cfg: Config, *, tta: bool = False) -> str:
     """Return 64 hex digits that change with everything in `cfg` that a result depends on.
 
-    A repair counts by what it does, wherever the file of its artifact lies; the weights of a model and the images count by the name of their file or folder.
+    A repair counts by what it does, wherever the file of its artifact lies; the weights of a model
+    and the images count by the name of their file or folder.
 
     Args:
         cfg: the complete config, seed included.

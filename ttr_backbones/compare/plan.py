@@ -26,7 +26,7 @@ class Row:
         experiment: name of the experiment.
         backbone: it in words.
         task: head and data in words.
-        registers: one of `KINDS`.
+        repair: its kind, see `compare.kinds`.
         metric: the number that is compared.
         published: the paper's number, or None.
     """
@@ -34,7 +34,7 @@ class Row:
     experiment: str
     backbone: str
     task: str
-    registers: str
+    repair: str
     metric: Metric
     published: Published | None
 
@@ -59,9 +59,9 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Config, registers and seed."""
+        """Config, repair and seed."""
         seed = "" if self.seed is None else f", seed {self.seed}"
-        return f"{self.row.experiment}, {self.row.registers}{seed}"
+        return f"{self.row.experiment}, {self.row.repair}{seed}"
 
     @property
     def folder(self) -> Path:
@@ -79,7 +79,7 @@ class Plan:
 
 def make_plan(
     configs: Sequence[str],
-    registers: Sequence[str],
+    kinds: Sequence[str] | None,
     seeds: Sequence[int],
     out: Path,
     options: Options,
@@ -94,7 +94,7 @@ def make_plan(
 
     Args:
         configs: files, or names of recipes.
-        registers: kinds of registers.
+        kinds: see `compare.kinds`; None takes those of each experiment.
         seeds: of the trainings.
         out: folder of the table and all runs.
         options: what changes the configs.
@@ -106,7 +106,7 @@ def make_plan(
     """
     cells, notes = [], []
     for experiment in find_experiments(configs, backbone=backbone, repair=repair):
-        for kind in registers:
+        for kind in experiment.kinds(options) if kinds is None else kinds:
             try:
                 cfg = experiment.config(kind, options)
             except LeftOutError as error:

@@ -1,4 +1,4 @@
-"""The table as bars: a panel per task, a group per backbone, a colour per kind of registers."""
+"""The table as bars: a panel per task, a group per backbone, a colour per repair."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ttr_backbones.atomic import writing_atomically
+from ttr_backbones.compare.kinds import NONE, TRAINED, kind_colour, kind_label
 from ttr_backbones.compare.summary import Line
 
-# Okabe and Ito's colours, which colour-blind people tell apart; grey is the state before.
-COLORS = {"none": "#999999", "test_time": "#0072B2", "trained": "#E69F00"}
 _WIDEST = 14.5  # inches
 _PER_ROW = 3
 _BAR = 0.42  # inches; a number fits above it
@@ -34,7 +33,7 @@ def draw_table(lines: Sequence[Line], path: Path) -> None:
     panels: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
         panels.setdefault((line.row.task, line.row.metric.heading), []).append(line)
-    kinds = [kind for kind in COLORS if any(line.row.registers == kind for line in lines)]
+    kinds = _kinds(lines)
     groups = max(len({line.row.backbone for line in panel}) for panel in panels.values())
     width = max(2.7, _BAR / _GROUP * groups * len(kinds) + 0.8)
     columns = max(1, min(_PER_ROW, len(panels), int(_WIDEST / width)))
@@ -53,13 +52,21 @@ def draw_table(lines: Sequence[Line], path: Path) -> None:
         figure.savefig(partial, format="png")
 
 
+def _kinds(lines: Sequence[Line]) -> list[str]:
+    """The kinds in the order of the table, the model as it is first and trained registers last."""
+    order = {NONE: 0, TRAINED: 2}
+    return sorted(
+        dict.fromkeys(line.row.repair for line in lines), key=lambda kind: order.get(kind, 1)
+    )
+
+
 def _draw_panel(axis: Any, panel: Sequence[Line], kinds: Sequence[str]) -> None:
     backbones = list(dict.fromkeys(line.row.backbone for line in panel))
     width = _GROUP / len(kinds)
     tops = [0.0]
     for line in panel:
         at = float(backbones.index(line.row.backbone))
-        at += (kinds.index(line.row.registers) - (len(kinds) - 1) / 2) * width
+        at += (kinds.index(line.row.repair) - (len(kinds) - 1) / 2) * width
         top, number = 0.0, line.row.published
         if number is not None:
             top = number.value + (number.std or 0.0)
@@ -71,7 +78,7 @@ def _draw_panel(axis: Any, panel: Sequence[Line], kinds: Sequence[str]) -> None:
             axis.annotate("no\nrun", (at, 0), ha="center", va="bottom", fontsize=6, color="0.4")
         else:
             top = max(top, line.mean + (line.std or 0.0), *line.values)
-            axis.bar(at, line.mean, width * 0.92, color=COLORS[line.row.registers], zorder=2)
+            axis.bar(at, line.mean, width * 0.92, color=kind_colour(line.row.repair), zorder=2)
             axis.annotate(
                 line.row.metric.shown(line.mean), (at, top), (0, 5), textcoords="offset points",
                 ha="center", fontsize=7,
@@ -90,9 +97,7 @@ def _draw_panel(axis: Any, panel: Sequence[Line], kinds: Sequence[str]) -> None:
 
 
 def _draw_legend(figure: Figure, kinds: Sequence[str], lines: Sequence[Line]) -> None:
-    handles: list[Any] = [
-        Patch(color=COLORS[kind], label=f"registers: {kind.replace('_', '-')}") for kind in kinds
-    ]
+    handles: list[Any] = [Patch(color=kind_colour(kind), label=kind_label(kind)) for kind in kinds]
     if any(line.std is not None for line in lines):
         handles.append(Line2D([], [], color="black", marker=".", label="seeds, ± std"))
     if any(line.row.published for line in lines):

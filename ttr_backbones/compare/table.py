@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ttr_backbones.compare.cells import Outcome
+from ttr_backbones.compare.kinds import kind_label
 from ttr_backbones.compare.plan import Cell
 from ttr_backbones.compare.summary import Line
 
-_HEADINGS = ("backbone", "registers", "measured", "seeds", "published")
+_HEADINGS = ("backbone", "repair", "measured", "seeds", "published")
 _LEGEND = (
     "measured: mean ± sample standard deviation over the seeds, of the last checkpoint.",
     "published: the papers' own numbers, by their own protocols; none was measured here.",
@@ -52,7 +53,7 @@ def csv_table(lines: Sequence[Line]) -> str:
             "experiment": line.row.experiment,
             "backbone": line.row.backbone,
             "task": line.row.task,
-            "registers": line.row.registers,
+            "repair": line.row.repair,
             "metric": line.row.metric.key,
             "unit": line.row.metric.unit,
             "mean": line.mean,
@@ -74,7 +75,7 @@ def csv_cells(
     return _csv(
         {
             "experiment": cell.row.experiment,
-            "registers": cell.row.registers,
+            "repair": cell.row.repair,
             "seed": cell.seed,
             "metric": cell.row.metric.key,
             "value": outcomes[cell.name].value if cell.name in outcomes else None,
@@ -97,8 +98,13 @@ def _csv(rows: Any) -> str:
 def _cells(line: Line, sources: Sequence[str]) -> tuple[str, ...]:
     number = line.row.published
     mark = f" [{sources.index(number.source) + 1}]" if number else ""
-    registers = line.row.registers.replace("_", "-")
-    return line.row.backbone, registers, line.measured, line.runs, line.published + mark
+    return (
+        line.row.backbone,
+        kind_label(line.row.repair),
+        line.measured,
+        line.runs,
+        line.published + mark,
+    )
 
 
 def _aligned(row: Sequence[Any], widths: Sequence[int]) -> str:

@@ -62,7 +62,7 @@ def load_subject(
     name: str,
     checkpoint: str | Path | None = None,
     *,
-    registers: str | None = None,
+    repair: str | None = None,
     blocks: Sequence[int] | None = None,
     cfg_options: Sequence[str] | None = None,
 ) -> Subject:
@@ -71,7 +71,7 @@ def load_subject(
     Args:
         name: a timm model, of which the maps are exported, or a config or its packaged name.
         checkpoint: weights of the timm model (by default the hub's), or of the config's head.
-        registers: of a timm model: "auto", the path of a list, or "none", the default.
+        repair: of a timm model, see `repair_of_words`; "none" by default.
         blocks: of a timm model; by default the last one.
         cfg_options: changes to the config.
 
@@ -83,14 +83,14 @@ def load_subject(
     if is_timm_name(name):
         made = make_backbone(
             name,
-            registers=registers,
+            repair=repair,
             checkpoint=checkpoint,
             blocks=blocks,
             cfg_options=cfg_options,
         )
         images = ImageInput(made.mean, made.std)
         return _of_backbone(name, made.backbone, images, images, checkpoint)
-    for option, value in (("--registers", registers), ("--blocks", blocks)):
+    for option, value in (("--repair", repair), ("--blocks", blocks)):
         if value is not None:
             raise InputError(
                 f"{option} is for a timm model, and {name} is a config: change that with "

@@ -44,7 +44,7 @@ def expand(name: RecipeName) -> Config:
     config = evaluate(axis_files("protocols")[name.protocol], values).values
     if name.repair is not None:
         special = (values.facts.get("repairs") or {}).get(name.repair) or {}
-        _set_repair(config, {**_repair(name.repair), **copy.deepcopy(special)})
+        _set_repair(config, {**repair_config(name.repair), **copy.deepcopy(special)})
     # Runs and their dumps take their name from the file's, though there is none.
     return Config(config, cfg_text=f"# ttrb config {name}\n", filename=f"{name}.py")
 
@@ -102,10 +102,15 @@ def _repair_of_file(config: Config, repair: str) -> None:
             f"--repair {repair}: {config.filename} has no model.backbone of type='TimmViT' to "
             "apply it to"
         )
-    _set_repair(config, None if repair == NO_REPAIR else _repair(repair))
+    _set_repair(config, None if repair == NO_REPAIR else repair_config(repair))
 
 
-def _repair(name: str) -> dict[str, Any]:
+def repair_config(name: str) -> dict[str, Any]:
+    """Return what a file in `configs/repairs` gives as `model.backbone.repair`.
+
+    Raises:
+        MissingFileError: there is none of that name.
+    """
     files = axis_files("repairs")
     if name not in files:
         raise MissingFileError(unknown_name("repair", name, (NO_REPAIR, *files)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs.artifact import Artifact
-from ttr_backbones.repairs.registry import repair_named
 from ttr_backbones.vits.neurons import RegisterNeurons
 
 TYPE = "bias"
@@ -100,22 +98,6 @@ class BakedRegisters:
                 f"`layers`, this one holds {held}: make one with {COMMAND}"
             )
         return cls(artifact.model, layers, **artifact.tensors, provenance=artifact.provenance)
-
-    @property
-    def sha256(self) -> str:
-        """Hash of what they do."""
-        return self.artifact.sha256
-
-    def save(self, path: str | Path) -> None:
-        """Write their artifact."""
-        self.artifact.save(path)
-
-    @classmethod
-    def named(cls, artifact: Any, model: str) -> BakedRegisters:
-        """Return those that a config names: "auto" (which ship for `model`), a path, or them."""
-        if isinstance(artifact, cls):
-            return artifact
-        return cls.of(repair_named(TYPE).named(artifact, model))
 
     def check(self, vit: VisionTransformer) -> None:
         """Raise InputError unless they were made from the weights that `vit` has."""

@@ -14,10 +14,11 @@ from ttr_backbones.neuron_search.provenance import weight_differences
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.registry import REPAIRS, apply_repair, load_repair, repair_named
 from ttr_backbones.repairs.repair import Repair
+from ttr_backbones.repairs.test_time import TestTimeRegisters
 from ttr_backbones.vits.neurons import RegisterNeurons
 
 NO_REPAIR = "none"
-DEFAULT = "test_time"  # of the method that this package is about
+DEFAULT = TestTimeRegisters.type  # the method that this package is about
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Choice:
     def identity(self) -> dict[str, Any]:
         """Plain data that is equal where the same is done, wherever its files lie."""
         return {"type": self.repair.type, **self.options, "artifact": self.artifact.sha256}
+
+    @property
+    def token_options(self) -> dict[str, Any]:
+        """The arguments of `add_test_time_registers` that do the same by tokens."""
+        return self.repair.token_options(self.artifact, self.options)
 
     def doubts(self) -> list[str]:
         """Say, in sentences, what is doubtful about it for every model."""

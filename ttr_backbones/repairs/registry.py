@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.repair import Repair
 from ttr_backbones.vits.class_swap import as_it_came, check_plain, unmix_all
-from ttr_backbones.vits.neurons import model_name
+from ttr_backbones.vits.neurons import RegisterNeurons, model_name
 from ttr_backbones.vits.weights_hash import weights_hash
 
 REPAIRS: dict[str, Repair] = {}
@@ -85,6 +85,25 @@ def fit_repair(
     batches = image_batches(images, vit, batch_size=batch_size, progress=progress)
     with as_it_came(vit):
         artifact = repair.fit(vit, batches, **options)
+    return _bound(artifact, vit)
+
+
+def example_artifact(
+    type: str,  # noqa: A002
+    vit: VisionTransformer,
+    images: Tensor,
+    neurons: RegisterNeurons | Mapping[int, list[int]],
+) -> Artifact:
+    """Make an artifact that costs at run time what a good one costs; see `Repair.example`."""
+    listed = neurons if isinstance(neurons, RegisterNeurons) else RegisterNeurons("", neurons)
+    check_plain(vit)
+    with as_it_came(vit):
+        artifact = repair_named(type).example(vit, image_batches(images, vit), listed)
+    return _bound(artifact, vit)
+
+
+def _bound(artifact: Artifact, vit: VisionTransformer) -> Artifact:
+    """Let the artifact go with the weights of `vit` alone."""
     bound = {**artifact.provenance, "weights_sha256": weights_hash(vit)}
     model = artifact.model or model_name(vit)
     return dataclasses.replace(artifact, model=model, provenance=bound)

@@ -27,7 +27,7 @@ class Repair(ABC):
 
     Attributes:
         type: name in configs and in files.
-        label: name in tables and legends, in words that follow "with": "a test-time register".
+        label: name in tables and legends: "test-time register".
         colour: of bars and lines, as "#0072b2".
         fit_options: options of `fit`, with what they mean.
         options: options of `apply`, with what they mean; a config has them beside `artifact`.
@@ -84,10 +84,19 @@ class Repair(ABC):
         del vit
         return 0
 
-    def caption(self, vit: VisionTransformer) -> str:
-        """Return what `vit` has, in words that follow "with"."""
-        del vit
+    def caption(self, num: int) -> str:
+        """Return what a model has, in words that follow "with".
+
+        Args:
+            num: what the repair describes as its `num`, 0 if it does not.
+        """
+        del num
         return self.label
+
+    def token_options(self, artifact: Artifact, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of `add_test_time_registers` that do the same by tokens."""
+        del artifact, options
+        return {}
 
     def check(self, artifact: Artifact) -> None:  # noqa: B027 -- most have nothing to check
         """Check what a file or a caller gave as an artifact of this type.

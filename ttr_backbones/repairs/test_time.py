@@ -37,7 +37,7 @@ class TestTimeRegisters(Repair):
     __test__ = False  # pytest takes names like this one for tests
 
     type = "test_time"
-    label = "a test-time register"
+    label = "test-time register"
     colour = "#0072b2"
     fit_options: ClassVar[Mapping[str, str]] = {
         "neurons": "the list; by default it is searched on the images",
@@ -90,10 +90,13 @@ class TestTimeRegisters(Repair):
         """The registers."""
         return num_test_time_registers(vit)
 
-    def caption(self, vit: VisionTransformer) -> str:
+    def caption(self, num: int) -> str:
         """Count the registers."""
-        num = num_test_time_registers(vit)
-        return self.label if num == 1 else f"{num} test-time registers"
+        return "one test-time register" if num == 1 else f"{num} test-time registers"
+
+    def token_options(self, artifact: Artifact, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The artifact's own and those of the config."""
+        return {**_moves(artifact), **options}
 
     def check(self, artifact: Artifact) -> None:
         """A list, and options that may go with it."""

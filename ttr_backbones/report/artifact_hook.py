@@ -25,9 +25,8 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.registers import (
     RegisterNeurons,
     add_test_time_registers,
-    has_test_time_registers,
-    remove_test_time_registers,
 )
+from ttr_backbones.repairs import remove_repair, repair_of
 from ttr_backbones.report.block_statistics import BlockRecorder
 from ttr_backbones.report.norm_picture import draw_norm_maps
 from ttr_backbones.vits.class_swap import sharing_copy
@@ -159,9 +158,10 @@ class LogArtifacts(Hook):
     def _without_and_with(self) -> dict[str, TimmViT]:
         """Backbones by heading; copies share the weights, and training's own is not touched."""
         own, other = self._backbone, sharing_copy(self._backbone)
-        if has_test_time_registers(own.vit):
-            remove_test_time_registers(other.vit)
-            return {"without registers": other, "with test-time registers": own}
+        repair = repair_of(own.vit)
+        if repair is not None:
+            remove_repair(other.vit)
+            return {"without a repair": other, f"with the repair: {repair.label}": own}
         bundled = self._bundled()
         if bundled is None:
             return {"as it is": own}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -18,13 +18,12 @@ from torch import Tensor
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import num_inner_prefix_tokens, token_norms
+from ttr_backbones.repairs import describe_repair, repair_of
+from ttr_backbones.report.kinds import kind_key
 from ttr_backbones.vits.attention import cls_attention
-from ttr_backbones.vits.class_swap import describe_registers, has_test_time_registers
 from ttr_backbones.vits.family import family_of, naming_block
 from ttr_backbones.vits.neurons import mlp_width
 from ttr_backbones.vits.reader import Site, reading
-
-Registers = Literal["none", "trained", "test_time", "trained+test_time"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class Inspection:
     All tensors are float32 on the CPU; norms are L2 norms of raw block outputs.
 
     Args:
-        registers: the registers that the model has.
-        num_registers: how many test-time registers are among them, in either form.
+        registers: key of what the model has (`report.kinds`).
+        num_registers: how many registers its repair has, in whatever form.
         norms: patch norms, [L, B, h, w].
         cls_norms: norms of the CLS token, [L, B]; None without one.
         register_norms: norms of the registers, trained ones first, [L, B, R]; None without any.
@@ -46,7 +45,7 @@ class Inspection:
             block as it is before the edit.
     """
 
-    registers: Registers
+    registers: str
     num_registers: int
     norms: Tensor
     cls_norms: Tensor | None
@@ -114,7 +113,7 @@ def inspect_model(
     num_cls = int(vit.has_class_token)
     return Inspection(
         registers=registers_of(vit),
-        num_registers=(describe_registers(vit) or {"num": 0})["num"],
+        num_registers=(describe_repair(vit) or {}).get("num", 0),
         norms=patches.unflatten(2, grid),
         cls_norms=prefix[:, :, 0] if num_cls else None,
         register_norms=prefix[:, :, num_cls:] if prefix.shape[2] > num_cls else None,
@@ -124,12 +123,11 @@ def inspect_model(
     )
 
 
-def registers_of(vit: VisionTransformer) -> Registers:
-    """Tell which registers a timm ViT has."""
+def registers_of(vit: VisionTransformer) -> str:
+    """Return the key of what a timm ViT has (`report.kinds`)."""
     trained = vit.num_prefix_tokens > int(vit.has_class_token)
-    if has_test_time_registers(vit):
-        return "trained+test_time" if trained else "test_time"
-    return "trained" if trained else "none"
+    repair = repair_of(vit)
+    return kind_key(None if repair is None else repair.type, trained=trained)
 
 
 def attention_block_indices(vit: VisionTransformer, blocks: Sequence[int]) -> list[int]:

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ttr_backbones.report.inspection import Inspection
+from ttr_backbones.report.kinds import kind_caption
 
 STEPS = 255
 RANGE = 1e4  # values below the largest / RANGE are stored as that: no colour tells them apart
@@ -73,16 +74,8 @@ def page_data(
 
 
 def kind_label(inspection: Inspection) -> str:
-    """Name the model's registers in a few words."""
-    added = "a test-time register"
-    if inspection.num_registers > 1:
-        added = f"{inspection.num_registers} test-time registers"
-    return {
-        "none": "without registers",
-        "trained": "with trained registers",
-        "test_time": f"with {added}",
-        "trained+test_time": "with trained and test-time registers",
-    }[inspection.registers]
+    """Name what the model has in a few words."""
+    return kind_caption(inspection.registers, inspection.num_registers)
 
 
 def quantize(maps: Sequence[Tensor]) -> dict[str, Any]:

@@ -17,71 +17,90 @@ from torch import Tensor
 from ttr_backbones.atomic import write_atomically, writing_atomically
 from ttr_backbones.backbones.repair_options import add_repair
 from ttr_backbones.errors import InputError, unknown_name
-from ttr_backbones.registers import RegisterNeurons, remove_test_time_registers
+from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.repairs import REPAIRS, remove_repair
+from ttr_backbones.repairs.choice import DEFAULT, Choice, repair_options, with_neurons
 from ttr_backbones.report.figures.attention import draw_heads, draw_mean_attention
 from ttr_backbones.report.figures.curves import DRAWN_FROM_NUMBERS
 from ttr_backbones.report.figures.neuron import draw_neurons
 from ttr_backbones.report.figures.norms import draw_norms_per_block
 from ttr_backbones.report.figures.overview import draw_overview, draw_pca
 from ttr_backbones.report.inspection import Inspection, inspect_model, registers_of
+from ttr_backbones.report.kinds import NONE, TRAINED
 from ttr_backbones.report.page import write_page
 from ttr_backbones.report.pca import PcaMaps, pca_maps
 
-KINDS = ("none", "trained", "test_time")
 MOST_DRAWN, MOST_ON_PAGE, MOST_NEURONS = 8, 16, 3
 
 
 def inspect_kinds(
     vit: VisionTransformer,
     images: Tensor,
-    kinds: Sequence[str] = ("none", "test_time"),
+    kinds: Sequence[str] = (NONE, DEFAULT),
     *,
     neurons: RegisterNeurons | None = None,
-    options: Mapping[str, Any] | None = None,
+    choices: Sequence[Choice] = (),
     attention_blocks: Sequence[int] = (-1,),
     progress: Callable[[int, int | None], None] | None = None,
 ) -> list[Inspection]:
-    """Inspect `vit` as it is, with test-time registers, or both; it is left as it was.
+    """Inspect `vit` as it is, with repairs, or both; it is left as it was.
 
     Args:
-        vit: a timm ViT without test-time registers, in eval mode.
+        vit: a timm ViT without a repair, in eval mode.
         images: normalised, [B, 3, H, W].
-        kinds: of `KINDS`: "none" is the model as it is, "trained" the same where it was trained
-            with registers, and "test_time" adds some.
-        neurons: what test-time registers need; their activations are noted for every kind.
-        options: further options of the repair (`backbones.repair_options`), for example
-            `num`; with type="bias" and `artifact`, the neurons only say what is noted.
+        kinds: "none" is the model as it is, "trained" the same where it was trained with
+            registers; the others are types of repairs.
+        neurons: register neurons whose activations are noted for every kind; by default those of
+            the first choice that has some. They are moved where no choice is made for
+            "test_time".
+        choices: the repairs, from `repair_options`; one for every type among `kinds`.
         attention_blocks: blocks whose CLS attention is recomputed.
-        progress: told (images done, images in all) after every image.
+        progress: called with (images done, images in all) after every image.
 
     Returns:
         One inspection per kind, the model as it is first.
 
     Raises:
         InputError: an unknown kind or none, "trained" for a model without trained registers, or
-            "test_time" without neurons; see also `inspect_model` and `add_repair`.
+            a repair that was not chosen; see also `inspect_model` and `add_repair`.
     """
-    for kind in kinds:
-        if kind not in KINDS:
-            raise InputError(unknown_name("kind of registers", kind, KINDS))
-    if not kinds:
-        raise InputError(f"expected at least one kind of registers, of {', '.join(KINDS)}")
-    if "trained" in kinds and registers_of(vit) != "trained":
-        raise InputError("this model was not trained with registers: leave 'trained' out")
-    if "test_time" in kinds and neurons is None:
-        raise InputError("test-time registers need a list of register neurons")
+    _check_kinds(vit, kinds)
+    chosen = {choice.repair.type: choice for choice in choices}
+    if neurons is not None:
+        listed = repair_options("", with_neurons(neurons))
+        chosen |= {} if listed is None or DEFAULT in chosen else {DEFAULT: listed}
+    else:
+        neurons = next((c.neurons for c in choices if c.neurons is not None), None)
+    wanted = [kind for kind in dict.fromkeys(kinds) if kind in REPAIRS]
+    for kind in wanted:
+        if kind not in chosen:
+            raise InputError(
+                f"{kind!r} needs an artifact of this repair"
+                + (", a list of register neurons" if kind == DEFAULT else "")
+            )
     units = [] if neurons is None else [(b, u) for b, us in neurons.layers.items() for u in us]
     given: dict[str, Any] = {"attention_blocks": attention_blocks, "neurons": units}
     found = []
-    if set(kinds) != {"test_time"}:
+    if {NONE, TRAINED} & set(kinds):
         found.append(inspect_model(vit, images, **given, progress=progress))
-    if "test_time" in kinds and neurons is not None:
-        add_repair(vit, {"type": "test_time", "neurons": neurons, **(options or {})})
+    for kind in wanted:
+        add_repair(vit, chosen[kind])
         try:
             found.append(inspect_model(vit, images, **given, progress=progress))
         finally:
-            remove_test_time_registers(vit)
+            remove_repair(vit)
     return found
+
+
+def _check_kinds(vit: VisionTransformer, kinds: Sequence[str]) -> None:
+    known = (NONE, TRAINED, *REPAIRS)
+    for kind in kinds:
+        if kind not in known:
+            raise InputError(unknown_name("kind of registers", kind, known))
+    if not kinds:
+        raise InputError(f"expected at least one kind of registers, of {', '.join(known)}")
+    if TRAINED in kinds and registers_of(vit) != TRAINED:
+        raise InputError("this model was not trained with registers: leave 'trained' out")
 
 
 def write_report(

@@ -18,6 +18,7 @@ from ttr_backbones.neuron_search.search import NoOutliersError
 from ttr_backbones.neuron_search.thresholds import NormHistogram
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.report.inspection import Inspection
+from ttr_backbones.report.kinds import NONE, kind_caption
 
 GONE = 0.01  # at most this share of the outliers is left where a register removes them
 HELPS = 0.5
@@ -168,7 +169,7 @@ def verdict(inspections: Sequence[Inspection], rule: OutlierRule) -> str:
         f"{percent(before)} of the patches are outliers (norm above {_norm(rule.threshold)} after "
         f"block {rule.block}, largest {_norm(largest)})"
     )
-    if plain.registers != "none":
+    if plain.registers != NONE:
         told += f" {_named(plain)}"
     for one in others:
         after, largest = _share_and_largest(one, rule)
@@ -211,14 +212,7 @@ def _norm(value: float | None) -> str:
 
 
 def _named(inspection: Inspection) -> str:
-    count = {1: "one"}.get(inspection.num_registers, str(inspection.num_registers))
-    added = f"with {count} test-time register" + "s" * (inspection.num_registers != 1)
-    return {
-        "none": "without registers",
-        "trained": "with its trained registers",
-        "test_time": added,
-        "trained+test_time": f"{added} beside the trained ones",
-    }[inspection.registers]
+    return kind_caption(inspection.registers, inspection.num_registers)
 
 
 def _share_and_largest(inspection: Inspection, rule: OutlierRule) -> tuple[float, float]:

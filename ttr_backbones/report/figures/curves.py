@@ -13,16 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from ttr_backbones.report.figures.maps import DPI, kind_title, plain_log_ticks
+from ttr_backbones.report.figures.maps import DPI, plain_log_ticks
+from ttr_backbones.report.kinds import kind_colour, kind_title
 
 Summary = dict[str, Any]
-# Okabe and Ito's colours, told apart by colour-blind readers too.
-COLOURS = {
-    "none": "#d55e00",
-    "trained": "#009e73",
-    "test_time": "#0072b2",
-    "trained+test_time": "#cc79a7",
-}
 _TOKENS = {"patch": "#56b4e9", "cls": "#e69f00", "register": "#009e73"}
 _NAMES = {"patch": "patches", "cls": "CLS token", "register": "registers"}
 _LARGEST: dict[str, Any] = {"marker": "o", "markersize": 3}
@@ -37,13 +31,15 @@ def draw_blocks(summary: Summary, *, title: str) -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     for kind, numbers in summary["registers"].items():
         blocks = range(len(numbers["largest_norm"]))
-        colour = COLOURS[kind]
+        colour = kind_colour(kind)
         left.plot(blocks, numbers["largest_norm"], color=colour, **_LARGEST)
         left.plot(blocks, numbers["median_norm"], color=colour, **_MEDIAN)
         if numbers["register_norm"] is not None:
             left.plot(blocks, numbers["register_norm"], color=colour, **_REGISTER)
         right.plot(blocks, numbers["outlier_fraction_per_block"], color=colour, **_LARGEST)
-    handles = [_line(color=COLOURS[kind], label=kind_title(kind)) for kind in summary["registers"]]
+    handles = [
+        _line(color=kind_colour(kind), label=kind_title(kind)) for kind in summary["registers"]
+    ]
     handles += [
         _line(color="grey", **_LARGEST, label="largest patch"),
         _line(color="grey", **_MEDIAN, label="median patch"),

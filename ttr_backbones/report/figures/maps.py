@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ttr_backbones.report.inspection import Inspection
+from ttr_backbones.report.kinds import kind_title
 
 DPI = 200
 _TILE, _SMALL_TILE = 1.6, 1.0  # inches
@@ -26,13 +27,6 @@ _MARGIN, _BETWEEN = 0.08, 0.1
 _GAP, _APART = 0.02, 0.1  # of a tile: around each, and between rows that belong together
 _NARROWEST = 4.5  # so that a heading has its place
 _CLIPPED = 0.98  # one spike would leave a linear scale all black: brighter patches are clipped
-
-_TITLES = {
-    "none": ("without", "registers"),
-    "trained": ("trained", "registers"),
-    "test_time": ("test-time", "registers"),
-    "trained+test_time": ("trained +", "test-time"),
-}
 
 
 @dataclass(frozen=True)
@@ -148,11 +142,6 @@ def photographs_in_pairs(
 def titles(inspections: Sequence[Inspection], between: str = " ") -> list[str]:
     """Name the kinds of registers."""
     return [kind_title(one.registers, between) for one in inspections]
-
-
-def kind_title(registers: str, between: str = " ") -> str:
-    """Name a kind of registers, in two parts that `between` keeps apart."""
-    return between.join(_TITLES[registers])
 
 
 def _draw_tiles(axis: Axes, group: Maps, width: float, together: int) -> AxesImage:

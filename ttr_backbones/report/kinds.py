@@ -1,0 +1,68 @@
+"""The columns of a report: a model as it is, and with a repair. Their keys, words and colours.
+
+A key is "none", "trained" (with its trained registers), the type of a repair, or "trained+TYPE".
+"""
+
+from __future__ import annotations
+
+from ttr_backbones.repairs import Repair, repair_named
+
+NONE, TRAINED = "none", "trained"
+_JOINT = f"{TRAINED}+"
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+_COLOURS = {NONE: "#d55e00", TRAINED: "#009e73"}
+_BESIDE_TRAINED = "#cc79a7"
+
+
+def kind_key(repair: str | None, *, trained: bool) -> str:
+    """Return the key of a model.
+
+    Args:
+        repair: type of its repair.
+        trained: whether it was trained with registers.
+    """
+    if repair is None:
+        return TRAINED if trained else NONE
+    return _JOINT + repair if trained else repair
+
+
+def kind_repair(kind: str) -> Repair | None:
+    """Return the repair of a key, or None.
+
+    Raises:
+        InputError: no repair of this type is known.
+    """
+    return None if kind in (NONE, TRAINED) else repair_named(kind.removeprefix(_JOINT))
+
+
+def kind_title(kind: str, between: str = " ") -> str:
+    """Name a key in two parts that `between` keeps apart."""
+    repair = kind_repair(kind)
+    if repair is None:
+        return between.join(("without" if kind == NONE else "trained", "registers"))
+    if kind.startswith(_JOINT):
+        return between.join(("trained +", repair.label))
+    first, _, last = repair.label.partition(" ")
+    return between.join(filter(None, (first, last)))
+
+
+def kind_caption(kind: str, num: int) -> str:
+    """Say in a few words what a model has.
+
+    Args:
+        kind: its key.
+        num: registers of its repair, 0 if that has none.
+    """
+    repair = kind_repair(kind)
+    if repair is None:
+        return "without registers" if kind == NONE else "with its trained registers"
+    beside = " beside the trained ones" if kind.startswith(_JOINT) else ""
+    return f"with {repair.caption(num)}{beside}"
+
+
+def kind_colour(kind: str) -> str:
+    """Return the colour of a key."""
+    repair = kind_repair(kind)
+    if repair is None:
+        return _COLOURS[kind]
+    return _BESIDE_TRAINED if kind.startswith(_JOINT) else repair.colour
