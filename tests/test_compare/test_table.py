@@ -21,7 +21,7 @@ def test_line__mean_and_sample_deviation_by_hand(lines):
 
 
 def cell(row, seed):
-    name = f"{row.experiment}, {row.registers}, {seed}"
+    name = f"{row.experiment}, {row.repair}, {seed}"
     return SimpleNamespace(row=row, seed=seed, name=name, folder="F")
 
 
@@ -40,7 +40,7 @@ def test_text__shows_the_papers_number_as_the_papers(lines):
     text = text_table(lines, ["a note"]).splitlines()
     assert text[0] == "linear, ADE (mIoU [%], higher is better)"
     assert text[3].split() == ["ViT-S", "none", "42.00", "±", "2.00", "3", "-"]
-    assert text[4].endswith("test-time  50.25 ± 0.35   2 of 3  47.60 ± 0.15 [1]")
+    assert text[4].endswith("test-time register  50.25 ± 0.35   2 of 3  47.60 ± 0.15 [1]")
     assert len({len(line) for line in text if line.startswith("ViT")}) == 1
     assert (
         "published: the papers' own numbers, by their own protocols; none was measured here."
@@ -58,7 +58,7 @@ def test_markdown__is_one_table(lines):
     columns = [line.replace("\\|", "").count("|") for line in text[:6]]
     assert columns == [8] * 6
     assert (
-        "| LOST, VOC | CorLoc [%], higher is better | ViT\\|S | trained | 61.2 | no seed | - |"
+        "| LOST, VOC | CorLoc [%], higher is better | ViT\\|S | trained registers | 61.2 | no seed | - |"
         in (text)
     )
     assert text[-2:] == ["- [1] TTR paper, Table 13", "- a note"]

@@ -116,7 +116,7 @@ def test_kinds__that_cannot_be_are_explained(make_vit):
         inspect_kinds(vit, images, ["test-time"])
     with pytest.raises(InputError, match="not trained with registers"):
         inspect_kinds(vit, images, ["trained"])
-    with pytest.raises(InputError, match="needs an artifact.*a list of register neurons"):
+    with pytest.raises(InputError, match=r"needs an artifact.*a list of register neurons"):
         inspect_kinds(vit, images, ["test_time"])
     with pytest.raises(InputError, match="at least one kind"):
         inspect_kinds(vit, images, [])
