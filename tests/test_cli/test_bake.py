@@ -65,10 +65,10 @@ def test_bake__the_file_and_the_table(bake, baked, tiny_weights, photos, shared,
 
     vit, listed = create_vit(TAG, checkpoint=tiny_weights), RegisterNeurons.bundled(TAG)
     expected = bake_registers(vit, listed, photos)
-    assert (baked().model, baked().layers, baked().sha256) == (
+    assert (baked().model, baked().layers, baked().artifact.sha256) == (
         TAG,
         listed.layers,
-        expected.sha256,
+        expected.artifact.sha256,
     )
     baked().check(vit)
 

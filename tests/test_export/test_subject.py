@@ -18,7 +18,7 @@ def test_outputs_by_task(make_subject):
 
 
 def test_timm_model__with_the_options_of_features(tiny_weights, random_images):
-    subject = load_subject(TAG, tiny_weights, registers="auto", blocks=[5, -1])
+    subject = load_subject(TAG, tiny_weights, repair="auto", blocks=[5, -1])
     assert subject.outputs == ["map_0", "map_1"]
     assert subject.size == (224, 224)
     assert subject.backbone.vit.num_test_time_registers == 1

@@ -136,10 +136,11 @@ def test_picture__without_and_with_registers_in_the_bias_form(tiny_weights, phot
     hook, images = LogArtifacts(), photos(224)[:2]
     hook._backbone, before = own, own(images)[0]
     backbones = hook._without_and_with()
-    assert list(backbones) == ["without registers", "with test-time registers"]
+    repaired = "with the repair: test-time register as bias"
+    assert list(backbones) == ["without a repair", repaired]
     plain = TimmViT(tag, checkpoint=tiny_weights)
-    assert torch.equal(backbones["without registers"](images)[0], plain(images)[0])
-    assert torch.equal(backbones["with test-time registers"](images)[0], before)
+    assert torch.equal(backbones["without a repair"](images)[0], plain(images)[0])
+    assert torch.equal(backbones[repaired](images)[0], before)
     assert hook._threshold() == (pytest.approx(76.35, abs=0.01), "from the model's list")
 
 

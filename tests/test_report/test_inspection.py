@@ -93,7 +93,7 @@ def test_kinds_of_registers_are_told_apart(make_vit, images):
     assert registers(make_vit()) == "none"
     assert registers(make_vit(reg_tokens=4)) == "trained"
     assert registers(add_test_time_registers(make_vit(), {1: [3]})) == "test_time"
-    for kind, options in (("test_time", {}), ("trained+test_time", {"reg_tokens": 4})):
+    for kind, options in (("bias", {}), ("trained+bias", {"reg_tokens": 4})):
         vit = make_vit(**options)
         add_bias_registers(vit, bake_registers(vit, {1: [3]}, images, num=2))
         seen = inspect_model(vit, images, neurons=[(1, 3)])

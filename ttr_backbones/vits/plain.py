@@ -77,7 +77,7 @@ class PlainViT(Family):
             raise InputError(
                 f"a {type(block).__name__} with attn={type(attention).__name__}"
                 f"{' and a gate' if gated else ''}: constant keys and values need timm's standard "
-                "`Attention` without a gate. Use registers as tokens instead (form='token', "
+                "`Attention` without a gate. Use registers as tokens instead (type='test_time', "
                 "add_test_time_registers)"
             )
 
