@@ -119,7 +119,7 @@ def registries():
     import ttr_backbones.datasets
     import ttr_backbones.engine
     import ttr_backbones.evaluation
-    import ttr_backbones.report.depth_visualizer  # noqa: F401
+    import ttr_backbones.tasks.drawing.depth_visualizer  # noqa: F401
 
     init_default_scope("mmseg")
 

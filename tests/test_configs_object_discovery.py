@@ -13,7 +13,7 @@ def test_lost__takes_the_last_block_of_every_backbone(name):
     from mmseg.registry import MODELS, VISUALIZERS
 
     import ttr_backbones.object_discovery
-    import ttr_backbones.report.box_visualizer  # noqa: F401
+    import ttr_backbones.tasks.drawing.box_visualizer  # noqa: F401
 
     init_default_scope("mmseg")
     config = recipe(f"{name}_lost_voc07")

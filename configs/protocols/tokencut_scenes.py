@@ -1,11 +1,11 @@
-"""Object discovery with TokenCut on the drawn scenes of `ttrb demo --task discovery`.
+"""Object discovery with TokenCut on the drawn scenes of `ttrb demo --task object-discovery`.
 
 Another backbone, or a repair, needs no file:
     ttrb test tokencut_scenes --backbone dinov2_vitl14 --repair ttr
 or shorter dinov2_vitl14_ttr_tokencut_scenes. In this file it is the first import.
 
-Protocol: `ttrb demo --task discovery` writes scenes of 160 px and weights, tests this on three
-seeds of the model, and prints the table: before planting, planted, planted with a test-time
+Protocol: `ttrb demo --task object-discovery` writes scenes of 160 px and weights, tests this on
+three seeds of the model, and prints the table: before planting, planted, planted with a test-time
 register. TokenCut as published: keys of the last block, patches linked above a cosine of 0.2.
 By hand: ttrb test planted_tokencut_scenes --data-root ttrb_demo/scenes
     --cfg-options model.backbone.checkpoint=ttrb_demo/weights/seed0_planted.safetensors

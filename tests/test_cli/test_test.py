@@ -111,6 +111,6 @@ def test_out__needs_a_metric_that_saves(config, tmp_path, capsys):
     options = ["--out", str(tmp_path), "--cfg-options", "test_evaluator.type=CityscapesMetric"]
     assert evaluate(config, tmp_path, released_head(), *options) == 2
     assert (
-        "--out works with the metrics IoUMetric, NYUDepthMetric, CorLocMetric"
+        "--out works with the metrics IoUMetric, NamedIoUMetric, NYUDepthMetric, CorLocMetric"
         in capsys.readouterr().err
     )

@@ -2,16 +2,17 @@
 
 import pytest
 
-from ttr_backbones.compare.metrics import METRICS
 from ttr_backbones.compare.plan import Row
 from ttr_backbones.compare.published import Published
 from ttr_backbones.compare.summary import Line
+from ttr_backbones.tasks import TASKS
 
 
 @pytest.fixture
 def lines():
     """Three tasks: a mean of three seeds, one that failed, one without a seed."""
-    seg, depth, boxes = METRICS["IoUMetric"], METRICS["NYUDepthMetric"], METRICS["CorLocMetric"]
+    names = ("segmentation", "depth", "object discovery")
+    seg, depth, boxes = (TASKS[name].metric for name in names)
     paper = Published("47.60 ± 0.15", "TTR paper, Table 13")
     return [
         Line(Row("a", "ViT-S", "linear, ADE", "none", seg, None), (40.0, 42.0, 44.0), 3, True),

@@ -3,9 +3,9 @@
 import pytest
 
 from ttr_backbones.compare.experiments import LeftOutError, find_experiments
-from ttr_backbones.compare.metrics import METRICS, metric_of
 from ttr_backbones.compare.options import Options
 from ttr_backbones.errors import InputError
+from ttr_backbones.tasks import TASKS, metric_of
 
 PLAIN = "dinov2_vitl14_linear_ade20k"
 OWN = """
@@ -151,10 +151,10 @@ def test_metric__is_found_among_evaluators_and_under_a_prefix(own):
     (experiment,) = find_experiments([own()])
     cfg = experiment.config("none", Options())
     metric = metric_of(cfg)
-    assert metric == METRICS["IoUMetric"]
+    assert metric == TASKS["segmentation"].metric
     assert metric.value({"seg/aAcc": 1.0, "seg/mIoU": 2.5}) == 2.5
     assert metric.shown(2.5, 0.125) == "2.50 ± 0.12"
-    assert METRICS["NYUDepthMetric"].heading == "RMSE [m], lower is better"
+    assert TASKS["depth"].metric.heading == "RMSE [m], lower is better"
     with pytest.raises(InputError, match="gave mIoU = nan: expected a finite number"):
         metric.value({"mIoU": float("nan")})
     with pytest.raises(InputError, match="gave no mIoU, only aAcc"):

@@ -25,10 +25,13 @@ def test_seeds_and_task_are_passed_on(tmp_path, monkeypatch):
     assert calls == [(tmp_path, [3, 4], "segmentation"), (tmp_path, [0, 1, 2], "depth")]
 
 
-def test_the_tasks_offered_are_those_that_exist():
-    from ttr_backbones.demo.tasks import TASKS
+def test_the_tasks_offered_are_those_that_exist(capsys):
+    from ttr_backbones.demo.tasks import DEMONSTRATIONS
 
-    assert tuple(TASKS) == demo.TASKS
+    assert [one.task.slug for one in DEMONSTRATIONS.values()] == list(DEMONSTRATIONS)
+    with pytest.raises(SystemExit):
+        run("--task", "discovery")
+    assert "'segmentation', 'depth', 'object-discovery'" in capsys.readouterr().err
 
 
 def test_a_word_among_the_seeds_is_refused():

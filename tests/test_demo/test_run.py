@@ -8,7 +8,7 @@ from PIL import Image
 from ttr_backbones.datasets import scenes
 from ttr_backbones.demo import planted
 from ttr_backbones.demo.run import BEFORE, PLANTED, REGISTER, Row, format_table, run_demo
-from ttr_backbones.demo.tasks import TASKS
+from ttr_backbones.demo.tasks import DEMONSTRATIONS
 from ttr_backbones.errors import InputError
 from ttr_backbones.recipes import recipe
 
@@ -53,12 +53,12 @@ def test_depth_end_to_end(tmp_path):
 
 
 def test_object_discovery_end_to_end(tmp_path):
-    rows = run_demo(tmp_path, [0], task="discovery", num_train=64, num_val=40)
+    rows = run_demo(tmp_path, [0], task="object-discovery", num_train=64, num_val=40)
     before, hurt, after = rows
     assert hurt.score < before.score - 5
     assert after.score > hurt.score + 5
     assert not list(tmp_path.glob("runs/*/*.pth"))  # there is nothing to train
-    assert Image.open(tmp_path / "discovery.png").size[0] > 1000
+    assert Image.open(tmp_path / "object-discovery.png").size[0] > 1000
 
 
 def test_table_has_means_and_every_seed():
@@ -71,21 +71,23 @@ def test_table_has_means_and_every_seed():
             (REGISTER, 0.0, 5.0, 69.5),
         )
     ]
-    lines = [line.split() for line in format_table(rows, TASKS["segmentation"]).splitlines()]
+    lines = [
+        line.split() for line in format_table(rows, DEMONSTRATIONS["segmentation"]).splitlines()
+    ]
     assert lines[2] == ["before", "planting", "0.00", "%", "7.0", "71.00"]
     assert lines[3] == ["planted", "8.00", "%", "122.0", "61.00"]
     assert lines[9] == ["seed", "2"]
     assert lines[12] == ["planted", "+", "test-time", "register", "0.00", "%", "7.0", "71.50"]
-    in_metres = format_table(rows, TASKS["depth"]).splitlines()
+    in_metres = format_table(rows, DEMONSTRATIONS["depth"]).splitlines()
     assert in_metres[0].split()[-1] == "RMSE"
     assert in_metres[2].split()[-1] == "71.000"
     assert "lower is better" in in_metres[-1]
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", DEMONSTRATIONS)
 def test_configs_state_the_facts_of_the_planted_model(task):
-    plain = recipe(TASKS[task].config).to_dict()
-    with_register = recipe(TASKS[task].ttr_config).to_dict()
+    plain = recipe(DEMONSTRATIONS[task].config).to_dict()
+    with_register = recipe(DEMONSTRATIONS[task].ttr_config).to_dict()
     assert plain["model"]["backbone"]["model"] == planted.MODEL
     assert plain["model"]["backbone"]["model_kwargs"] == planted.MODEL_KWARGS
     registers = with_register["model"]["backbone"].pop("repair")

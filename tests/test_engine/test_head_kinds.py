@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+import ttr_backbones.tasks  # noqa: F401 -- registers the kinds of heads
 from ttr_backbones.engine.fit import check_fit
 from ttr_backbones.errors import InputError
 
@@ -60,8 +61,8 @@ def test_the_counter_of_the_loss_is_no_part_of_the_head(state, needed):
         (linear(768), linear(3072), "a lin.1 head over one block: take the _lin1_ config"),
         (linear(1536), linear(768), "reads 1536 channels and the config's 768: take the config of"),
         (linear(bins=64), linear(), "64 depth bins and the config 256: set model.decode_head.n_b"),
-        (dpt(), linear(), "DPT depth head and the config has a linear depth head: take a _dpt_"),
-        (linear(), dpt(), "linear depth head and the config has a DPT depth head: take a _lin1_"),
+        (dpt(), linear(), "DPT depth head and the config has a linear depth head: take a dpt c"),
+        (linear(), dpt(), "linear depth head and the config has a DPT depth head: take a lin1 or "),
         (SEGMENTATION, linear(), "segmentation head and the config has a linear depth head"),
         (linear(), SEGMENTATION, "linear depth head and the config has a segmentation head"),
         (dpt(), dpt(768), "reads 768 channels and the config's 1536: take the config of the backb"),

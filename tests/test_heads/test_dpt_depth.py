@@ -10,6 +10,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 from torch.nn import functional as F
 
+import ttr_backbones.tasks  # noqa: F401 -- registers the kinds of heads
 from ttr_backbones.engine.fit import check_fit
 from ttr_backbones.errors import InputError
 from ttr_backbones.heads import DPTDepthHead

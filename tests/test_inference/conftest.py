@@ -7,7 +7,7 @@ from ttr_backbones.cli import main
 CONFIGS = {
     "segmentation": ("augreg_vitt16_ttr_linear_ade20k_200it", "ADEChallengeData2016"),
     "depth": ("augreg_vitt16_ttr_lin1_nyu_200it", "nyu"),
-    "discovery": ("augreg_vitt16_ttr_lost_voc07", "VOCdevkit/VOC2007"),
+    "object discovery": ("augreg_vitt16_ttr_lost_voc07", "VOCdevkit/VOC2007"),
 }
 
 
@@ -30,7 +30,7 @@ def run(shared, own_weights):
     def command(name, task, *arguments, options=()):
         config, data = CONFIGS[task]
         options = [*own_weights, *options]
-        for loader in ("train", "val", "test") if task != "discovery" else ("test",):
+        for loader in ("train", "val", "test") if task != "object discovery" else ("test",):
             options += [f"{loader}_dataloader.num_workers=0"]
             options += [f"{loader}_dataloader.persistent_workers=False"]
         data_root = ["--data-root", str(shared / "data" / data)]
@@ -43,7 +43,7 @@ def run(shared, own_weights):
 @pytest.fixture(scope="session")
 def checkpoints(run, tmp_path_factory):
     """{task: a head that was trained for two iterations; None where there is nothing to train}."""
-    heads = {"discovery": None}
+    heads = {"object discovery": None}
     for task in ("segmentation", "depth"):
         folder = tmp_path_factory.mktemp(task)
         short = ["train_cfg.max_iters=2", "train_dataloader.batch_size=2"]
@@ -60,7 +60,7 @@ def tested(run, checkpoints, tmp_path_factory):
     def out(task):
         if task not in done:
             folder = tmp_path_factory.mktemp(f"test_{task}")
-            path = folder / ("boxes.json" if task == "discovery" else "out")
+            path = folder / ("boxes.json" if task == "object discovery" else "out")
             head = [] if checkpoints[task] is None else [checkpoints[task]]
             run("test", task, *head, "--work-dir", folder / "work", "--out", path)
             done[task] = path

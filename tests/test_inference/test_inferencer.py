@@ -11,7 +11,7 @@ from PIL import Image
 from ttr_backbones import Inferencer
 from ttr_backbones.errors import InputError, MissingFileError
 
-TASKS = ("segmentation", "depth", "discovery")
+TASKS = ("segmentation", "depth", "object discovery")
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def images(shared):
     return {
         "segmentation": data / "ADEChallengeData2016/images/validation",
         "depth": data / "nyu/scene_b",
-        "discovery": data / "VOCdevkit/VOC2007/JPEGImages",
+        "object discovery": data / "VOCdevkit/VOC2007/JPEGImages",
     }
 
 
@@ -60,8 +60,8 @@ def test_depth__equals_test(inferencer, images, tested):
 
 
 def test_discovery__equals_test(inferencer, images, tested):
-    predictions = inferencer("discovery")(images["discovery"], batch_size=6)
-    saved = json.loads(tested("discovery").read_text())
+    predictions = inferencer("object discovery")(images["object discovery"], batch_size=6)
+    saved = json.loads(tested("object discovery").read_text())
     found = {prediction.path.name: prediction for prediction in predictions}
     assert {name: found[name].box.tolist() for name in saved} == saved
     seen = predictions[0]
@@ -103,8 +103,8 @@ def test_logits__on_request(inferencer, images):
     assert plain.logits is None
     assert scored.logits.dtype == np.float32
     np.testing.assert_array_equal(scored.logits.argmax(axis=0), scored.mask)
-    for task, message in (("depth", "predicts no classes"), ("discovery", "has none")):
-        with pytest.raises(InputError, match=f"logits=True, but .* {message}"):
+    for task in ("depth", "object discovery"):
+        with pytest.raises(InputError, match=r"logits=True, but .* predicts no classes"):
             inferencer(task)(path, logits=True)
 
 
@@ -128,14 +128,14 @@ def test_broken_files__are_all_named_first(inferencer, shared, tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(InputError, match=r"2 images cannot be read(.|\n)*empty file(.|\n)*text\.p"):
-        inferencer("discovery")([good, tmp_path])
+        inferencer("object discovery")([good, tmp_path])
 
 
 def test_broken_body__is_an_error_or_collected(inferencer, images, tmp_path):
-    good = only_images(images["discovery"])[0]
+    good = only_images(images["object discovery"])[0]
     broken = tmp_path / "cut.jpg"
     broken.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
-    predict, bad = inferencer("discovery"), []
+    predict, bad = inferencer("object discovery"), []
     with pytest.raises(InputError, match=r"cut\.jpg .* cannot be decoded"):
         predict([broken, good])
     (prediction,) = predict.stream([broken, good], batch_size=2, bad=bad)
@@ -156,12 +156,12 @@ def test_broken_body__is_an_error_or_collected(inferencer, images, tmp_path):
 )
 def test_no_images(inferencer, images, message):
     with pytest.raises(InputError, match=message):
-        inferencer("discovery")(images)
+        inferencer("object discovery")(images)
 
 
 def test_batch_size(inferencer):
     with pytest.raises(InputError, match="batch_size=0"):
-        inferencer("discovery")("nowhere.jpg", batch_size=0)
+        inferencer("object discovery")("nowhere.jpg", batch_size=0)
 
 
 def test_checkpoint__has_to_be_there_and_to_fit(configs, checkpoints, own_weights):

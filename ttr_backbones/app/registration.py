@@ -9,7 +9,6 @@ import ttr_backbones.losses
 import ttr_backbones.object_discovery
 import ttr_backbones.probes
 import ttr_backbones.report.artifact_hook
-import ttr_backbones.report.box_visualizer
-import ttr_backbones.report.depth_visualizer
 import ttr_backbones.report.feature_cache_hook
-import ttr_backbones.segmentors  # noqa: F401
+import ttr_backbones.segmentors
+import ttr_backbones.tasks  # noqa: F401

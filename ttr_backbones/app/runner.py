@@ -5,9 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -22,6 +20,8 @@ from ttr_backbones.app.messages import note
 from ttr_backbones.atomic import check_writable
 from ttr_backbones.engine import SafeRunner, stop_on_log_errors
 from ttr_backbones.errors import InputError
+from ttr_backbones.tasks import TASKS
+from ttr_backbones.tasks.of_config import evaluators, metric_name
 
 # What every run has: it survives being stopped, and says what is odd about its images.
 _HOOKS = ("SafeCheckpoint", "SaveOnSignal", "CheckNormalization", "CheckInputSize")
@@ -35,7 +35,6 @@ _BACKENDS = {
     "DVCLiveVisBackend": "dvclive",
     "AimVisBackend": "aim",
 }
-_SMALL_RESULTS = {"IoUMetric", "NYUDepthMetric", "CorLocMetric"}
 _run_numbers = itertools.count(1)
 
 
@@ -108,17 +107,10 @@ def _prepare_for_processes(cfg: Config) -> None:
             "broadcast_buffers": False,
             "find_unused_parameters": cfg.get("find_unused_parameters", False),
         }
-    for metric in [*_metrics(cfg.get("val_evaluator")), *_metrics(cfg.get("test_evaluator"))]:
-        if type_name(metric) in _SMALL_RESULTS:
+    small = {name for task in TASKS.values() if task.small_results for name in task.evaluators}
+    for metric in [*evaluators(cfg.get("val_evaluator")), *evaluators(cfg.get("test_evaluator"))]:
+        if metric_name(metric) in small:
             metric.setdefault("collect_device", "gpu")  # gloo's messages stay on the CPU
-
-
-def _metrics(evaluators: Any) -> Iterator[dict[str, Any]]:
-    """Configs of metrics, also of those within the config of an evaluator."""
-    for metric in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
-        if isinstance(metric, dict):
-            yield metric
-            yield from _metrics(metric.get("metrics"))
 
 
 def _name_apart(cfg: Config) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ttr_backbones.demo.tasks import DEMONSTRATIONS
 from ttr_backbones.errors import InputError, MissingFileError
-
-TASKS = ("segmentation", "depth", "discovery")  # demo.tasks imports too much for --help
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--task",
-        choices=TASKS,
+        choices=tuple(DEMONSTRATIONS),
         help="planted model: train linear heads for segmentation (the default) or depth, or find "
-        "objects without training (LOST)",
+        "objects without training (TokenCut)",
     )
     parser.add_argument("--seeds", help="planted model: seeds separated by commas (0,1,2)")
     parser.add_argument("--model", help="real model: tagged timm name")

@@ -11,14 +11,10 @@ from mmengine.config import Config
 
 from ttr_backbones.app.config import section, type_name
 from ttr_backbones.errors import InputError
+from ttr_backbones.tasks import TASKS, find_task
 
 _WAIT = 2.0  # seconds
-# The visualizer of a model's predictions, where the config has none that draws them.
-_VISUALIZERS = {
-    "ObjectDiscoverer": "BoxVisualizer",
-    "DepthEstimator": "DepthVisualizer",
-    "FlipDepthEstimator": "DepthVisualizer",
-}
+_OF_NO_TASK = "SegLocalVisualizer"  # mmseg's own
 _LOCAL = {"LocalVisBackend", "SafeVisBackend"}
 
 
@@ -43,9 +39,11 @@ def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
         if args.show:
             hook.update(show=True, wait_time=_WAIT if args.wait_time is None else args.wait_time)
     visualizer = section(cfg, "visualizer", {"type": "Visualizer"})
-    if type_name(visualizer) == "Visualizer":  # mmengine's own draws no predictions
-        kind = type_name(cfg.model)
-        visualizer["type"] = _VISUALIZERS.get(kind, "SegLocalVisualizer")
+    task, kind = find_task(cfg), type_name(visualizer)
+    if kind == "Visualizer":  # mmengine's own draws no predictions
+        visualizer["type"] = _OF_NO_TASK if task is None else task.visualizer
+    elif task is not None and kind in {other.visualizer for other in TASKS.values()}:
+        visualizer["type"] = task.visualizer  # another task's draws nothing of this one
     if args.show_dir:
         visualizer["save_dir"] = args.show_dir
         backends = list(visualizer.get("vis_backends") or [])

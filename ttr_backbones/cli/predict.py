@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ttr_backbones.inference import Inferencer, Prediction
 
 _WEIGHTS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
-_LARGEST = 65535  # of a 16-bit PNG
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.inference import Inferencer
     from ttr_backbones.inference.sources import image_sources, raise_bad
     from ttr_backbones.recipes import named_config
+    from ttr_backbones.tasks.of_config import output_scale
 
     bad: list[tuple[Path, str]] = []
     # Looked at before the model is made.
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     num_files = len(files) + len(bad)
     config = named_config(args.config, backbone=args.backbone, repair=args.repair)
     predict = Inferencer(config, checkpoint, device=args.device, cfg_options=args.cfg_options or [])
-    outputs = _Outputs(args.out, files, _depth_scale(predict), draw=not args.data_only)
+    outputs = _Outputs(args.out, files, output_scale(predict.cfg), draw=not args.data_only)
     bar = ProgressBar()
     try:
         for prediction in predict.stream(files, batch_size=args.batch_size, bad=bad):
@@ -84,9 +84,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         bar.close()
         outputs.close(predict, checkpoint)
-    names = {"masks": "masks", "depth": "depth", "box": "boxes.json", "pictures": "pictures"}
-    kinds = [name for key, name in names.items() if any(key in s for s in outputs.saved.values())]
-    print(f"{len(outputs.saved)} of {num_files} images: {', '.join(kinds)} in {args.out}")
+    print(f"{len(outputs.saved)} of {num_files} images: {', '.join(outputs.kinds)} in {args.out}")
     if args.skip_bad and bad:
         warn(f"{len(bad)} images left out", bad)
     elif bad:
@@ -104,28 +102,24 @@ def _split(inputs: Sequence[str]) -> tuple[str | None, list[str]]:
     return (first if is_checkpoint else None), images
 
 
-def _depth_scale(predict: Inferencer) -> float:
-    """Units of a saved depth map per metre, as `ttrb test --out` has it: KITTI's is 256."""
-    evaluator = predict.cfg.get("test_evaluator") or {}
-    evaluators = evaluator if isinstance(evaluator, list | tuple) else [evaluator]
-    return float(next((e["output_scale"] for e in evaluators if "output_scale" in e), 1000.0))
-
-
 class _Outputs:
     """The files of a run, each under a name of its own.
 
     Args:
         folder: for all of them.
         files: the images; paths below the folder that holds them all become the names.
-        depth_scale: units per metre.
+        scale: `output_scale` of the config's evaluator.
         draw: save pictures too.
     """
 
     def __init__(
-        self, folder: Path, files: Sequence[Path], depth_scale: float, *, draw: bool
+        self, folder: Path, files: Sequence[Path], scale: float | None, *, draw: bool
     ) -> None:
-        self.folder, self.depth_scale, self.draw = folder, depth_scale, draw
+        self.folder, self.scale, self.draw = folder, scale, draw
         self.saved: dict[str, dict[str, Any]] = {}
+        self._folders: dict[str, None] = {}
+        self._collected: dict[str, dict[str, Any]] = {}
+        self._facts: dict[str, Any] = {}
         self._relative = relative_paths(files)
         self._names = result_paths(files)
         first = files[0]
@@ -135,34 +129,35 @@ class _Outputs:
     def add(self, prediction: Prediction) -> None:
         """Save what was predicted for an image."""
         assert prediction.path is not None
-        key = self._relative[str(prediction.path)]
+        key = self._relative[str(prediction.path)].as_posix()
         path = self._names[str(prediction.path)]
         name = path.with_name(f"{path.name}.png")
-        saved: dict[str, Any] = {}
-        if hasattr(prediction, "mask"):
-            saved["masks"] = self._png("masks", name, prediction.mask)
-        elif hasattr(prediction, "depth"):
-            saved["depth"] = self._png("depth", name, self._encoded(prediction))
-        else:
-            row, column = prediction.seed
-            saved["box"] = prediction.box.tolist()
-            saved |= {"seed": [row, column], "collapsed": prediction.collapsed}
-        if self.draw:
-            saved["pictures"] = self._png("pictures", name, prediction.draw())
-        self.saved[key.as_posix()] = saved
+        content = prediction.saved(self.scale)
+        pngs = content.pngs | ({"pictures": prediction.draw()} if self.draw else {})
+        files = {folder: self._png(folder, name, pixels) for folder, pixels in pngs.items()}
+        self._folders |= dict.fromkeys(files)
+        self.saved[key] = {**content.facts, **files}
+        for file, fact in prediction.collected.items():
+            self._collected.setdefault(file, {})[key] = content.facts[fact]
+        self._facts |= prediction.facts(self.scale)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Names of what was written, pictures last."""
+        return sorted([*self._collected, *self._folders], key=lambda name: name == "pictures")
 
     def close(self, predict: Inferencer, checkpoint: str | None) -> None:
         """Write the JSON files about what is there."""
-        told: dict[str, Any] = {"config": str(predict.cfg.filename), "checkpoint": checkpoint}
-        told["images_in"] = str(self._root)
-        if any("masks" in saved for saved in self.saved.values()):
-            told["classes"] = dict(enumerate(predict.classes))
-        if any("depth" in saved for saved in self.saved.values()):
-            told["depth_units_per_metre"] = self.depth_scale
-        boxes = {name: s["box"] for name, s in self.saved.items() if "box" in s}
-        if boxes:
-            _write_json(self.folder / "boxes.json", boxes)
-        _write_json(self.folder / "predictions.json", {**told, "images": self.saved})
+        for file, of_images in self._collected.items():
+            _write_json(self.folder / file, of_images)
+        about = {
+            "config": str(predict.cfg.filename),
+            "checkpoint": checkpoint,
+            "images_in": str(self._root),
+            **self._facts,
+            "images": self.saved,
+        }
+        _write_json(self.folder / "predictions.json", about)
 
     def _png(self, kind: str, name: PurePath, pixels: Any) -> str:
         from PIL import Image
@@ -171,20 +166,6 @@ class _Outputs:
         with writing_atomically(path) as partial:
             Image.fromarray(pixels).save(partial, "PNG")
         return path.relative_to(self.folder).as_posix()
-
-    def _encoded(self, prediction: Any) -> Any:
-        """Metres -> uint16; what is not finite or not positive becomes 0, missing."""
-        import numpy as np
-
-        depth = np.nan_to_num(prediction.depth, nan=0.0, posinf=0.0, neginf=0.0)
-        units = np.round(depth * self.depth_scale)
-        if units.max() > _LARGEST:
-            raise InputError(
-                f"{prediction.path}: {depth.max():g} m do not fit into a 16-bit PNG of "
-                f"{self.depth_scale:g} units per metre: set --cfg-options "
-                "test_evaluator.output_scale=256"
-            )
-        return units.clip(0).astype(np.uint16)
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -12,12 +12,10 @@ from mmengine.dist import is_main_process
 
 from ttr_backbones.app.config import type_name
 from ttr_backbones.atomic import write_atomically
-from ttr_backbones.compare.metrics import metric_of
 from ttr_backbones.errors import InputError
 from ttr_backbones.probes.grid import Probe
 from ttr_backbones.probes.hook import FOLDER
-
-_MODELS = {"EncoderDecoder": "ProbeSegmentor", "FlipDepthEstimator": "ProbeDepthEstimator"}
+from ttr_backbones.tasks import TASKS, metric_of
 
 
 def grid_config(cfg: Config, probes: Sequence[Probe]) -> Config:
@@ -31,7 +29,7 @@ def grid_config(cfg: Config, probes: Sequence[Probe]) -> Config:
     backbones = [own.model.backbone for own in alone]
     names = [probe.name for probe in probes]
     grid = copy.deepcopy(cfg)
-    grid.model.type = _MODELS[type_name(cfg.model)]
+    grid.model.type = _probe_models()[type_name(cfg.model)]
     grid.model.backbone.out_indices = tuple({b: 0 for own in backbones for b in own.out_indices})
     grid.model.decode_head = {
         "type": "ProbeHeads",
@@ -80,6 +78,11 @@ def write_probe_configs(cfg: Config, probes: Sequence[Probe]) -> None:
             write_atomically(Path(alone.work_dir) / "config.py", alone.pretty_text.encode())
 
 
+def _probe_models() -> dict[str, str]:
+    """Type of a model -> type of the one that trains many heads in its place."""
+    return {model: many for task in TASKS.values() for model, many in task.probes.items()}
+
+
 def _blocks(cfg: Config) -> list[int]:
     """Blocks whose maps the config's head takes."""
     given, head = list(cfg.model.backbone.get("out_indices", (-1,))), cfg.model.decode_head
@@ -103,7 +106,7 @@ def _require_sharable(cfg: Config) -> None:
     model, optimizer = cfg.model, cfg.get("optim_wrapper") or {}
     backbone = model.get("backbone") or {}
     given: dict[str, tuple[Any, tuple[Any, ...]]] = {
-        "model.type": (type_name(model), tuple(_MODELS)),
+        "model.type": (type_name(model), tuple(_probe_models())),
         "model.backbone.type": (type_name(backbone), ("TimmViT",)),
         "model.backbone.frozen": (backbone.get("frozen", True), (True,)),
         "model.backbone.facet": (backbone.get("facet", "token"), ("token",)),

@@ -113,11 +113,13 @@ def _numbers(option: str, text: str, pattern: str) -> list[str]:
 
 def _lost_arguments(cfg: Config) -> dict[str, Any]:
     from ttr_backbones.app.config import type_name
+    from ttr_backbones.tasks import task_named
 
+    models = task_named("object discovery").models
     method = dict(cfg.model.get("method") or {"type": "lost"})
-    if type_name(cfg.model) != "ObjectDiscoverer" or method["type"] != "lost":
+    if type_name(cfg.model) not in models or method["type"] != "lost":
         raise InputError(
-            "ttrb sweep needs a config with model.type='ObjectDiscoverer' and "
+            f"ttrb sweep needs a config with model.type={' or '.join(map(repr, models))} and "
             f"model.method.type='lost', this one has {type_name(cfg.model)!r}"
             + (f" and {method['type']!r}" if "method" in cfg.model else "")
         )

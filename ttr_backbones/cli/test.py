@@ -13,15 +13,6 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
-_WITHOUT_TRAINING = {"ObjectDiscoverer"}
-# Metric -> its argument for the place of the predictions.
-_SAVING = {
-    "IoUMetric": "output_dir",
-    "NYUDepthMetric": "output_dir",
-    "CorLocMetric": "output_file",
-}
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add mmseg's options of tools/test.py and `--data-root`."""
     parser.add_argument("config", help="config file, or the name of a packaged config")
@@ -74,14 +65,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_checkpoint(cfg: Config, checkpoint: str | None) -> None:
     from ttr_backbones.app.config import type_name
+    from ttr_backbones.tasks import find_task
 
-    kind = type_name(cfg.model)
-    if kind in _WITHOUT_TRAINING:
+    task = find_task(cfg)
+    if task is not None and not task.trains:
         if checkpoint is not None:
             raise InputError(
-                f"{kind} has nothing to train, so {checkpoint} cannot be loaded into it: leave it "
-                "out. Weights of the backbone go to --cfg-options model.backbone.checkpoint=FILE "
-                "model.backbone.pretrained=False."
+                f"{type_name(cfg.model)} has nothing to train, so {checkpoint} cannot be loaded "
+                "into it: leave it out. Weights of the backbone go to --cfg-options "
+                "model.backbone.checkpoint=FILE model.backbone.pretrained=False."
             )
     elif checkpoint is None:
         raise InputError(
@@ -96,20 +88,17 @@ def _check_checkpoint(cfg: Config, checkpoint: str | None) -> None:
 
 
 def _save_predictions(cfg: Config, path: str) -> None:
-    import ttr_backbones.evaluation  # noqa: F401 -- registers the metric and the hook
-    from ttr_backbones.app.config import type_name
+    from ttr_backbones.tasks import find_task
+    from ttr_backbones.tasks.of_config import evaluator_names, evaluators, is_scored_by
 
-    evaluators = cfg.test_evaluator
-    for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
-        if type_name(evaluator) in _SAVING:
-            place = Path(path).expanduser()
-            evaluator[_SAVING[type_name(evaluator)]] = str(place)
-            cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), {"type": "NameResults"}]
-            if type_name(evaluator) == "IoUMetric":
-                evaluator["type"] = "NamedIoUMetric"
-                # mmseg makes the folder in one process, while another may write into it already.
-                place.mkdir(parents=True, exist_ok=True)
-            return
+    task = find_task(cfg)
+    if task is not None and task.output_argument is not None:
+        for evaluator in evaluators(cfg.get("test_evaluator")):
+            if is_scored_by(task, evaluator):
+                task.save_into(evaluator, Path(path).expanduser())
+                cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), {"type": "NameResults"}]
+                return
     raise InputError(
-        f"--out works with the metrics {', '.join(_SAVING)}; test_evaluator has none of them."
+        f"--out works with the metrics {', '.join(evaluator_names(saving=True))}; test_evaluator "
+        "has none of them."
     )

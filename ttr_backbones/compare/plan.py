@@ -12,10 +12,11 @@ from mmengine.config import Config
 from ttr_backbones.app.config import section
 from ttr_backbones.compare.experiments import LeftOutError, find_experiments
 from ttr_backbones.compare.fingerprint import fingerprint
-from ttr_backbones.compare.metrics import Metric, metric_of
 from ttr_backbones.compare.options import Options
 from ttr_backbones.compare.published import Published
 from ttr_backbones.errors import InputError
+from ttr_backbones.tasks import Metric, metric_of
+from ttr_backbones.tasks.of_config import needs_checkpoint
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def make_plan(
             folder = out / "runs" / experiment.name / kind
             tta = experiment.needs_tta(cfg)
             trains = cfg.get("train_cfg") is not None
-            if not trains and "decode_head" in cfg.model and not cfg.get("load_from"):
+            if not trains and needs_checkpoint(cfg) and not cfg.get("load_from"):
                 raise InputError(
                     f"{cfg.filename} has neither train_cfg nor load_from: the test would be of a "
                     "head that never learned anything. Give it one of them."

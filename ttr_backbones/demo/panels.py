@@ -139,3 +139,5 @@ BOXES = Panel(
     headline=lambda quality: f"largest IoU with an object: {quality:.2f}",
     legend=_box_legend,
 )
+# Field of a data sample that holds the model's answer -> how it is shown.
+PANELS = {"pred_sem_seg": SEGMENTATION, "pred_depth_map": DEPTH, "pred_box": BOXES}

@@ -27,7 +27,7 @@ from ttr_backbones.demo.planted import (
     build_vit,
     plant_register_neurons,
 )
-from ttr_backbones.demo.tasks import TASKS, Task
+from ttr_backbones.demo.tasks import DEMONSTRATIONS, Demonstration
 from ttr_backbones.demo.train import Result, run_model
 from ttr_backbones.errors import InputError, unknown_name
 
@@ -70,7 +70,7 @@ def run_demo(
         out: folder for scenes/, weights/, runs/ and, named by the task, the table as .txt and
             .json and a picture.
         seeds: one random ViT, and three models, for each.
-        task: one of `TASKS`.
+        task: one of `DEMONSTRATIONS`.
         iterations: training steps per head instead of the config's.
         num_train: number of training scenes.
         num_val: number of validation scenes.
@@ -82,9 +82,9 @@ def run_demo(
     Raises:
         InputError: no seed, a repeated or negative one; an unknown task.
     """
-    if task not in TASKS:
-        raise InputError(unknown_name("task", task, TASKS))
-    chosen = TASKS[task]
+    if task not in DEMONSTRATIONS:
+        raise InputError(unknown_name("task", task, DEMONSTRATIONS))
+    chosen = DEMONSTRATIONS[task]
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise InputError(f"seeds: expected different integers from 0 on, got {list(seeds)}")
     start = time.perf_counter()
@@ -99,7 +99,7 @@ def run_demo(
             if seed == seeds[0]:
                 save_picture(out / f"{task}.png", scenes, results, chosen.panel)
     table = format_table(rows, chosen)
-    numbers = {"task": task, "metric": chosen.metric, "rows": [asdict(row) for row in rows]}
+    numbers = {"task": task, "metric": chosen.metric.key, "rows": [asdict(row) for row in rows]}
     (out / f"{task}.txt").write_text(f"{NOTICE}\n\n{table}\n", encoding="utf-8")
     (out / f"{task}.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
     tell(f"\n{table}\n")
@@ -123,11 +123,11 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def format_table(rows: Sequence[Row], task: Task) -> str:
+def format_table(rows: Sequence[Row], task: Demonstration) -> str:
     """Lay out all rows, the mean over the seeds first."""
     seeds = list(dict.fromkeys(row.seed for row in rows))
     names = list(dict.fromkeys(row.model for row in rows))
-    lines = [f"{'':30}{'outlier patches':>16}{'largest norm':>14}{task.heading:>8}"]
+    lines = [f"{'':30}{'outlier patches':>16}{'largest norm':>14}{task.metric.name:>8}"]
     lines.append(f"{len(seeds)} seeds (means; of the norms the largest)")
     for name in names:
         own = [row for row in rows if row.model == name]
@@ -158,7 +158,7 @@ def _line(name: str, fraction: float, norm: float, score: float, decimals: int) 
 
 
 def _run_three(
-    task: Task,
+    task: Demonstration,
     out: Path,
     scenes: Path,
     seed: int,
@@ -189,7 +189,7 @@ def _run_three(
             seed=seed,
             iterations=iterations,
         )
-        score = f"{task.heading} {result.score:.{task.decimals}f}"
+        score = f"{task.metric.name} {result.score:.{task.decimals}f}"
         tell(f"seed {seed} / {name}: {score} ({result.seconds:.1f} s)")
         results[name] = result
     return results

@@ -1,66 +1,68 @@
-"""The tasks that the demo shows: which configs, and which number."""
+"""The tasks that the demo shows, and by which recipes; light, for the help of the command line."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from ttr_backbones.demo.panels import BOXES, DEPTH, SEGMENTATION, Panel
+if TYPE_CHECKING:
+    from ttr_backbones.demo.panels import Panel
+    from ttr_backbones.tasks import Metric, Task
 
 
 @dataclass(frozen=True)
-class Task:
-    """One task.
+class Demonstration:
+    """A task on the drawn scenes.
 
     Args:
+        name: of the task in `ttr_backbones.tasks.TASKS`.
         config: name of the recipe, without a register.
         ttr_config: the same with one test-time register.
-        metric: the evaluator's name of the number that the table shows.
-        heading: of its column.
-        decimals: so many are shown.
-        unit: what the number is, for the line below the table.
-        answer: field of a data sample that holds the model's answer.
-        panel: how the picture shows an answer.
+        decimals: so many are shown; scenes this small say no more.
+        note: what the line below the table says of the metric besides.
     """
 
+    name: str
     config: str
     ttr_config: str
-    metric: str
-    heading: str
     decimals: int
-    unit: str
-    answer: str
-    panel: Panel
+    note: str = ""
+
+    @property
+    def task(self) -> Task[Any]:
+        """The task itself."""
+        from ttr_backbones.tasks import task_named
+
+        return task_named(self.name)
+
+    @property
+    def metric(self) -> Metric:
+        """The number that the table shows."""
+        return self.task.metric
+
+    @property
+    def panel(self) -> Panel:
+        """How the picture shows an answer."""
+        from ttr_backbones.demo.panels import PANELS
+
+        return PANELS[self.task.answer]
+
+    @property
+    def unit(self) -> str:
+        """What the number is, for the line below the table."""
+        direction = "higher" if self.metric.higher_is_better else "lower"
+        return f"{self.metric.name} in {self.metric.unit_name}{self.note}: {direction} is better"
 
 
-TASKS = {
-    "segmentation": Task(
-        config="planted_linear_scenes",
-        ttr_config="planted_ttr_linear_scenes",
-        metric="mIoU",
-        heading="mIoU",
-        decimals=2,
-        unit="mIoU in percent: higher is better",
-        answer="pred_sem_seg",
-        panel=SEGMENTATION,
+_ALL = (
+    Demonstration("segmentation", "planted_linear_scenes", "planted_ttr_linear_scenes", 2),
+    Demonstration(
+        "depth",
+        "planted_depth_scenes",
+        "planted_ttr_depth_scenes",
+        3,
+        note=", mean over the images",
     ),
-    "depth": Task(
-        config="planted_depth_scenes",
-        ttr_config="planted_ttr_depth_scenes",
-        metric="rmse",
-        heading="RMSE",
-        decimals=3,
-        unit="RMSE in metres, mean over the images: lower is better",
-        answer="pred_depth_map",
-        panel=DEPTH,
-    ),
-    "discovery": Task(
-        config="planted_tokencut_scenes",
-        ttr_config="planted_ttr_tokencut_scenes",
-        metric="CorLoc",
-        heading="CorLoc",
-        decimals=1,
-        unit="CorLoc in percent: higher is better",
-        answer="pred_box",
-        panel=BOXES,
-    ),
-}
+    Demonstration("object discovery", "planted_tokencut_scenes", "planted_ttr_tokencut_scenes", 1),
+)
+DEMONSTRATIONS = {one.name.replace(" ", "-"): one for one in _ALL}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ttr_backbones.app.config import set_data_root
 from ttr_backbones.app.runner import build_runner
-from ttr_backbones.demo.tasks import Task
+from ttr_backbones.demo.tasks import Demonstration
 from ttr_backbones.recipes import recipe
 from ttr_backbones.registers import token_norms
 
@@ -39,7 +39,7 @@ class Result:
 
 def run_model(
     config: str,
-    task: Task,
+    task: Demonstration,
     *,
     scenes: Path,
     weights: Path,
@@ -61,11 +61,11 @@ def run_model(
     start = time.perf_counter()
     runner = _runner(config, scenes, weights, work_dir, seed, iterations)
     if runner.cfg.get("train_cfg") is None:
-        score = float(runner.test()[task.metric])
+        score = task.metric.value(runner.test())
     else:
         runner.train()
-        score = float(runner.message_hub.get_scalar(f"val/{task.metric}").current())
-    norms, answers = _look(runner, task.answer)
+        score = float(runner.message_hub.get_scalar(f"val/{task.metric.key}").current())
+    norms, answers = _look(runner, task.task.answer)
     return Result(score, norms, answers, time.perf_counter() - start)
 
 

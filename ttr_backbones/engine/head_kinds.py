@@ -1,4 +1,4 @@
-"""Which kind of head a file holds, and which config goes with it."""
+"""Which kind of head a file holds, and which config goes with it: each task registers its kinds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 
-class _Head(NamedTuple):
+class HeadKind(NamedTuple):
     """A kind of head: how its files differ from each other, in the words of the configs.
 
     Args:
@@ -28,31 +28,12 @@ class _Head(NamedTuple):
     one: str = ""
 
 
-_HEADS = (
-    _Head(
-        kind="segmentation",
-        weight="decode_head.conv_seg.weight",
-        config="a config of segmentation, as linear_ade20k",
-        outputs="the file predicts {} classes and the config {}: take the config of the file's "
-        "data set (ADE20K has 150, VOC2012 has 21).",
-        four="the file is a multi-scale (ms) head over four maps: take the _ms config.",
-        one="the file is a linear head over one map: take the config without _ms.",
-    ),
-    _Head(
-        kind="linear depth",
-        weight="decode_head.conv_depth.weight",
-        config="a lin1 or lin4 config of depth, as lin1_nyu_dinov2",
-        outputs="the file has {0} depth bins and the config {1}: set "
-        "model.decode_head.n_bins={0}, if the file's bins are equally spaced.",
-        four="the file is a lin.4 head over four blocks: take the _lin4_ config.",
-        one="the file is a lin.1 head over one block: take the _lin1_ config.",
-    ),
-    _Head(
-        kind="DPT depth",
-        weight="decode_head.reassemble_blocks.readout_projects.0.0.weight",
-        config="a dpt config of depth, as dpt_nyu_dinov2",
-    ),
-)
+HEAD_KINDS: list[HeadKind] = []
+
+
+def register_head_kinds(kinds: Iterable[HeadKind]) -> None:
+    """Have the files of these kinds of heads told apart from the others."""
+    HEAD_KINDS.extend(kind for kind in kinds if kind not in HEAD_KINDS)
 
 
 def advice_on_heads(
@@ -79,11 +60,11 @@ def advice_on_heads(
     return None
 
 
-def _head_in(names: Iterable[str]) -> _Head | None:
-    return next((head for head in _HEADS if head.weight in names), None)
+def _head_in(names: Iterable[str]) -> HeadKind | None:
+    return next((head for head in HEAD_KINDS if head.weight in names), None)
 
 
-def _shape_advice(head: _Head, held: torch.Size, needed: torch.Size) -> str:
+def _shape_advice(head: HeadKind, held: torch.Size, needed: torch.Size) -> str:
     advice = []
     if held[0] != needed[0] and head.outputs:
         advice.append(head.outputs.format(held[0], needed[0]))

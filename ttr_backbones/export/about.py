@@ -14,24 +14,23 @@ from ttr_backbones.backbones.description import description
 from ttr_backbones.export.graph import Size
 from ttr_backbones.export.subject import Subject
 
-_MEANING = {
-    "logits": "float32 [B, K, H, W]: one per class, before the softmax; argmax over K is the class",
-    "depth": "float32 [B, 1, H, W]: metres",
-    None: "float32 [B, C, h, w] each: features of the patches, one map per block taken",
-}
+_MAPS = (
+    "map_0, map_1, ...: float32 [B, C, h, w] each: features of the patches, one map per block taken"
+)
 
 
 def about(subject: Subject, size: Size | None, batch: int | None) -> dict[str, str]:
     """Describe an exported file, flat, as ONNX stores it; what is no text is JSON."""
     sides = "any H and W from three patches on" if size is None else "H, W = {}, {}".format(*size)
     backbone = subject.backbone
+    output = subject.output
     told = {
         "made_by": f"ttr_backbones {ttr_backbones.__version__}",
         "versions": {"torch": str(torch.__version__), "timm": timm.__version__},
         "source": subject.name,
         "input": f"image: float32 [{batch or 'B'}, 3, H, W], RGB on the scale 0..255, {sides}; "
         "normalised and padded inside",
-        "output": f"{subject.output or 'map_0, map_1, ...'}: {_MEANING[subject.output]}",
+        "output": _MAPS if output is None else f"{output.name}: {output.meaning}",
         "mean": subject.images.mean.flatten().tolist(),
         "std": subject.images.std.flatten().tolist(),
         **description(backbone),

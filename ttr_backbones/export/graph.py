@@ -33,7 +33,7 @@ class ModelGraph(nn.Module):
 
     def __init__(self, subject: Subject, size: Size | None) -> None:
         super().__init__()
-        self.output = subject.output
+        self.output = None if subject.output is None else subject.output.name
         self.prepare = subject.images
         if size is not None:
             size = subject.images.padded(size)

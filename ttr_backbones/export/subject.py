@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from mmengine.structures import BaseDataElement
-from mmseg.models.segmentors import DepthEstimator
 from torch import Tensor
 
 from ttr_backbones.app.backbone import is_timm_name, make_backbone, read_named_config
@@ -18,6 +17,7 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.export.image_input import ImageInput
 from ttr_backbones.inference.feature_images import input_side
 from ttr_backbones.inference.model import build_model, classes_and_palette, test_dataset
+from ttr_backbones.tasks import ExportedOutput, task_of
 
 Outputs = dict[str, Tensor]
 Run = Callable[[Tensor], Outputs]
@@ -32,7 +32,7 @@ class Subject:
         model: a segmentor or depth estimator, or a backbone alone.
         backbone: of the model; in float32.
         images: what happens to an image before.
-        output: "logits", "depth" or, for maps, None.
+        output: of a model with a head; of maps, None.
         eager: images [B, 3, H, W], RGB on the scale 0..255 -> outputs by name.
         size: (H, W) that suggests itself.
         classes: names of the classes, if there are any.
@@ -44,7 +44,7 @@ class Subject:
     model: Any
     backbone: TimmViT
     images: ImageInput
-    output: str | None
+    output: ExportedOutput | None
     eager: Run
     size: tuple[int, int]
     classes: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Subject:
     def outputs(self) -> list[str]:
         """Names of the outputs."""
         num = len(self.backbone.out_indices)
-        return [f"map_{i}" for i in range(num)] if self.output is None else [self.output]
+        return [f"map_{i}" for i in range(num)] if self.output is None else [self.output.name]
 
 
 def load_subject(
@@ -106,11 +106,11 @@ def load_subject(
         )
     images = ImageInput.of(model.data_preprocessor)
     prepare = _own_preparation(model.data_preprocessor)
-    if not hasattr(model, "encode_decode"):
+    output = task_of(cfg).exported if hasattr(model, "encode_decode") else None
+    if output is None:
         return _of_backbone(name, backbone, images, prepare, checkpoint)
-    output = "depth" if isinstance(model, DepthEstimator) else "logits"
     classes: tuple[str, ...] = ()
-    if output == "logits" and cfg.get("test_dataloader") is not None:
+    if output.has_classes and cfg.get("test_dataloader") is not None:
         classes, _ = classes_and_palette(test_dataset(cfg), model.decode_head.num_classes)
     return Subject(
         name,
@@ -118,7 +118,7 @@ def load_subject(
         _in_float32(backbone),
         images,
         output,
-        _eager_model(model, output, prepare),
+        _eager_model(model, output.name, prepare),
         _usual_size(model, backbone),
         classes,
         checkpoint,

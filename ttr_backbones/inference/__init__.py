@@ -9,9 +9,9 @@ from ttr_backbones.compat import prepare_mmseg
 prepare_mmseg()
 
 from ttr_backbones.inference.inferencer import Inferencer
-from ttr_backbones.inference.predictions import ClassMap, DepthMap, FoundObject, Prediction
 from ttr_backbones.inference.shards import Features
 from ttr_backbones.inference.write_features import write_features
+from ttr_backbones.tasks import ClassMap, DepthMap, FoundObject, Prediction
 
 __all__ = [
     "ClassMap",

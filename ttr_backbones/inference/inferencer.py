@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
 
@@ -16,10 +15,10 @@ from ttr_backbones.app.devices import choose_device
 from ttr_backbones.errors import InputError
 from ttr_backbones.inference.model import build_model, classes_and_palette, test_dataset
 from ttr_backbones.inference.pipeline import ImagePipeline, Loaded
-from ttr_backbones.inference.predictions import ClassMap, DepthMap, FoundObject, Prediction
 from ttr_backbones.inference.read_ahead import batched, read_ahead
 from ttr_backbones.inference.sources import Source, image_sources
 from ttr_backbones.object_discovery.preprocessor import by_size
+from ttr_backbones.tasks import TASKS, Labels, Prediction, Task, find_task
 
 
 class Inferencer:
@@ -58,9 +57,13 @@ class Inferencer:
             self._pipeline = ImagePipeline(dataset["pipeline"])
         self.model: Any = build_model(self.cfg, checkpoint).to(self.device)
         head = getattr(self.model, "decode_head", None)
-        self.classes, self._palette = classes_and_palette(
-            dataset, getattr(head, "num_classes", None) or 0
-        )
+        self.labels = Labels(*classes_and_palette(dataset, getattr(head, "num_classes", None) or 0))
+        self.task = find_task(self.cfg)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, () where there are none."""
+        return self.labels.classes
 
     def __repr__(self) -> str:
         """Tell what it predicts, of what, and where."""
@@ -84,7 +87,7 @@ class Inferencer:
             logits: of segmentation: keep the head's scores of all classes in `ClassMap.logits`.
 
         Returns:
-            One prediction per image, in order: `ClassMap`, `DepthMap` or `FoundObject`.
+            One prediction per image, in order, as the task has it: `ClassMap`, `DepthMap`, ...
 
         Raises:
             MissingFileError: a file does not exist.
@@ -112,8 +115,8 @@ class Inferencer:
         """
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}: expected a number above 0")
-        if logits and not hasattr(self.model, "decode_head"):
-            raise InputError(f"logits=True, but {type(self.model).__name__} has none.")
+        if logits and self.task is not None and self.task.logits is None:
+            raise InputError(f"logits=True, but {type(self.model).__name__} predicts no classes.")
         sources = image_sources(images, bad)
 
         def read(source: Source) -> Loaded | None:
@@ -142,29 +145,18 @@ class Inferencer:
         return [self._prediction(loaded, samples[i], logits) for i, loaded in enumerate(batch)]
 
     def _prediction(self, loaded: Loaded, sample: Any, logits: bool) -> Prediction:
-        path, image = loaded.path, loaded.image
-        if logits and "seg_logits" not in sample:
+        task = self._task_of(sample)
+        if logits and (task.logits is None or task.logits not in sample):
             raise InputError(f"logits=True, but {type(self.model).__name__} predicts no classes.")
-        if "pred_depth_map" in sample:
-            depth = sample.pred_depth_map.data.squeeze(0).float()
-            return DepthMap(path, image, depth.cpu().numpy())
-        if "pred_box" in sample:
-            row, column = divmod(int(sample.seed), sample.degrees.shape[1])
-            return FoundObject(
-                path,
-                image,
-                sample.pred_box,
-                (row, column),
-                sample.degrees,
-                bool(sample.collapsed),
-                sample,
-            )
-        if "pred_sem_seg" not in sample:
-            raise InputError(
-                f"{type(self.model).__name__} gave {sorted(sample.keys())}: expected pred_sem_seg, "
-                "pred_depth_map or pred_box"
-            )
-        small = np.uint8 if len(self.classes) <= 256 else np.uint16
-        mask = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(small)
-        scores = sample.seg_logits.data.float().cpu().numpy() if logits else None
-        return ClassMap(path, image, mask, self.classes, self._palette, scores)
+        return task.prediction(loaded.path, loaded.image, sample, self.labels, logits=logits)
+
+    def _task_of(self, sample: Any) -> Task[Any]:
+        """The config's task; of a model that is of none, the one whose answer is there."""
+        tasks = [self.task, *TASKS.values()] if self.task else TASKS.values()
+        for task in tasks:
+            if task.answer in sample:
+                return task
+        answers = ", ".join(dict.fromkeys(task.answer for task in tasks))
+        raise InputError(
+            f"{type(self.model).__name__} gave {sorted(sample.keys())}: expected one of {answers}"
+        )

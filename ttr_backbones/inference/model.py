@@ -22,6 +22,7 @@ from ttr_backbones.engine.input_size import far_from_calibrated
 from ttr_backbones.engine.normalization import normalization_problem
 from ttr_backbones.engine.safe_loading import safe_loaders
 from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.tasks.of_config import needs_checkpoint
 
 
 def build_model(cfg: Config, checkpoint: str | Path | None) -> nn.Module:
@@ -31,7 +32,7 @@ def build_model(cfg: Config, checkpoint: str | Path | None) -> nn.Module:
         MissingFileError: no such checkpoint.
         InputError: a checkpoint is missing, superfluous or does not fit.
     """
-    if checkpoint is None and "decode_head" in cfg.model:
+    if checkpoint is None and needs_checkpoint(cfg):
         raise InputError(
             "this model has a head to load, and no checkpoint was given: expected an iter_*.pth of "
             "`ttrb train` or a released head"

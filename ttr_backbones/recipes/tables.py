@@ -6,21 +6,17 @@ Usage: python -m ttr_backbones.recipes.tables
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError
 from ttr_backbones.packaged import configs_dir
 from ttr_backbones.recipes.names import RecipeName
 from ttr_backbones.recipes.published import PublishedNumber, published_numbers
+from ttr_backbones.tasks import TASKS, Task
 
 BEGIN, END = "<!-- tables: python -m ttr_backbones.recipes.tables -->", "<!-- end of tables -->"
 _NONE = "·"
-# Metric -> heading, in the order of the tables.
-METRICS = {
-    "mIoU": "Segmentation, mIoU in percent",
-    "RMSE": "Depth, RMSE in metres (lower is better)",
-    "CorLoc": "Object discovery, CorLoc in percent",
-}
 # How a source begins -> its mark, and what it is.
 SOURCES = {
     "TTR paper": ("TTR", "Vision Transformers Don't Need Trained Registers, arXiv 2506.08010"),
@@ -37,15 +33,17 @@ SOURCES = {
 
 
 def tables() -> str:
-    """Return one Markdown table per metric, of every recipe that has a number, and the sources.
+    """Return one Markdown table per task, of every recipe that has a number, and the sources.
 
     Raises:
         InputError: a source has no mark yet.
     """
     rows = published_numbers()
+    headings = {task.metric.name: _heading(task) for task in TASKS.values()}
     parts = [
-        f"### {heading}\n\n{_table([row for row in rows if row.metric == metric])}"
-        for metric, heading in METRICS.items()
+        f"### {heading}\n\n{_table(of_metric)}"
+        for metric, heading in headings.items()
+        if (of_metric := [row for row in rows if row.metric == metric])
     ]
     used = {_mark(row.source) for row in rows}
     sources = [f"[{mark}] {what}.  " for mark, what in SOURCES.values() if mark in used]
@@ -65,6 +63,12 @@ def write_tables() -> None:
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     write_atomically(path, f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}".encode())
+
+
+def _heading(task: Task[Any]) -> str:
+    metric = task.metric
+    direction = "" if metric.higher_is_better else " (lower is better)"
+    return f"{task.name.capitalize()}, {metric.name} in {metric.unit_name}{direction}"
 
 
 def _table(rows: Sequence[PublishedNumber]) -> str:

@@ -3,7 +3,7 @@ import pytest
 from matplotlib import colormaps
 from scipy import ndimage
 
-from ttr_backbones.report.depth import draw_depth
+from ttr_backbones.tasks.drawing.depth import draw_depth
 
 SIZE = (120, 160)
 LEFT = np.arange(SIZE[1]) < SIZE[1] // 2

@@ -16,7 +16,7 @@ from mmengine.visualization import Visualizer
 from mmseg.registry import VISUALIZERS
 from numpy.typing import NDArray
 
-from ttr_backbones.report.depth import draw_depth
+from ttr_backbones.tasks.drawing.depth import draw_depth
 
 
 @VISUALIZERS.register_module()

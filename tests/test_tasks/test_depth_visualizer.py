@@ -6,8 +6,8 @@ from mmengine.structures import PixelData
 from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 
-import ttr_backbones.report.depth_visualizer  # noqa: F401
-from ttr_backbones.report.depth import draw_depth
+import ttr_backbones.tasks.drawing.depth_visualizer  # noqa: F401
+from ttr_backbones.tasks.drawing.depth import draw_depth
 
 SIZE = (24, 32)
 

@@ -12,7 +12,7 @@ from mmengine.visualization import LocalVisBackend, Visualizer
 from mmseg.registry import VISUALIZERS
 from numpy.typing import NDArray
 
-from ttr_backbones.report.boxes import draw_boxes
+from ttr_backbones.tasks.drawing.boxes import draw_boxes
 
 
 @VISUALIZERS.register_module()

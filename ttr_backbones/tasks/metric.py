@@ -1,4 +1,4 @@
-"""The number that each task is compared by."""
+"""The number by which a task's results are compared."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmengine.config import Config
-
-from ttr_backbones.app.config import type_name
 from ttr_backbones.errors import InputError
 
 
@@ -20,7 +17,8 @@ class Metric:
     Args:
         key: the evaluator's name of it.
         name: as it is written in a table.
-        unit: "%" or "m".
+        unit: "%", "m" or the like.
+        unit_name: the unit in words, as in "percent".
         higher_is_better: the direction.
         decimals: so many are shown.
     """
@@ -28,6 +26,7 @@ class Metric:
     key: str
     name: str
     unit: str
+    unit_name: str
     higher_is_better: bool
     decimals: int
 
@@ -60,28 +59,3 @@ class Metric:
         """Write a value with its standard deviation, if it has one."""
         text = f"{value:.{self.decimals}f}"
         return text if std is None else f"{text} ± {std:.{self.decimals}f}"
-
-
-METRICS = {
-    "IoUMetric": Metric("mIoU", "mIoU", "%", higher_is_better=True, decimals=2),
-    "NYUDepthMetric": Metric("rmse", "RMSE", "m", higher_is_better=False, decimals=4),
-    "CorLocMetric": Metric("CorLoc", "CorLoc", "%", higher_is_better=True, decimals=1),
-}
-
-
-def metric_of(cfg: Config) -> Metric:
-    """Return what a config is compared by.
-
-    Raises:
-        InputError: none of its evaluators gives such a number.
-    """
-    evaluators = cfg.get("test_evaluator") or []
-    evaluators = evaluators if isinstance(evaluators, list | tuple) else [evaluators]
-    kinds = [type_name(evaluator) for evaluator in evaluators]
-    for kind in kinds:
-        if kind in METRICS:
-            return METRICS[kind]
-    raise InputError(
-        f"{cfg.filename}: results are compared by one of the evaluators {', '.join(METRICS)}; "
-        f"test_evaluator of this config has {', '.join(kinds) or 'none'}"
-    )

@@ -3,9 +3,9 @@ import numpy as np
 import torch
 from mmseg.registry import VISUALIZERS
 
-import ttr_backbones.report.box_visualizer  # noqa: F401
+import ttr_backbones.tasks.drawing.box_visualizer  # noqa: F401
 from ttr_backbones.datasets import BoxSample
-from ttr_backbones.report.boxes import draw_boxes
+from ttr_backbones.tasks.drawing.boxes import draw_boxes
 
 
 def make_sample(path):

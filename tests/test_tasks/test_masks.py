@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ttr_backbones.report.masks import draw_mask
+from ttr_backbones.tasks.drawing.masks import draw_mask
 
 PALETTE = np.array([[255, 0, 0], [0, 0, 255]] * 20, dtype=np.uint8)
 CLASSES = [f"thing {number}" for number in range(40)]

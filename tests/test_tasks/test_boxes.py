@@ -4,7 +4,7 @@ import torch
 from matplotlib.colors import to_rgb
 
 from ttr_backbones.datasets import BoxSample
-from ttr_backbones.report.boxes import FOUND, SEED, TRUE, draw_boxes
+from ttr_backbones.tasks.drawing.boxes import FOUND, SEED, TRUE, draw_boxes
 
 
 def make_sample(**changes):
