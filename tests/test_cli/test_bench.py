@@ -68,10 +68,10 @@ def test_bench_search__on_photographs(tmp_path, bench):
     assert lines[-1].endswith("all find the same 10 neurons")
 
 
-def test_bench_discovery__on_random_images(bench):
+def test_bench_object_discovery__on_random_images(bench):
     argv = ["--model", TINY, "--size", "128", "--num-images", "2", "--batch-sizes", "2"]
-    lines, told = bench("discovery", *argv, *QUICK)
-    assert told["parts"]["discovery"]["same_boxes"] == {"2": 2}
+    lines, told = bench("object-discovery", *argv, *QUICK)
+    assert told["parts"]["object-discovery"]["same_boxes"] == {"2": 2}
     assert lines[-1].endswith("2 of 2 images have the same box both ways")
 
 
@@ -100,7 +100,7 @@ def test_bench__all_parts_in_a_short_form(bench, monkeypatch):
         "forward": {"size": 32, "variants": "eager", "batch_sizes": "1"},
         "train": {"size": 32, "num_classes": 5, "heads": 2, "batch_sizes": "1"},
         "search": {"size": 32, "num_images": 2, "batch_sizes": "2"},
-        "discovery": {"size": 64, "num_images": 2, "batch_sizes": "2"},
+        "object-discovery": {"size": 64, "num_images": 2, "batch_sizes": "2"},
         "data": {"config": "augreg_vitt16_linear_ade20k_200it", "workers": "0"},
         "memory": {"models": TINY, "batch_sizes": "1"},
     }

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ttr_backbones.bench.discovery import usual_lost
+from ttr_backbones.bench.object_discovery import usual_lost
 from ttr_backbones.object_discovery import lost, lost_batch
 from ttr_backbones.object_discovery.found import Geometry
 from ttr_backbones.object_discovery.lost import lost_over_biases

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 import ttr_backbones.evaluation  # noqa: F401 (registers CorLocMetric)
 from ttr_backbones.backbones import create_vit
-from ttr_backbones.bench.discovery import usual_lost
+from ttr_backbones.bench.object_discovery import usual_lost
 from ttr_backbones.datasets import BoxSample
 from ttr_backbones.object_discovery import NoModelWrapper, ObjectDiscoverer
 from ttr_backbones.registers import add_test_time_registers, split_tokens

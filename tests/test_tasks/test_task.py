@@ -51,7 +51,7 @@ def test_predict__writes_what_the_prediction_says(norm_config, images, tested, t
 
 
 def test_compare__knows_the_metric(norm_config, tested, tmp_path, capsys):
-    out = ["--out", str(tmp_path), "--registers", "none"]
+    out = ["--out", str(tmp_path), "--repairs", "none"]
     assert main(["compare", str(norm_config), *out]) == 0
     printed = capsys.readouterr().out
     mean = sum(tested[0].values()) / 2

@@ -7,7 +7,7 @@ import torch
 from gpu_steps.rows import tell_rows
 from gpu_steps.step import Check
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.bench.discovery import BACKBONE, BATCHED, USUAL, bench_discovery
+from ttr_backbones.bench.object_discovery import BACKBONE, BATCHED, USUAL, bench_object_discovery
 
 
 def run(check: Check) -> None:
@@ -19,7 +19,9 @@ def run(check: Check) -> None:
     random = torch.Generator().manual_seed(0)
     images = torch.randn(scale.images, 3, size, size, generator=random).to(check.device)
     rounds = min(scale.rounds, 3)
-    measured = bench_discovery(backbone, images, batch_sizes=(batch,), rounds=rounds, tell=print)
+    measured = bench_object_discovery(
+        backbone, images, batch_sizes=(batch,), rounds=rounds, tell=print
+    )
     seconds = {row.contestant: row.seconds for row in measured.rows}
     where = f"{scale.base}, {scale.images} images of {size} px"
     times = seconds[USUAL] / seconds[BATCHED]

@@ -18,7 +18,7 @@ PARTS = {
     "bias, the authors' form of the hook; eager, compiled, bf16, channels-last",
     "train": "a training step of a linear head, and of several heads in one pass",
     "search": "the neuron search",
-    "discovery": "object discovery (LOST) after the backbone",
+    "object-discovery": "object discovery (LOST) after the backbone",
     "data": "the data loader of a config, with several numbers of workers",
     "memory": "what fits on which GPU, worked out without running anything",
 }
@@ -44,7 +44,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "rounds": 5,
     },
     "search": _IMAGES,
-    "discovery": {**_IMAGES, "size": 480},  # VOC's images have about 500 x 375
+    "object-discovery": {**_IMAGES, "size": 480},  # VOC's images have about 500 x 375
     "data": {
         "config": CONFIG,
         "data_root": None,
@@ -66,7 +66,7 @@ _SHORT: dict[str, dict[str, Any]] = {
     "forward": {"batch_sizes": "8", "short": True},
     "train": {"size": 224},
     "search": {"num_images": 16},
-    "discovery": {"num_images": 8},
+    "object-discovery": {"num_images": 8},
     "data": {"workers": "0,2"},
     "memory": {"batch_sizes": "8"},
 }
@@ -93,8 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--variants", metavar="A,B", help="eager,compiled,bf16,compiled-bf16,channels-last")
     add("--num-classes", type=int, help="train, memory: classes of the heads (150)")
     add("--heads", type=int, help="train, memory: linear heads trained at once (8; 1)")
-    add("--images", type=Path, metavar="DIR", help="search, discovery: photographs")
-    add("--num-images", type=int, help="search, discovery: number of images (32)")
+    add("--images", type=Path, metavar="DIR", help="search, object-discovery: photographs")
+    add("--num-images", type=int, help="search, object-discovery: number of images (32)")
     add("--config", help=f"data: config ({CONFIG}, on drawn images)")
     add("--data-root", metavar="DIR", help="data: where its data set lies")
     add("--workers", metavar="N,N", help="data: numbers of worker processes (0,1,2,4)")

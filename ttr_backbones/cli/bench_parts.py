@@ -77,14 +77,14 @@ def search(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measur
     )
 
 
-def discovery(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
+def object_discovery(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
     """Measure object discovery."""
     from ttr_backbones.backbones import TimmViT
-    from ttr_backbones.bench.discovery import bench_discovery
+    from ttr_backbones.bench.object_discovery import bench_object_discovery
 
     backbone = TimmViT(_model(args), checkpoint=args.checkpoint, facet="key", pad="corner")
     backbone.to(device)
-    return bench_discovery(
+    return bench_object_discovery(
         backbone,
         _images(args, backbone.vit),
         batch_sizes=args.batch_sizes,
@@ -142,7 +142,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace, torch.device, Tell], Measured]
     "forward": forward,
     "train": train,
     "search": search,
-    "discovery": discovery,
+    "object-discovery": object_discovery,
     "data": data,
     "memory": memory,
 }

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.bench.discovery import BACKBONE, BATCHED, USUAL, bench_discovery
+from ttr_backbones.bench.object_discovery import BACKBONE, BATCHED, USUAL, bench_object_discovery
 
 SMALL = {"depth": 2, "embed_dim": 32, "num_heads": 2, "img_size": 64}
 
@@ -17,7 +17,7 @@ def backbone():
 
 def test_bench__times_both_forms_and_finds_the_same_boxes(backbone):
     images = torch.randn(5, 3, 80, 70, generator=torch.Generator().manual_seed(0))
-    measured = bench_discovery(backbone, images, batch_sizes=(2,), rounds=2)
+    measured = bench_object_discovery(backbone, images, batch_sizes=(2,), rounds=2)
     against = {row.contestant: row.against for row in measured.rows}
     assert against == {BACKBONE: None, BATCHED: USUAL, USUAL: USUAL}
     assert all(row.images_per_second > 0 for row in measured.rows)
@@ -30,4 +30,4 @@ def test_bench__times_both_forms_and_finds_the_same_boxes(backbone):
 
 def test_bench__needs_a_round(backbone):
     with pytest.raises(ValueError, match="rounds=0: expected at least 1"):
-        bench_discovery(backbone, torch.ones(1, 3, 64, 64), rounds=0)
+        bench_object_discovery(backbone, torch.ones(1, 3, 64, 64), rounds=0)

@@ -1,4 +1,4 @@
-"""`ttrb bench discovery`: LOST after the backbone, beside the usual way to write it.
+"""`ttrb bench object-discovery`: LOST after the backbone, beside the usual way to write it.
 
 The backbone runs first; both contestants get the same features.
 """
@@ -28,7 +28,7 @@ GOAL_SHARE = {"cuda": 0.15}  # of the whole run that is not the backbone
 
 
 @torch.no_grad()
-def bench_discovery(
+def bench_object_discovery(
     backbone: TimmViT,
     images: Tensor,
     *,
@@ -72,7 +72,7 @@ def bench_discovery(
             for name, run in runs.items()
         ]
         rows += measure(
-            "discovery",
+            "object-discovery",
             contestants,
             images.device,
             rounds=rounds,
@@ -83,12 +83,13 @@ def bench_discovery(
         facts["same_boxes"][batch_size], facts["share"][batch_size] = same, share
         goal = GOAL_SHARE.get(images.device.type)
         notes.append(
-            f"discovery: batches of {batch_size}: {100 * share:.1f} % of backbone and batched LOST "
-            f"is not the backbone{f' (goal: at most {100 * goal:g} %)' if goal else ''}; {same} of "
+            f"object-discovery: batches of {batch_size}: {100 * share:.1f} % of backbone and "
+            "batched LOST is not the backbone"
+            f"{f' (goal: at most {100 * goal:g} %)' if goal else ''}; {same} of "
             f"{len(images)} images have the same box both ways"
         )
     setting = {"images": len(images), "size": images.shape[2], "rounds": rounds}
-    return Measured("discovery", setting, rows, notes, facts)
+    return Measured("object-discovery", setting, rows, notes, facts)
 
 
 def _runs(backbone: TimmViT, images: Tensor, batch_size: int) -> dict[str, Callable[[], Any]]:
