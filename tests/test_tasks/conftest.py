@@ -1,6 +1,8 @@
-"""A task from outside of the package: a module beside a config that names it in custom_imports."""
+"""The task of the README: a module beside a config that names it in custom_imports."""
 
+import re
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,95 +12,7 @@ from ttr_backbones.engine.head_kinds import HEAD_KINDS
 from ttr_backbones.packaged import configs_dir
 from ttr_backbones.tasks import TASKS
 
-MODULE = '''
-"""The largest norm of an image's features: a model, a metric, a visualizer, and the task."""
-
-import dataclasses
-from pathlib import Path
-
-import numpy as np
-from mmengine.evaluator import BaseMetric
-from mmengine.model import BaseModel
-from mmengine.visualization import Visualizer
-from mmseg.registry import METRICS, MODELS, VISUALIZERS
-
-from ttr_backbones.engine.head_kinds import HeadKind
-from ttr_backbones.tasks import Metric, Prediction, Saved, Task, register_task
-
-
-@MODELS.register_module()
-class NormMeter(BaseModel):
-    def __init__(self, backbone, data_preprocessor):
-        super().__init__(data_preprocessor=data_preprocessor)
-        self.backbone = MODELS.build(backbone)
-
-    def forward(self, inputs, data_samples=None, mode="predict"):
-        (maps,) = self.backbone(inputs)
-        for sample, norms in zip(data_samples, maps.norm(dim=1), strict=True):
-            sample.set_data({"pred_norms": norms})
-        return data_samples
-
-
-@METRICS.register_module()
-class NormMetric(BaseMetric):
-    def __init__(self, place=None, **kwargs):
-        super().__init__(**kwargs)
-        self.place = place
-
-    def process(self, data_batch, data_samples):
-        for sample in data_samples:
-            largest = float(sample["pred_norms"].max())
-            self.results.append(largest)
-            if self.place is not None:
-                file = Path(self.place) / f"{Path(sample['img_path']).stem}.txt"
-                file.parent.mkdir(exist_ok=True)
-                file.write_text(repr(largest))
-
-    def compute_metrics(self, results):
-        return {"largest": sum(results) / len(results)}
-
-
-@VISUALIZERS.register_module()
-class NormVisualizer(Visualizer):
-    def add_datasample(self, name, image, data_sample, *args, step=0, **kwargs):
-        self.add_image(name, np.full_like(image, 7), step)
-
-
-@dataclasses.dataclass(frozen=True)
-class Norms(Prediction):
-    collected = {"largest.json": "largest"}
-
-    norms: np.ndarray
-
-    def draw(self):
-        return np.full_like(self.image, 9)
-
-    def saved(self, scale=None):
-        largest = float(self.norms.max())
-        return Saved(
-            pngs={"norms": (255 * self.norms / largest).astype(np.uint8)},
-            facts={"largest": largest},
-        )
-
-    def facts(self, scale=None):
-        return {"unit": "none"}
-
-
-@register_task
-class LargestNorm(Task[Norms]):
-    name = "norm measurement"
-    models = ("NormMeter",)
-    evaluators = ("NormMetric",)
-    metric = Metric("largest", "largest norm", "1", "ones", higher_is_better=False, decimals=3)
-    answer = "pred_norms"
-    visualizer = "NormVisualizer"
-    trains = False
-    output_argument = "place"
-    head_kinds = (HeadKind("norm", "decode_head.conv_norm.weight", "a config of norms"),)
-
-    def prediction(self, path, image, sample, labels, *, logits=False):
-        return Norms(path, image, sample.pred_norms.cpu().numpy())
-'''
+README = Path(__file__).parents[2] / "ttr_backbones" / "tasks" / "README.md"
 
 CONFIG = """
 _base_ = {runtime!r}
@@ -165,7 +79,8 @@ def norm_config(images, registries, tmp_path_factory):
     options = {"img_size": 64, "depth": 2, "embed_dim": 32, "num_heads": 2, "init_values": 1.0}
     vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, **options)
     save_file(vit.state_dict(), folder / "vit.safetensors")
-    (folder / "norm_task.py").write_text(MODULE)
+    module = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (folder / "norm_task.py").write_text(module.group(1), encoding="utf-8")
     path = folder / "norms.py"
     runtime = str(configs_dir() / "_base_" / "default_runtime.py")
     weights = str(folder / "vit.safetensors")
