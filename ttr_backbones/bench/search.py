@@ -20,7 +20,7 @@ from ttr_backbones.neuron_search.outliers import token_norms
 from ttr_backbones.neuron_search.scan import SPARSE_BELOW, SPARSE_SHARE, neurons
 from ttr_backbones.neuron_search.search import find_register_neurons
 from ttr_backbones.vits.reader import Site, reading
-from ttr_backbones.vits.tokens import split_tokens
+from ttr_backbones.vits.register_tokens import split_tokens
 
 PLAIN, ONE_PASS, TWO_PASSES = "plain forward passes", "search, one pass", "search, two passes"
 USUAL = "usual: one image at a time, on CPU"

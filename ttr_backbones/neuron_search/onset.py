@@ -16,7 +16,7 @@ from ttr_backbones.neuron_search.outliers import token_norms
 from ttr_backbones.neuron_search.search import NoOutliersError
 from ttr_backbones.neuron_search.thresholds import NormHistogram, gap_threshold
 from ttr_backbones.vits.reader import Site, reading
-from ttr_backbones.vits.tokens import split_tokens
+from ttr_backbones.vits.register_tokens import split_tokens
 
 ENOUGH_IMAGES = 20  # a model may write outliers into some images only
 SKEWED = 0.5

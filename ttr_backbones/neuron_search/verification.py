@@ -30,8 +30,8 @@ from ttr_backbones.neuron_search.references import Change, Costs, Excess, image_
 from ttr_backbones.neuron_search.search import NoOutliersError
 from ttr_backbones.vits.class_swap import remove_test_time_registers
 from ttr_backbones.vits.neurons import RegisterNeurons
+from ttr_backbones.vits.register_tokens import forward_with_registers
 from ttr_backbones.vits.registers import add_test_time_registers
-from ttr_backbones.vits.tokens import forward_with_registers
 
 REMAINING = 0.01  # at most this share of the outliers is left
 SPECIFIC = 0.5  # random neurons have to leave at least this share of them

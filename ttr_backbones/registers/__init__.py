@@ -20,13 +20,13 @@ from ttr_backbones.vits.class_swap import (
     remove_test_time_registers,
 )
 from ttr_backbones.vits.neurons import RegisterNeurons
-from ttr_backbones.vits.registers import add_test_time_registers
-from ttr_backbones.vits.tokens import (
+from ttr_backbones.vits.register_tokens import (
     num_inner_prefix_tokens,
     num_test_time_registers,
     register_tokens,
     split_tokens,
 )
+from ttr_backbones.vits.registers import add_test_time_registers
 
 __all__ = [
     "BakedRegisters",

@@ -23,8 +23,8 @@ from ttr_backbones.vits.edit import Peak
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import RegisterNeurons, model_name
 from ttr_backbones.vits.reader import Site, reading
+from ttr_backbones.vits.register_tokens import num_inner_prefix_tokens
 from ttr_backbones.vits.registers import add_test_time_registers
-from ttr_backbones.vits.tokens import num_inner_prefix_tokens
 
 
 def bake_registers(

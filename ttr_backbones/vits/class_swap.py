@@ -17,6 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.family import family_of
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -52,18 +53,14 @@ def remove_test_time_registers(vit: VisionTransformer) -> VisionTransformer:
 
 
 def check_plain(vit: Any) -> None:
-    """Raise InputError unless `vit` is a timm ViT without a repair."""
+    """Raise InputError unless `vit` is a ViT of a known family without a repair."""
     if has_test_time_registers(vit):
         raise InputError(
             "this model already has test-time registers: call remove_test_time_registers first"
         )
     if isinstance(vit, nn.Module) and is_swapped(vit):
         raise InputError("this model is already repaired: call remove_repair first")
-    if not isinstance(vit, VisionTransformer):
-        raise InputError(
-            f"expected a timm VisionTransformer, got {type(vit).__name__}: test-time registers "
-            "work on timm's DINOv2, CLIP, DeiT, augreg and other plain ViTs"
-        )
+    family_of(vit)
 
 
 @contextmanager

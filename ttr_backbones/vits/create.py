@@ -12,6 +12,7 @@ from timm.models import get_arch_pretrained_cfgs
 from timm.models.vision_transformer import VisionTransformer
 
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
+from ttr_backbones.vits.family import is_vit
 from ttr_backbones.vits.finite_weights import require_finite
 from ttr_backbones.vits.hub import bounded_hub
 from ttr_backbones.vits.weights import load_weights
@@ -59,7 +60,7 @@ def create_vit(
         raise InputError("model_kwargs has dynamic_img_size=False: dense tasks need every size")
     local = pretrained and model.startswith("local-dir:")
     vit = _create(model, pretrained=pretrained and not local, kwargs=kwargs)
-    if not isinstance(vit, VisionTransformer):
+    if not is_vit(vit):
         raise InputError(_no_plain_vit(model, type(vit).__name__))
     if local:  # timm would resample the kernel of another patch size
         checkpoint = _file_in(Path(model.removeprefix("local-dir:")))

@@ -7,15 +7,15 @@ more file with one more subclass. A family holds no state: the model is an argum
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
-
-Grid = tuple[int, int]
+from ttr_backbones.vits.facts import Facts
+from ttr_backbones.vits.tokens import Grid, TokenLayout, Tokens
 
 
 class Heads(NamedTuple):
@@ -35,14 +35,123 @@ class Family(ABC):
     Attributes:
         name: the implementation, for messages.
         examples: models of it, for messages.
+        register_tokens: the class that a model takes on while it has test-time registers, a
+            `RegisterTokens`.
     """
 
     name: str
     examples: str
+    register_tokens: type[Any]
 
     @abstractmethod
     def owns(self, vit: Any) -> bool:
         """Whether `vit` is of this family."""
+
+    @abstractmethod
+    def check(self, vit: Any) -> None:
+        """Check that test-time registers have a place in the sequence of `vit`.
+
+        Raises:
+            InputError: they have none, and why.
+        """
+
+    @abstractmethod
+    def facts(self, vit: Any) -> Facts:
+        """What the world around `vit` has to know of it."""
+
+    @abstractmethod
+    def kernel(self, vit: Any) -> Tensor:
+        """The weight that patches are embedded with, [C, 3, P, P]."""
+
+    @abstractmethod
+    def num_prefix(self, vit: Any) -> int:
+        """CLS and trained registers P: tokens before the patches in what the model gives out."""
+
+    @abstractmethod
+    def layout(self, vit: Any, grid: Grid | None = None) -> TokenLayout:
+        """Where the tokens of a sequence inside `vit` are, for images of `grid` patches."""
+
+    @abstractmethod
+    def patches(self, vit: Any, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] -> embedded patches [B, h, w, C]."""
+
+    @abstractmethod
+    def position_embedding(self, vit: Any) -> Tensor | None:
+        """The position embedding that is added to tokens, [1, (P +) h * w, C], if there is one."""
+
+    @abstractmethod
+    def embed(self, vit: Any, patches: Tensor, table: Tensor | None) -> Tensor:
+        """Put together what the first block is given.
+
+        Args:
+            vit: the model, with or without registers.
+            patches: of `patches`, [B, h, w, C].
+            table: the position embedding, resampled to their grid.
+
+        Returns:
+            The sequence inside the model, [B, P + R + h * w, C].
+        """
+
+    @abstractmethod
+    def run_block(self, vit: Any, block: int, tokens: Tensor, grid: Grid) -> Tensor:
+        """Run one block, with whatever it needs of the grid (RoPE).
+
+        Args:
+            vit: the model.
+            block: 0-based.
+            tokens: [B, P + R + h * w, C].
+            grid: (h, w).
+        """
+
+    @abstractmethod
+    def final_norm(self, vit: Any, tokens: Tensor) -> Tensor:
+        """Apply the norm behind the last block; nothing where there is none for tokens."""
+
+    @abstractmethod
+    def pool(self, vit: Any, tokens: Tensor) -> Tensor | None:
+        """The image's embedding [B, E] by the model's own pooling, with its projection if any.
+
+        Args:
+            vit: the model.
+            tokens: what it gives out after the final norm, [B, P + N, C].
+
+        Returns:
+            None for a model that does not pool. Scores of classes are no embedding: a classifier is
+            left out.
+        """
+
+    @abstractmethod
+    def has_classifier(self, vit: Any) -> bool:
+        """Whether the head gives scores of classes."""
+
+    @abstractmethod
+    def classes(self, vit: Any, tokens: Tensor) -> Tensor:
+        """Scores of the classes [B, K] of what the model gives out, [B, P + N, C]."""
+
+    @abstractmethod
+    def final_tokens(self, vit: Any, images: Tensor) -> Tensor:
+        """The model's own pass: images [B, 3, H, W] -> [B, P + N, C] after the final norm."""
+
+    @abstractmethod
+    def run(
+        self, vit: Any, images: Tensor, blocks: Any, **kwargs: Any
+    ) -> tuple[Tensor | None, list[Tokens]]:
+        """The model's own pass with the tokens after some blocks.
+
+        Args:
+            vit: the model, with or without registers.
+            images: [B, 3, H, W].
+            blocks: which; negative ones count back.
+            kwargs: `norm`, `stop_early`, `intermediates_only`, `attn_mask` as in timm's
+                `forward_intermediates`.
+
+        Returns:
+            `final_tokens`, None with `intermediates_only`; and the tokens of each block.
+        """
+
+    @abstractmethod
+    def renamed(self, vit: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Rename the tensors of a publisher's file to those of `vit`."""
 
     @abstractmethod
     def blocks(self, vit: Any) -> Sequence[Any]:
@@ -75,6 +184,30 @@ class Family(ABC):
     @abstractmethod
     def hidden(self, block: Any) -> nn.Module:
         """The module whose output [B, N, D] is the input of `second_linear`."""
+
+    @abstractmethod
+    def head_shape(self, block: Any) -> tuple[int, int]:
+        """(heads, head_dim) of the keys and values of a block."""
+
+    @abstractmethod
+    def qkv_widths(self, block: Any) -> tuple[int, int, int]:
+        """Channels of the queries, keys and values of a block, over all heads."""
+
+    @abstractmethod
+    def attention_input(self, block: Any, tokens: Tensor) -> Tensor:
+        """What a block gives its attention, of its own input [B, N, C]."""
+
+    @abstractmethod
+    def qkv(self, block: Any, tokens: Tensor) -> Heads:
+        """Queries, keys and values as the linear layers give them, with their biases.
+
+        Args:
+            block: the block.
+            tokens: of `attention_input`, [B, N, C].
+
+        Returns:
+            Heads side by side, [B, N, heads * head_dim] each.
+        """
 
     @abstractmethod
     def heads(self, block: Any, tokens: Tensor) -> Heads:
@@ -118,9 +251,12 @@ class Family(ABC):
 _FAMILIES: list[Family] = []
 
 
-def register_family(family: type[Family]) -> type[Family]:
+FamilyT = TypeVar("FamilyT", bound=Family)
+
+
+def register_family(family: FamilyT) -> FamilyT:
     """Make the models of a family known to `family_of`."""
-    _FAMILIES.append(family())
+    _FAMILIES.append(family)
     return family
 
 

@@ -9,21 +9,20 @@ import timm
 import torch
 from timm.layers import resample_abs_pos_embed
 from timm.models import get_arch_pretrained_cfgs
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional as F
 
-from ttr_backbones.vits.tokens import insert_registers
+from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.tokens import Grid
 
 PosEmbed = Literal["dinov2", "timm"]
-Grid = tuple[int, int]
 _DINOV2 = frozenset(f"vit_{size}_patch14_dinov2" for size in ("small", "base", "large", "giant"))
 _DINO = "dino"  # timm's tag; DINO's repository resamples as DINOv2's does
 OFFSET = 0.1  # that DINOv2 adds to a size before it makes a scale factor of it
 _KEPT = 16  # tables in memory; one of ViT-L at 518 px takes 5.6 MB
 
 
-def position_table(vit: VisionTransformer, grid: Grid, how: PosEmbed) -> Tensor | None:
+def position_table(vit: Any, grid: Grid, how: PosEmbed) -> Tensor | None:
     """Resample the position embedding to a grid.
 
     Args:
@@ -38,14 +37,15 @@ def position_table(vit: VisionTransformer, grid: Grid, how: PosEmbed) -> Tensor 
         [1, h * w, C], with rows for the prefix before them where it has positions; None for a
         model without position embedding.
     """
-    own = vit.pos_embed
+    family = family_of(vit)
+    own, facts = family.position_embedding(vit), family.facts(vit)
     if own is None:
         return None
-    old: Any = vit.patch_embed.grid_size
-    num = 0 if vit.no_embed_class else vit.num_prefix_tokens
+    old = facts.grid
+    num = family.num_prefix(vit) if facts.prefix_has_positions else 0
     if how == "timm":
-        return resample_abs_pos_embed(own, list(grid), old, num_prefix_tokens=num)
-    if grid == tuple(old):
+        return resample_abs_pos_embed(own, list(grid), list(old), num_prefix_tokens=num)
+    if grid == old:
         return own
     h, w = grid
     square = own[:, num:].float().unflatten(1, old).permute(0, 3, 1, 2)
@@ -55,32 +55,7 @@ def position_table(vit: VisionTransformer, grid: Grid, how: PosEmbed) -> Tensor 
     return torch.cat([own[:, :num], rows], dim=1)
 
 
-def embed(vit: VisionTransformer, patches: Tensor, table: Tensor | None) -> Tensor:
-    """Put the sequence together as timm does: prefix, patches and their positions; and registers.
-
-    Args:
-        vit: the model.
-        patches: output of the patch embedding, [B, h, w, C].
-        table: of `position_table` for this grid.
-
-    Returns:
-        The sequence inside the model, [B, P + R + h * w, C].
-    """
-    tokens = patches.flatten(1, 2)
-    prefix = [
-        t.expand(patches.shape[0], -1, -1) for t in (vit.cls_token, vit.reg_token) if t is not None
-    ]
-    if table is not None and vit.no_embed_class:
-        tokens = tokens + table
-    if prefix:
-        tokens = torch.cat([*prefix, tokens], dim=1)
-    if table is not None and not vit.no_embed_class:
-        tokens = tokens + table
-    tokens = tokens if table is None else vit.pos_drop(tokens)
-    return insert_registers(vit, tokens)
-
-
-def authors_resampling(vit: VisionTransformer, tag: str) -> PosEmbed:
+def authors_resampling(vit: Any, tag: str) -> PosEmbed:
     """Return how the authors of a checkpoint resample its position embedding.
 
     Args:
@@ -88,13 +63,14 @@ def authors_resampling(vit: VisionTransformer, tag: str) -> PosEmbed:
             are resampled as timm does.
         tag: of the weights, which alone tells DINO's from others of the same architecture.
     """
-    if vit.pos_embed is None or vit.no_embed_class or vit.reg_token is not None:
+    family = family_of(vit)
+    if not family.facts(vit).prefix_has_positions or family.layout(vit).num_trained:
         return "timm"
     cfg = getattr(vit, "pretrained_cfg", None) or {}
     return "dinov2" if cfg.get("architecture") in _DINOV2 or tag == _DINO else "timm"
 
 
-def is_open(vit: VisionTransformer) -> bool:
+def is_open(vit: Any) -> bool:
     """Whether the weights of this architecture are resampled in different ways by their authors."""
     architecture = (getattr(vit, "pretrained_cfg", None) or {}).get("architecture")
     if not architecture or not timm.is_model(architecture):
@@ -113,9 +89,9 @@ class PositionTables:
         self.how = how
         self._tables: OrderedDict[Any, tuple[Tensor | None, Tensor | None]] = OrderedDict()
 
-    def __call__(self, vit: VisionTransformer, grid: Grid) -> Tensor | None:
+    def __call__(self, vit: Any, grid: Grid) -> Tensor | None:
         """Return the table for `grid`, see `position_table`."""
-        own = vit.pos_embed
+        own = family_of(vit).position_embedding(vit)
         # A compiler keeps nothing between calls, and a trained embedding changes at every step.
         if own is None or own.requires_grad or torch.compiler.is_compiling():
             return position_table(vit, grid, self.how)

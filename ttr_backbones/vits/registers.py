@@ -21,7 +21,6 @@ from ttr_backbones.vits.edit import FILLS, PEAKS, Fill, Peak
 from ttr_backbones.vits.edit_site import EditSite
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import RegisterNeurons
-from ttr_backbones.vits.tokens import RegisterTokens
 
 
 def add_test_time_registers(
@@ -68,12 +67,12 @@ def add_test_time_registers(
     if not isinstance(neurons, RegisterNeurons):
         neurons = RegisterNeurons("", neurons)
     neurons.check(vit)
-    first_patch = vit.num_prefix_tokens + (num if positions is None else 0)
-    rows = list(range(vit.num_prefix_tokens, first_patch))
+    family = family_of(vit)
+    first_patch = family.num_prefix(vit) + (num if positions is None else 0)
+    rows = list(range(family.num_prefix(vit), first_patch))
     if positions is not None:
         rows = [first_patch + position for position in positions]
     gain = _scales(scale, len(rows))
-    family = family_of(vit)
     blocks = family.blocks(vit)
     for block, units in neurons.layers.items():
         site = family.hidden(blocks[block])
@@ -85,7 +84,7 @@ def add_test_time_registers(
             gain=(gain * _assignment(len(rows), len(units), share)).to(device),
             options={"first_patch": first_patch, "peak": peak, "keep_cls": keep_cls, "fill": fill},
         )
-    mix(vit, RegisterTokens)
+    mix(vit, family.register_tokens)
     vit.set_num_registers(num if positions is None else 0)
     vit.register_neurons = neurons
     return vit
@@ -93,18 +92,14 @@ def add_test_time_registers(
 
 def _check(vit: Any, *, num: Any, peak: Any, fill: Any, keep_cls: bool, positions: Any) -> None:
     check_plain(vit)
-    if type(vit)._pos_embed is not VisionTransformer._pos_embed:  # noqa: SLF001 (only compared)
-        raise InputError(
-            f"{type(vit).__name__} puts its sequence together in a way of its own (a distillation "
-            "token), where a register has no place: use the model without distillation"
-        )
+    family_of(vit).check(vit)
     if not isinstance(num, int) or isinstance(num, bool) or num < 0:
         raise InputError(f"num={num!r}: expected the number of registers, an integer >= 0")
     if peak not in PEAKS:
         raise InputError(unknown_name("peak", str(peak), PEAKS))
     if fill not in FILLS:
         raise InputError(unknown_name("fill", str(fill), FILLS))
-    if keep_cls and not vit.has_class_token:
+    if keep_cls and not family_of(vit).layout(vit).num_cls:
         raise InputError("keep_cls=True, but this model has no CLS token")
     if positions is not None:
         _check_positions(positions, num)

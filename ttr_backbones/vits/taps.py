@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.vits.pos_embed import embed
-from ttr_backbones.vits.tokens import num_inner_prefix_tokens
+from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.register_tokens import num_inner_prefix_tokens
 
 Facet = Literal["token", "query", "key", "value"]
-_QKV = ("query", "key", "value")
 
 
 def block_indices(indices: Sequence[int], depth: int, name: str = "out_indices") -> tuple[int, ...]:
@@ -45,7 +43,7 @@ class Tap(NamedTuple):
 
 
 def tapped_maps(
-    vit: VisionTransformer,
+    vit: Any,
     images: Tensor,
     table: Tensor | None,
     taps: Sequence[Tap],
@@ -64,31 +62,24 @@ def tapped_maps(
     Returns:
         One map [B, C, h, w] per tap.
     """
-    patches = _patches(vit.patch_embed, images)
+    family = family_of(vit)
+    patches = family.patches(vit, images)
     grid = (patches.shape[1], patches.shape[2])
-    tokens = vit.norm_pre(vit.patch_drop(embed(vit, patches, table)))
+    tokens = family.embed(vit, patches, table)
     taken: dict[Tap, Tensor] = {}
     last = max(tap.block for tap in taps)
-    for index, block in enumerate(vit.blocks[: last + 1]):
+    for index, block in enumerate(family.blocks(vit)[: last + 1]):
         here = [tap for tap in taps if tap.block == index]
         if any(tap.facet != "token" for tap in here):
-            qkv = block.attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)
-            taken.update((tap, qkv[_QKV.index(tap.facet)]) for tap in here if tap.facet != "token")
+            qkv = family.qkv(block, family.attention_input(block, tokens))
+            taken |= {tap: getattr(qkv, tap.facet) for tap in here if tap.facet != "token"}
         if index == last and all(tap.facet != "token" for tap in here):
             break
-        tokens = block(tokens)
+        tokens = family.run_block(vit, index, tokens, grid)
         of_tokens = [tap for tap in here if tap.facet == "token"]
-        taken.update({tap: vit.norm(tokens) if tap.norm else tokens for tap in of_tokens})
+        taken |= {tap: family.final_norm(vit, tokens) if tap.norm else tokens for tap in of_tokens}
     first = num_inner_prefix_tokens(vit)
     return [_to_map(taken[tap], first, grid, with_cls and tap.facet == "token") for tap in taps]
-
-
-def _patches(embedding: Any, images: Tensor) -> Tensor:
-    """Images [B, 3, H, W] -> [B, h, w, C]."""
-    if torch.compiler.is_compiling():
-        # Its check of the size puts it into a message, and so every size would be compiled anew.
-        return embedding.norm(embedding.proj(images).permute(0, 2, 3, 1))
-    return embedding(images)
 
 
 def _to_map(tokens: Tensor, first: int, grid: tuple[int, int], with_cls: bool) -> Tensor:

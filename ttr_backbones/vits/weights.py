@@ -16,7 +16,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 from timm.layers import QuickGELU
-from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
@@ -28,6 +28,7 @@ from ttr_backbones.vits.checkpoint_layout import (
     stored_backbones,
     tensors_by_name,
 )
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.finite_weights import require_finite
 from ttr_backbones.vits.misfit import foreign_layout, misfit, other_patch
 
@@ -71,7 +72,7 @@ def _stored(
     tensors: Mapping[str, Tensor], vit: VisionTransformer, path: Path, prefix: str | None
 ) -> StoredBackbone:
     found = stored_backbones(tensors)
-    kernel = vit.patch_embed.proj.weight
+    kernel = family_of(vit).kernel(vit)
     if not found:
         foreign = foreign_layout(list(tensors))
         if foreign is not None:
@@ -94,8 +95,7 @@ def _converted(stored: StoredBackbone, vit: VisionTransformer, path: Path) -> di
     """Rename as timm does, leave heads out, and check that the rest is the model."""
     wanted = vit.state_dict()
     try:
-        # adapt_layer_scale renames DeiT-III's gamma_1 and touches no other family.
-        state = checkpoint_filter_fn(dict(stored.state), vit, adapt_layer_scale=True)
+        state = family_of(vit).renamed(vit, stored.state)
     except (RuntimeError, KeyError, AssertionError, IndexError, ValueError) as error:
         why = f"timm could not convert it ({error}). Is it the file of this very architecture?"
         plain = {k: v for k, v in stored.state.items() if k != "pos_embed" and not is_head(k)}
@@ -129,7 +129,7 @@ def _unknown_grid(
     positions = (_positions(stored, state) if state else stored.state).get("pos_embed")
     if positions is None or "register_tokens" in stored.state:
         return None
-    prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
+    prefix = _prefix(vit)
     rows = positions.shape[-2] - prefix
     if rows > 0 and isqrt(rows) ** 2 == rows:
         return None
@@ -154,9 +154,8 @@ def _tell(
         print_log(f"{path}: the backbone is under {stored.prefix!r}{aside}", logger="current")
     positions = _positions(stored, state).get("pos_embed")
     if positions is not None:
-        prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
-        side = isqrt(positions.shape[-2] - prefix)
-        grid = " x ".join(map(str, vit.patch_embed.grid_size))
+        side = isqrt(positions.shape[-2] - _prefix(vit))
+        grid = " x ".join(map(str, family_of(vit).facts(vit).grid))
         print_log(
             f"{path}: the position embedding, a grid of {side} x {side}, was resampled to the "
             f"{grid} of {_name(vit)}. model_kwargs=dict(img_size=...) keeps the grid of the file",
@@ -180,6 +179,12 @@ def _settle_identity(vit: VisionTransformer, stored: StoredBackbone, path: Path)
         level=logging.WARNING,
     )
     vit.pretrained_cfg = cfg | {"tag": "", "num_classes": len(classifier)}
+
+
+def _prefix(vit: VisionTransformer) -> int:
+    """Rows of the position embedding before those of the patches."""
+    family = family_of(vit)
+    return family.num_prefix(vit) if family.facts(vit).prefix_has_positions else 0
 
 
 def _name(vit: nn.Module) -> str:
