@@ -128,3 +128,39 @@ def test_root__every_public_name_resolves():
     assert set(ttr_backbones.__all__) <= set(dir(ttr_backbones))
     with pytest.raises(AttributeError, match="no attribute 'TimmVit'"):
         ttr_backbones.TimmVit  # noqa: B018
+
+
+# What only `vits/` may know of a ViT, by the names of attributes.
+INSIDE = {
+    *("mlp", "fc1", "fc2", "attn", "qkv", "q_norm", "k_norm", "num_heads"),
+    *("patch_embed", "patch_drop", "norm_pre", "fc_norm", "_pos_embed", "no_embed_class"),
+    *("num_prefix_tokens", "num_reg_tokens", "has_class_token", "reg_token"),
+    *("pretrained_cfg", "forward_features", "forward_head", "forward_intermediates"),
+}
+REASONS = {
+    "bench/authors_form.py": "restates the authors' hook on timm's model, to compare with",
+    "bench/forms.py": "its baseline is timm's own pass in as few steps as it takes",
+    "demo/planted.py": "plants its neurons in the weights of a timm Mlp that it made itself",
+    "recipes/timm_facts.py": "reads the pretrained_cfg of a name for a config, without a model",
+}
+
+
+def reaches_inside(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            # `vit.blocks`, whichever way the model is held; a command line has blocks of its own.
+            model = getattr(node.value, "attr", None) or getattr(node.value, "id", None)
+            blocks = node.attr == "blocks" and model in {"vit", "model", "planted", "backbone"}
+            if (node.attr in INSIDE and model != "family") or blocks:
+                yield f"line {node.lineno}: .{node.attr}"
+
+
+def test_vits__are_the_only_code_that_reaches_inside_a_vit():
+    found = {}
+    for path in MODULES:
+        if part_of(path) != "vits":
+            lines = [*reaches_inside(ast.parse(path.read_text(encoding="utf-8")))]
+            if lines:
+                found[path.relative_to(PACKAGE).as_posix()] = lines
+    assert {path: lines for path, lines in found.items() if path not in REASONS} == {}
+    assert set(REASONS) <= set(found)  # a reason that is needed no more goes

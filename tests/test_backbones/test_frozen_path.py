@@ -242,7 +242,7 @@ def counter(monkeypatch):
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("eager")
     function = torch.compile(timm_vit.tapped_maps, backend=counter, fullgraph=True)
-    monkeypatch.setattr(timm_vit, "_compiled", lambda: function)
+    monkeypatch.setattr(timm_vit, "_compiled", lambda _: function)
     yield counter
     torch._dynamo.reset()
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from ttr_backbones.backbones.precision import settle_precision
 from ttr_backbones.repairs import describe_repair
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import model_name
 from ttr_backbones.vits.weights_hash import weights_hash
 
@@ -27,13 +28,14 @@ def description(backbone: TimmViT) -> dict[str, Any]:
     this may be asked at every pass.
     """
     vit = backbone.vit
+    family = family_of(vit)
     # Before the hash, which the first pass would change otherwise.
-    bf16 = settle_precision(backbone, vit.patch_embed.proj.weight.device)
+    bf16 = settle_precision(backbone, family.kernel(vit).device)
     return {
         "model": model_name(vit) or type(vit).__name__,
         "weights_sha256": _weights_hash(vit),
         "modules_sha256": hashlib.sha256(repr(vit).encode()).hexdigest(),
-        "heads": vit.blocks[0].attn.num_heads,  # neither of these two shows it
+        "heads": family.head_shape(family.blocks(vit)[0])[0],  # neither of these two shows it
         "repair": describe_repair(vit),
         "patch_size": list(backbone.patch_size),
         "cls_token": backbone.cls_token,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
+
+from ttr_backbones.vits.family import family_of
 
 if TYPE_CHECKING:
     from ttr_backbones.backbones.timm_vit import TimmViT
@@ -24,9 +27,18 @@ def wants_bf16(precision: Precision, device: torch.device) -> bool:
 def settle_precision(backbone: TimmViT, device: torch.device) -> bool:
     """Whether a backbone computes in bfloat16 on `device`; its frozen weights are cast for it."""
     bf16 = backbone.frozen and wants_bf16(backbone.precision, device)
-    if bf16 and backbone.vit.patch_embed.proj.weight.dtype == torch.float32:
+    if bf16 and family_of(backbone.vit).kernel(backbone.vit).dtype == torch.float32:
         cast_frozen_weights(backbone.vit)
     return bf16
+
+
+def autocast(
+    precision: Precision, device: torch.device, *, bf16: bool
+) -> contextlib.AbstractContextManager[Any]:
+    """Compute in bfloat16 or not; "auto" without it leaves the caller's own autocast on."""
+    if precision == "auto" and not bf16:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
 @functools.cache

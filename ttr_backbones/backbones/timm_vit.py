@@ -5,24 +5,33 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 from mmengine.logging import print_log
 from mmseg.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from ttr_backbones.backbones.feature_cache import cache_of, is_watched
 from ttr_backbones.backbones.own_weights import OwnWeights
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
-from ttr_backbones.backbones.precision import Precision, settle_precision
+from ttr_backbones.backbones.precision import Precision, autocast, settle_precision
 from ttr_backbones.backbones.repair_options import add_repair, logged_choice, refuse_registers
-from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.backbones.vit_options import authors_way, check_options, require
+from ttr_backbones.errors import InputError
 from ttr_backbones.vits.create import create_vit
-from ttr_backbones.vits.pos_embed import PosEmbed, PositionTables, authors_resampling, is_open
-from ttr_backbones.vits.taps import Facet, Tap, block_indices, tapped_maps
+from ttr_backbones.vits.family import Family, family_of
+from ttr_backbones.vits.pos_embed import PosEmbed, PositionTables
+from ttr_backbones.vits.taps import (
+    Facet,
+    Features,
+    Tap,
+    block_indices,
+    tapped_features,
+    tapped_maps,
+)
 
 ClsToken = Literal["drop", "concat"]
 
@@ -93,11 +102,11 @@ class TimmViT(OwnWeights):
                 "weight file as checkpoint=FILE"
             )
         super().__init__()
-        _require("cls_token", cls_token, get_args(ClsToken))
-        _require("facet", facet, get_args(Facet))
-        _require("pos_embed", pos_embed, (None, *get_args(PosEmbed)))
-        _require("pad", pad, (None, *get_args(Pad)))
-        _require("precision", precision, get_args(Precision))
+        require("cls_token", cls_token, get_args(ClsToken))
+        require("facet", facet, get_args(Facet))
+        require("pos_embed", pos_embed, (None, *get_args(PosEmbed)))
+        require("pad", pad, (None, *get_args(Pad)))
+        require("precision", precision, get_args(Precision))
         # First, because the weights may be gigabytes to fetch and the list may not exist.
         refuse_registers(registers)
         choice = logged_choice(model, repair, frozen=frozen)
@@ -115,14 +124,14 @@ class TimmViT(OwnWeights):
                 logger="current",
                 level=logging.WARNING,
             )
-        self.out_indices = block_indices(out_indices, len(self.vit.blocks))
+        self.out_indices = block_indices(out_indices, len(self.family.blocks(self.vit)))
         self.final_norm, self.cls_token, self.facet = final_norm, cls_token, facet
         self.pad, self.crop, self.frozen = pad, crop, frozen
         self.precision, self.compiled = precision, compiled
-        self.patch_size: tuple[int, int] = self.vit.patch_embed.patch_size
-        self.pos_embed = pos_embed or self._authors_resampling(model, checkpoint)
+        self.patch_size: tuple[int, int] = self.family.facts(self.vit).patch_size
+        self.pos_embed = pos_embed or authors_way(self.vit, model, checkpoint)
         self._tables = PositionTables(self.pos_embed)
-        self._check_options(model)
+        check_options(self, model)
         self.feature_cache = cache_of(self, feature_cache)
         if choice is not None:
             add_repair(self.vit, choice)
@@ -130,22 +139,28 @@ class TimmViT(OwnWeights):
             self.vit.requires_grad_(requires_grad=False)
 
     @property
+    def family(self) -> Family:
+        """What knows the inside of the ViT."""
+        return family_of(self.vit)
+
+    @property
     def channels(self) -> int:
         """Channels C of every returned map."""
-        width = int(self.vit.embed_dim)
         if self.facet != "token":
-            return int(self.vit.blocks[0].attn.qkv.out_features) // 3
+            widths = self.family.qkv_widths(self.family.blocks(self.vit)[0])
+            return widths[("query", "key", "value").index(self.facet)]
+        width = self.family.facts(self.vit).channels
         return 2 * width if self.cls_token == "concat" else width
 
     @property
     def mean(self) -> list[float]:
         """Mean of the training images per RGB channel, on the scale 0..255."""
-        return [255 * value for value in self.vit.pretrained_cfg["mean"]]
+        return [255 * value for value in self.family.facts(self.vit).mean]
 
     @property
     def std(self) -> list[float]:
         """Standard deviation of the training images per RGB channel, on the scale 0..255."""
-        return [255 * value for value in self.vit.pretrained_cfg["std"]]
+        return [255 * value for value in self.family.facts(self.vit).std]
 
     def init_weights(self) -> None:
         """Keep the weights: mmengine's Runner would have timm's ViT draw new random ones."""
@@ -159,10 +174,26 @@ class TimmViT(OwnWeights):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [B, 3, H, W] -> one map [B, C, h, w] per entry of `out_indices`."""
-        norm = self.final_norm and self.facet == "token"
-        taps = [Tap(index, self.facet, norm) for index in self.out_indices]
+        taps = self._taps()
         maps = self.tapped(x, taps)
         return tuple(maps[tap] for tap in taps)
+
+    def features(self, x: Tensor) -> Features:
+        """Take the maps of `forward` and what the model says of the whole image from one pass.
+
+        All blocks run, and nothing is taken from or kept in the feature cache.
+
+        Args:
+            x: images [B, 3, H, W]; what they are padded with counts as part of the image.
+
+        Raises:
+            InputError: no images, or a size that cannot be padded.
+        """
+        return self._computed(x, self._taps(), tapped_features)
+
+    def _taps(self) -> list[Tap]:
+        norm = self.final_norm and self.facet == "token"
+        return [Tap(index, self.facet, norm) for index in self.out_indices]
 
     def facets(
         self, x: Tensor, blocks: Sequence[int], facets: Sequence[Facet]
@@ -181,7 +212,7 @@ class TimmViT(OwnWeights):
             InputError: no such block or facet.
         """
         for facet in facets:
-            _require("facet", facet, get_args(Facet))
+            require("facet", facet, get_args(Facet))
         taps = [
             Tap(block, facet, self.final_norm and facet == "token")
             for block in self.block_indices(blocks)
@@ -199,7 +230,7 @@ class TimmViT(OwnWeights):
         Raises:
             InputError: no list, or no such block.
         """
-        return block_indices(blocks, len(self.vit.blocks), name)
+        return block_indices(blocks, len(self.family.blocks(self.vit)), name)
 
     def tapped(self, x: Tensor, taps: Sequence[Tap]) -> dict[Tap, Tensor]:
         """Take any maps from one pass; blocks behind the last one needed do not run.
@@ -214,8 +245,6 @@ class TimmViT(OwnWeights):
         Raises:
             InputError: no images, or a size that cannot be padded.
         """
-        if x.ndim != 4:
-            raise InputError(f"TimmViT expected images [B, 3, H, W], got {tuple(x.shape)}")
         wanted = list(dict.fromkeys(taps))
         compute = functools.partial(self._maps, taps=wanted)
         if self.feature_cache is None or self.training or is_watched(self):
@@ -225,62 +254,38 @@ class TimmViT(OwnWeights):
         return dict(zip(wanted, maps, strict=True))
 
     def _maps(self, x: Tensor, taps: Sequence[Tap]) -> list[Tensor]:
+        return list(self._computed(x, taps, tapped_maps).maps)
+
+    def _computed(self, x: Tensor, taps: Sequence[Tap], function: Callable[..., Any]) -> Features:
+        if x.ndim != 4:
+            raise InputError(f"TimmViT expected images [B, 3, H, W], got {tuple(x.shape)}")
         around = margins((x.shape[2], x.shape[3]), self.patch_size, self.pad)
         bf16 = settle_precision(self, x.device)
         # Whoever looks inside, with hooks, sees an eager pass.
-        run = _compiled() if self.compiled and not is_watched(self) else tapped_maps
+        run = _compiled(function) if self.compiled and not is_watched(self) else function
         # Inference mode keeps no books for autograd at all, but no compiler follows it.
         inference = self.frozen and not torch.compiler.is_compiling()
         # Made before: to a compiler tensors of inference mode are another kind.
         images = pad_image(x, around)
         grid = (images.shape[2] // self.patch_size[0], images.shape[3] // self.patch_size[1])
         table = self._tables(self.vit, grid)
-        with self._without_gradient(inference), self._autocast(x.device, bf16):
-            maps = run(self.vit, images, table, taps, with_cls=self.cls_token == "concat")
+        with self._without_gradient(inference), autocast(self.precision, x.device, bf16=bf16):
+            found = run(self.vit, images, table, taps, with_cls=self.cls_token == "concat")
+            maps, *of_image = found if isinstance(found, Features) else (found, None, None)
             if self.crop:
                 maps = [crop_map(one, around, self.patch_size) for one in maps]
             if bf16:
                 maps = [one.float() for one in maps]
-        # What leaves must be ordinary tensors: a head's gradient needs them.
-        return [_own(one) for one in maps] if inference else maps
+                of_image = [None if one is None else one.float() for one in of_image]
+        if inference:  # what leaves must be ordinary tensors: a head's gradient needs them
+            maps = [_own(one) for one in maps]
+            of_image = [None if one is None else one.clone() for one in of_image]
+        return Features(tuple(maps), *of_image)
 
     def _without_gradient(self, inference: bool) -> contextlib.AbstractContextManager[Any]:
         if inference:
             return torch.inference_mode()
         return torch.no_grad() if self.frozen else contextlib.nullcontext()
-
-    def _autocast(self, device: torch.device, bf16: bool) -> contextlib.AbstractContextManager[Any]:
-        if self.precision == "auto" and not bf16:
-            return contextlib.nullcontext()
-        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
-
-    def _authors_resampling(self, model: str, checkpoint: str | Path | None) -> PosEmbed:
-        _, named, tag = model.partition(".") if ":" not in model else ("", "", "")
-        found = authors_resampling(self.vit, tag or str(self.vit.pretrained_cfg.get("tag") or ""))
-        if checkpoint is not None and not named and is_open(self.vit):
-            print_log(
-                f"{model} names an architecture of DINO and of others, and the weights come from a "
-                f"file: positions are resampled as {found!r}. With DINO's weights, name them "
-                f"({model}.dino) or set pos_embed='dinov2'",
-                logger="current",
-            )
-        return found
-
-    def _check_options(self, model: str) -> None:
-        if self.cls_token == "concat" and not self.vit.has_class_token:
-            raise InputError(f"cls_token='concat', but {model} has no CLS token")
-        if self.cls_token == "concat" and self.facet != "token":
-            raise InputError(f"cls_token='concat' goes with facet='token', not {self.facet!r}")
-        if self.pos_embed == "dinov2" and (self.vit.no_embed_class or self.vit.pos_embed is None):
-            raise InputError(
-                f"pos_embed='dinov2', but the prefix of {model} has no position embedding (as in "
-                "DINOv2's models with registers): use pos_embed='timm'"
-            )
-        if self.final_norm and self.facet == "token" and isinstance(self.vit.norm, nn.Identity):
-            raise InputError(
-                f"final_norm=True, but {model} has no norm that applies to every token (it pools "
-                "first): use final_norm=False"
-            )
 
 
 def _own(one: Tensor) -> Tensor:
@@ -288,12 +293,7 @@ def _own(one: Tensor) -> Tensor:
     return one.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
 
 
-def _require(what: str, value: Any, choices: Sequence[Any]) -> None:
-    if value not in choices:
-        raise InputError(unknown_name(what, str(value), map(str, choices)))
-
-
 @functools.cache
-def _compiled() -> Any:
+def _compiled(function: Callable[..., Any]) -> Any:
     """One function for all backbones: the compiler keeps them apart by the module it is given."""
-    return torch.compile(tapped_maps)
+    return torch.compile(function)

@@ -21,6 +21,7 @@ from ttr_backbones.bench.variants import Variant
 from ttr_backbones.repairs import REPAIRS, apply_repair, example_artifact
 from ttr_backbones.repairs.choice import DEFAULT
 from ttr_backbones.vits.class_swap import sharing_copy
+from ttr_backbones.vits.family import family_of
 
 
 def repaired(kind: str) -> str:
@@ -38,12 +39,14 @@ class PlainTimm(nn.Module):
     def __init__(self, vit: VisionTransformer) -> None:
         super().__init__()
         self.vit = vit
+        self.num_prefix = family_of(vit).num_prefix(vit)
+        self.patch = family_of(vit).facts(vit).patch_size
 
     def forward(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, C, h, w]."""
         vit: Any = self.vit
-        patches = vit.forward_features(images)[:, vit.num_prefix_tokens :]
-        grid = vit.patch_embed.dynamic_feat_size(images.shape[2:])
+        patches = vit.forward_features(images)[:, self.num_prefix :]
+        grid = (images.shape[2] // self.patch[0], images.shape[3] // self.patch[1])
         return patches.transpose(1, 2).unflatten(2, grid)
 
 
@@ -102,7 +105,9 @@ def forms(backbone: TimmViT, layers: Layers, images: Tensor) -> dict[str, nn.Mod
     for kind in sorted(REPAIRS, key=lambda kind: kind != DEFAULT):
         made[repaired(kind)] = copied = sharing_copy(backbone)
         apply_repair(copied.vit, example_artifact(kind, copied.vit, images, layers))
-    if all(isinstance(block.mlp, Mlp) for block in backbone.vit.blocks):
+    family = family_of(backbone.vit)
+    mlps = [family.mlp(block) for block in family.blocks(backbone.vit)]
+    if all(isinstance(mlp, Mlp) for mlp in mlps):
         made[AUTHORS] = AuthorsForm(sharing_copy(backbone.vit), layers)
     return made
 

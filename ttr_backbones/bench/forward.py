@@ -32,6 +32,7 @@ from ttr_backbones.bench.subject import Subject
 from ttr_backbones.bench.variants import VARIANTS, Variant
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs import REPAIRS
+from ttr_backbones.vits.family import family_of
 
 _BAKED_ON = 4  # images; the constants cost the same on however many they were measured
 
@@ -67,7 +68,7 @@ def bench_forward(
     backbone = subject.backbone()
     layers = subject.layers(backbone)
     patch = backbone.patch_size[0]
-    size = size or backbone.vit.patch_embed.img_size[0]
+    size = size or family_of(backbone.vit).facts(backbone.vit).image_size[0]
     other_size = other_size or size + 2 * patch
     for side in (size, other_size):
         if side % patch:

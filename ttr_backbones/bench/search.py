@@ -19,6 +19,7 @@ from ttr_backbones.bench.row import Contestant, Measured, Row, patch_tokens
 from ttr_backbones.neuron_search.outliers import token_norms
 from ttr_backbones.neuron_search.scan import SPARSE_BELOW, SPARSE_SHARE, neurons
 from ttr_backbones.neuron_search.search import find_register_neurons
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.reader import Site, reading
 from ttr_backbones.vits.register_tokens import split_tokens
 
@@ -52,7 +53,7 @@ def bench_search(
     Raises:
         InputError: no round to run.
     """
-    tokens = patch_tokens(len(images), images.shape[2:], vit.patch_embed.patch_size)
+    tokens = patch_tokens(len(images), images.shape[2:], family_of(vit).facts(vit).patch_size)
     rows: list[Row] = []
     same: dict[int, bool] = {}
     for batch_size in batch_sizes:
@@ -119,7 +120,7 @@ def _told(rows: Sequence[Row], batch_size: int, *, same: bool) -> str:
 def plain_forwards(vit: VisionTransformer, images: Tensor, batch_size: int) -> None:
     """Only run the model."""
     for batch in images.split(batch_size):
-        vit.forward_features(batch)
+        family_of(vit).final_tokens(vit, batch)
 
 
 @torch.no_grad()
@@ -129,8 +130,8 @@ def usual_search(vit: VisionTransformer, images: Tensor, threshold: float) -> li
     Returns:
         (block, unit), best first.
     """
-    blocks = range(len(vit.blocks))
-    first_patch = vit.num_prefix_tokens
+    family = family_of(vit)
+    blocks, first_patch = range(len(family.blocks(vit))), family.num_prefix(vit)
     total, counted = torch.zeros(0), 0
     for image in images.split(1):
         hidden: dict[int, Tensor] = {}
@@ -143,7 +144,7 @@ def usual_search(vit: VisionTransformer, images: Tensor, threshold: float) -> li
             kept.append(tokens.cpu())
 
         with reading(vit, {**neurons(blocks, keep), Site(blocks[-1], "output"): keep_output}):
-            vit.forward_features(image)
+            family.final_tokens(vit, image)
         outlier = token_norms(outputs[0][0]) > threshold  # [N]
         outlier[:first_patch] = False
         if not outlier.any():
@@ -164,7 +165,7 @@ def _threshold(vit: VisionTransformer, images: Tensor, batch_size: int) -> float
     def note(tokens: Tensor) -> None:
         norms.append(token_norms(split_tokens(vit, tokens).patches))
 
-    with reading(vit, {Site(len(vit.blocks) - 1, "output"): note}):
+    with reading(vit, {Site(len(family_of(vit).blocks(vit)) - 1, "output"): note}):
         plain_forwards(vit, images, batch_size)
     flat = torch.cat(norms).flatten()
     return flat.kthvalue(int((1 - OUTLIER_SHARE) * len(flat))).values.item()

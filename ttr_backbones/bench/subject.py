@@ -10,6 +10,7 @@ from typing import Any
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.vits.family import family_of
 
 Layers = Mapping[int, list[int]]
 
@@ -68,7 +69,7 @@ class Subject:
             bundled.check(backbone.vit)
             return bundled.layers
         except InputError:
-            depth = len(backbone.vit.blocks)
+            depth = len(family_of(backbone.vit).blocks(backbone.vit))
             last = max(depth - 1, depth // 3 + 1)
             return {block: [0, 1, 2] for block in range(depth // 3, last)}
 

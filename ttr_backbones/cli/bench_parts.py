@@ -175,13 +175,15 @@ def _variants(args: argparse.Namespace, default: list[str]) -> list[Variant]:
 def _images(args: argparse.Namespace, vit: Any) -> torch.Tensor:
     """All images in memory, normalised: of a folder, or random."""
     from ttr_backbones.images.batches import image_batches
+    from ttr_backbones.vits.family import family_of
     import torch  # isort: skip
 
     if args.images is not None:
         batches = image_batches(args.images, vit, size=args.size, num_images=args.num_images)
         return torch.cat(list(batches))
-    height, width = (args.size, args.size) if args.size else vit.patch_embed.img_size
-    patch = vit.patch_embed.patch_size[0]
+    facts = family_of(vit).facts(vit)
+    height, width = (args.size, args.size) if args.size else facts.image_size
+    patch = facts.patch_size[0]
     if height % patch or width % patch:
         raise InputError(f"--size {height}: expected a multiple of the patch, {patch} px")
     random = torch.Generator().manual_seed(0)

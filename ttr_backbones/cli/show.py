@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     names = [path.as_posix() for path in relative_paths(batches.files).values()]
     summary = summarize(inspections, model=source.model, size=size, images=names, neurons=neurons)
     print(summary["verdict"], flush=True)
-    shown = as_shown(images, vit.pretrained_cfg)
+    shown = as_shown(images, vit)
     write_report(args.out, inspections, shown, summary, foreground=args.foreground, tell=_tell)
     return 0
 

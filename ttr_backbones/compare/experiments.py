@@ -32,6 +32,7 @@ from ttr_backbones.recipes import (
 )
 from ttr_backbones.repairs import REPAIRS, repair_named
 from ttr_backbones.repairs.choice import DEFAULT, is_auto, repair_options
+from ttr_backbones.vits.family import family_of
 
 
 class LeftOutError(InputError):
@@ -155,7 +156,8 @@ def _has_trained_registers(backbone: dict[str, Any]) -> bool:
 def _trained(model: str, kwargs: str) -> bool:
     """Ask the architecture, which is made without memory for its weights."""
     with torch.device("meta"):
-        return create_vit(model, model_kwargs=json.loads(kwargs)).num_reg_tokens > 0
+        vit = create_vit(model, model_kwargs=json.loads(kwargs))
+    return family_of(vit).layout(vit).num_trained > 0
 
 
 def find_experiments(

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.reader import Site, reading
 
 MODEL = "vit_tiny_patch16_224"
@@ -68,7 +69,8 @@ def plant_register_neurons(
     threshold = drive[:, 1:].flatten().quantile(1 - fraction)
 
     planted = copy.deepcopy(vit)
-    mlp = planted.blocks[BLOCK].mlp
+    family = family_of(planted)
+    mlp = family.mlp(family.blocks(planted)[BLOCK])
     generator = torch.Generator().manual_seed(0)
     written = F.normalize(torch.randn(vit.embed_dim, generator=generator), dim=0) * (NORM / STEP)
     gain = STEP * SHARPNESS
@@ -85,7 +87,7 @@ def mlp_input(vit: VisionTransformer, images: Tensor, block: int) -> Tensor:
     """Return what the MLP of `block` reads, [B, 3, H, W] -> [B, N, C], CLS first."""
     seen: list[Tensor] = []
     with reading(vit, {Site(block, "mlp"): seen.append}):
-        vit.forward_features(images)
+        family_of(vit).final_tokens(vit, images)
     return seen[0]
 
 

@@ -18,6 +18,8 @@ from ttr_backbones.app.runner import build_runner
 from ttr_backbones.demo.tasks import Demonstration
 from ttr_backbones.recipes import recipe
 from ttr_backbones.registers import token_norms
+from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.register_tokens import forward_with_registers
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,11 @@ def _look(runner: Runner, answer: str) -> tuple[Tensor, Tensor]:
     for batch in runner.test_loop.dataloader:
         # A list where images may differ in size; those of the demo do not.
         inputs = torch.stack(list(model.data_preprocessor(batch, training=False)["inputs"]))
-        (last,) = model.backbone.vit.forward_intermediates(
-            inputs, indices=1, norm=False, intermediates_only=True
-        )  # [B, C, h, w]
-        norms.append(token_norms(last.permute(0, 2, 3, 1)))
+        vit = model.backbone.vit
+        facts = family_of(vit).facts(vit)
+        _, (last,) = forward_with_registers(vit, inputs, [-1], intermediates_only=True)
+        grid = facts.grid_of((inputs.shape[2], inputs.shape[3]))
+        norms.append(token_norms(last.patches).unflatten(1, grid))
         answers += [_answer(sample, answer) for sample in model.test_step(batch)]
     return torch.cat(norms).cpu(), torch.stack(answers)
 

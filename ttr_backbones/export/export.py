@@ -15,6 +15,7 @@ from ttr_backbones.export.graph import Size
 from ttr_backbones.export.packages import PACKAGES, require_packages
 from ttr_backbones.export.subject import Subject
 from ttr_backbones.export.trace import trace
+from ttr_backbones.vits.family import family_of
 
 _BATCHES = (2, 1, 3)  # compared, where any number is allowed
 
@@ -112,7 +113,7 @@ def _shapes(
     sizes = [size]
     if any_size:
         vit, (height, width) = subject.backbone.vit, subject.backbone.patch_size
-        rows, columns = vit.patch_embed.grid_size
+        rows, columns = family_of(vit).facts(vit).grid
         if size == (rows * height, columns * width):
             rows += 1
         # No multiples, and the model's own grid, at which nothing is resampled.

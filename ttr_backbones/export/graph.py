@@ -14,6 +14,7 @@ from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.padding import Margins, crop_map, margins
 from ttr_backbones.export.resampling import resampled_table, resampled_window
 from ttr_backbones.export.subject import Subject
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.pos_embed import position_table
 from ttr_backbones.vits.taps import Tap, tapped_maps
 
@@ -75,8 +76,9 @@ class GraphBackbone(nn.Module):
         self.patch_size, self.pos_embed = backbone.patch_size, backbone.pos_embed
         self.with_cls = backbone.cls_token == "concat"
         vit = backbone.vit
-        self.any_size, self.own_grid = size is None, tuple(vit.patch_embed.grid_size)
-        self.num_prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
+        facts = family_of(vit).facts(vit)
+        self.any_size, self.own_grid = size is None, facts.grid
+        self.num_prefix = family_of(vit).num_prefix(vit) if facts.prefix_has_positions else 0
         grid = self.own_grid
         if size is not None:
             grid = self._grid(size, margins(size, self.patch_size, self.pad))

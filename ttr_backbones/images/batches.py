@@ -18,6 +18,7 @@ from torch import Tensor
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.input_check import check_images, check_size
 from ttr_backbones.images.photos import Photos, photo_files
+from ttr_backbones.vits.family import family_of
 
 Progress = Callable[[int, "int | None"], None]
 """Called after every batch with the number of images done in this pass and, where known, of all."""
@@ -231,20 +232,18 @@ def _photos(
     *,
     skip: bool,
 ) -> Photos:
-    cfg = getattr(vit, "pretrained_cfg", None) or {}
-    own = vit.patch_embed.img_size or cfg.get("input_size", (3, 224, 224))
-    side = size or int(own[-1])
+    facts = family_of(vit).facts(vit)
+    side = size or facts.image_size[1]
     check_size(vit, (side, side))
     chosen = [Path(file).expanduser() for file in files]
     if num_images is not None and num_images < len(chosen):
         chosen = [chosen[i * len(chosen) // num_images] for i in range(num_images)]
-    half = (0.5, 0.5, 0.5)
     return Photos(
         chosen,
         side,
-        cfg.get("mean", half),
-        cfg.get("std", half),
-        smallest=max(vit.patch_embed.patch_size),
+        facts.mean,
+        facts.std,
+        smallest=max(facts.patch_size),
         skip=skip,
     )
 

@@ -8,6 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.family import family_of
 
 
 def check_images(images: Any, vit: VisionTransformer, *, ndims: tuple[int, ...]) -> None:
@@ -21,7 +22,7 @@ def check_images(images: Any, vit: VisionTransformer, *, ndims: tuple[int, ...])
     )
     if not isinstance(images, Tensor):
         raise InputError(f"expected {expected}, got {type(images).__name__}")
-    if images.ndim not in ndims or images.shape[-3] != vit.patch_embed.proj.in_channels:
+    if images.ndim not in ndims or images.shape[-3] != family_of(vit).kernel(vit).shape[1]:
         raise InputError(f"expected {expected}, got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise InputError(
@@ -38,14 +39,14 @@ def check_size(vit: VisionTransformer, size: tuple[int, int]) -> None:
     Raises:
         InputError: no multiple of the patch, or the model is made for one size only.
     """
-    embed = vit.patch_embed
-    if embed.strict_img_size and size != tuple(embed.img_size):
+    facts = family_of(vit).facts(vit)
+    if facts.only_this_size and size != facts.image_size:
         raise InputError(
-            f"images of {size[0]} x {size[1]} pixels, but this model takes {embed.img_size[0]} x "
-            f"{embed.img_size[1]} only: make it with dynamic_img_size=True"
+            f"images of {size[0]} x {size[1]} pixels, but this model takes {facts.image_size[0]} x "
+            f"{facts.image_size[1]} only: make it with dynamic_img_size=True"
         )
-    for side, patch in zip(size, embed.patch_size, strict=True):
-        if side % patch and not embed.dynamic_img_pad:
+    for side, patch in zip(size, facts.patch_size, strict=True):
+        if side % patch and not facts.pads:
             below = side - side % patch
             near = f"{below} or {below + patch}" if below else f"{patch}"
             raise InputError(

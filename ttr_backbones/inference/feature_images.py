@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.photos import read_rgb, read_square
+from ttr_backbones.vits.family import family_of
 
 Fit = Literal["whole", "square"]
 
@@ -23,9 +24,9 @@ def input_side(vit: VisionTransformer, size: int | None) -> int:
     Raises:
         InputError: no multiple of the patch.
     """
-    own: Any = vit.patch_embed.img_size or vit.pretrained_cfg.get("input_size", (3, 224, 224))
-    side = int(own[-1]) if size is None else size
-    patch = max(vit.patch_embed.patch_size)
+    facts = family_of(vit).facts(vit)
+    side = facts.image_size[1] if size is None else size
+    patch = max(facts.patch_size)
     if side < 1 or side % patch:
         near = max(round(side / patch), 1) * patch
         raise InputError(f"size {side}: expected a multiple of the patch of {patch} px, as {near}")

@@ -15,6 +15,7 @@ from ttr_backbones.images.processes import add_up, own_numbered_batches
 from ttr_backbones.neuron_search.outliers import token_norms
 from ttr_backbones.neuron_search.search import NoOutliersError
 from ttr_backbones.neuron_search.thresholds import NormHistogram, gap_threshold
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.reader import Site, reading
 from ttr_backbones.vits.register_tokens import split_tokens
 
@@ -104,7 +105,7 @@ def block_norms(vit: VisionTransformer, images: Iterable[Tensor]) -> list[NormHi
         NonFiniteError: norms that are NaN or infinite.
     """
     device = next(vit.parameters()).device
-    blocks = range(len(vit.blocks))
+    blocks = range(len(family_of(vit).blocks(vit)))
     histograms = [NormHistogram(device) for _ in blocks]
     norms: dict[int, Tensor] = {}
 
@@ -113,7 +114,7 @@ def block_norms(vit: VisionTransformer, images: Iterable[Tensor]) -> list[NormHi
 
     with reading(vit, {Site(block, "output"): noting(block) for block in blocks}):
         for first, batch in own_numbered_batches(images):
-            vit.forward_features(batch)
+            family_of(vit).final_tokens(vit, batch)
             with naming_images(images, first):
                 check_finite({f"patch norms after block {b}": each for b, each in norms.items()})
             for block, each in norms.items():

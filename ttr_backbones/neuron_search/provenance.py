@@ -94,7 +94,7 @@ def weight_differences(neurons: RegisterNeurons, vit: VisionTransformer) -> list
     The model's name does not tell: a file of other weights may have been loaded into it.
     """
     recorded = neurons.provenance.get("weights_sha256")
-    if recorded is None or vit.patch_embed.proj.weight.is_meta or recorded == weights_hash(vit):
+    if recorded is None or next(vit.parameters()).is_meta or recorded == weights_hash(vit):
         return []
     return [
         "the weights are not the ones that the list was found on (their SHA-256 differs): "

@@ -11,7 +11,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ttr_backbones.neuron_search.outliers import token_norms
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.reader import Site, reading
+from ttr_backbones.vits.register_tokens import forward_with_registers
 
 SPARSE_BELOW = 0.5  # the published filter: an activation below this is "off" ...
 SPARSE_SHARE = 0.5  # ... and a neuron that is on in more than this share of tokens is not sparse
@@ -33,12 +35,14 @@ class Scan:
 
     def __init__(self, vit: VisionTransformer, detect: int, *, include_cls: bool) -> None:
         self.vit, self.detect = vit, detect
-        self.num_cls = int(include_cls and vit.has_class_token)
+        layout = family_of(vit).layout(vit)
+        self.num_prefix = layout.num_prefix
+        self.num_cls = layout.num_cls if include_cls else 0
 
     def candidate_norms(self, batch: Tensor) -> Tensor:
         """Norms of the tokens that may be outliers: the patches, and CLS if it is included."""
         norms = self.norms(batch)
-        return torch.cat([norms[:, : self.num_cls], norms[:, self.vit.num_prefix_tokens :]], dim=1)
+        return torch.cat([norms[:, : self.num_cls], norms[:, self.num_prefix :]], dim=1)
 
     @torch.no_grad()
     def norms(self, batch: Tensor, last_block: int = 0) -> Tensor:
@@ -47,18 +51,16 @@ class Scan:
         The model runs on to `last_block` if that is later.
         """
         last_block = max(self.detect, last_block)
-        outputs = self.vit.forward_intermediates(
+        _, outputs = forward_with_registers(
+            self.vit,
             batch,
-            indices=sorted({self.detect, last_block}),
+            sorted({self.detect, last_block}),
             stop_early=True,
-            output_fmt="NLC",
             intermediates_only=True,
-            return_prefix_tokens=True,
         )
-        patches, prefix = outputs[0] if self.vit.num_prefix_tokens else (outputs[0], None)
-        norms = token_norms(patches if prefix is None else torch.cat([prefix, patches], dim=1))
+        norms = token_norms(torch.cat([outputs[0].prefix, outputs[0].patches], dim=1))
         self.not_finite = (~norms.isfinite()).sum(dim=1)
-        norms[:, self.num_cls : self.vit.num_prefix_tokens] = 0
+        norms[:, self.num_cls : self.num_prefix] = 0
         return norms
 
     def in_one_pass(

@@ -23,6 +23,7 @@ from ttr_backbones.images.processes import add_up, own_numbered_batches
 from ttr_backbones.neuron_search.scan import Scan
 from ttr_backbones.neuron_search.thresholds import RULES, NormHistogram, Rule
 from ttr_backbones.vits.class_swap import has_test_time_registers
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import RegisterNeurons, mlp_width, model_name
 
 
@@ -96,7 +97,7 @@ def find_register_neurons(
             two passes are needed.
     """
     blocks = _block_range(vit, detect_block, bottom_block, top_block)
-    detect = detect_block % len(vit.blocks)
+    detect = detect_block % len(family_of(vit).blocks(vit))
     if top_k < 1:
         raise InputError(f"top_k={top_k}: expected at least 1 neuron")
     batches = image_batches(images, vit, batch_size=batch_size, progress=progress)
@@ -185,19 +186,18 @@ def _ranking(scores: dict[int, Tensor], num_images: int) -> list[tuple[int, int,
 
 def _hidden_bytes(vit: VisionTransformer, batch: Tensor, blocks: range) -> int:
     """Bytes of the hidden activations of one batch over `blocks`."""
-    h, w = vit.patch_embed.dynamic_feat_size(batch.shape[2:])
-    tokens = len(batch) * (h * w + vit.num_prefix_tokens)
+    family = family_of(vit)
+    h, w = family.facts(vit).grid_of((batch.shape[2], batch.shape[3]))
+    tokens = len(batch) * (h * w + family.num_prefix(vit))
     return tokens * sum(mlp_width(vit, b) for b in blocks) * batch.element_size()
 
 
 def _block_range(
     vit: VisionTransformer, detect_block: int, bottom_block: int, top_block: int | None
 ) -> range:
-    if not isinstance(vit, VisionTransformer):
-        raise InputError(f"expected a timm VisionTransformer, got {type(vit).__name__}")
     if has_test_time_registers(vit):
         raise InputError("this model has test-time registers: remove them before the search")
-    depth = len(vit.blocks)
+    depth = len(family_of(vit).blocks(vit))
     top = detect_block % depth if top_block is None else top_block
     for name, block in {"detect_block": detect_block, "top_block": top}.items():
         if not -depth <= block < depth:

@@ -32,6 +32,7 @@ from ttr_backbones.neuron_search.selection import (
 )
 from ttr_backbones.neuron_search.verdict import Control, passes, verdict
 from ttr_backbones.vits.class_swap import as_it_came, has_test_time_registers
+from ttr_backbones.vits.family import family_of
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _tune(
         ranked,
         detect_block=onset.detect,
         threshold=onset.threshold,
-        top_block=min(max(onset.first + 1, onset.detect), len(vit.blocks) - 1),
+        top_block=min(max(onset.first + 1, onset.detect), len(family_of(vit).blocks(vit)) - 1),
         top_k=max_neurons,
     )
     held_out = HeldOut(vit, found.model, onset, images)

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
@@ -29,6 +29,7 @@ from ttr_backbones.neuron_search.outliers import token_norms
 from ttr_backbones.neuron_search.references import Change, Costs, Excess, image_costs, shifted
 from ttr_backbones.neuron_search.search import NoOutliersError
 from ttr_backbones.vits.class_swap import remove_test_time_registers
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import RegisterNeurons
 from ttr_backbones.vits.register_tokens import forward_with_registers
 from ttr_backbones.vits.registers import add_test_time_registers
@@ -146,7 +147,7 @@ def verify_neurons(
         raise InputError("give threshold and detect_block together, or neither to have them found")
     if not math.isfinite(threshold):
         raise InputError(f"threshold={threshold}: expected a finite norm")
-    depth = len(vit.blocks)
+    depth = len(family_of(vit).blocks(vit))
     if not -depth <= detect_block < depth:
         raise InputError(f"detect_block={detect_block}: the model has blocks 0..{depth - 1}")
     measured = _Measured(threshold)
@@ -203,7 +204,10 @@ def look(vit: VisionTransformer, batch: Tensor, block: int) -> Look:
     """
     final, (tokens,) = forward_with_registers(vit, batch, [block])
     norms, registers = token_norms(tokens.patches), token_norms(tokens.registers)
-    scores = vit.forward_head(final) if has_classifier(vit) else final.new_zeros(len(batch), 1)
+    family = family_of(vit)
+    scores = final.new_zeros(len(batch), 1)
+    if family.has_classifier(vit):
+        scores = family.classes(vit, final)
     check_finite(
         {
             f"patch norms after block {block}": norms,
@@ -212,18 +216,12 @@ def look(vit: VisionTransformer, batch: Tensor, block: int) -> Look:
             "scores of the classes": scores,
         }
     )
-    return Look(norms, final[:, vit.num_prefix_tokens :], registers, scores.argmax(dim=1))
+    return Look(norms, final[:, family.num_prefix(vit) :], registers, scores.argmax(dim=1))
 
 
 def has_classifier(vit: VisionTransformer) -> bool:
-    """Whether the head gives classes; in a CLIP without fine-tuning it is the projection.
-
-    A CLIP has a norm before its blocks, and timm gives a projection, which has no bias, one of
-    zeros.
-    """
-    clip = not isinstance(vit.norm_pre, nn.Identity)
-    bias = getattr(vit.head, "bias", None)
-    return vit.num_classes > 0 and not (clip and (bias is None or not bias.any()))
+    """Whether the head gives classes; in a CLIP without fine-tuning it is the projection."""
+    return family_of(vit).has_classifier(vit)
 
 
 @contextmanager

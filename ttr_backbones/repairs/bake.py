@@ -23,7 +23,6 @@ from ttr_backbones.vits.edit import Peak
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import RegisterNeurons, model_name
 from ttr_backbones.vits.reader import Site, reading
-from ttr_backbones.vits.register_tokens import num_inner_prefix_tokens
 from ttr_backbones.vits.registers import add_test_time_registers
 
 
@@ -66,7 +65,7 @@ def bake_registers(
         neurons = RegisterNeurons("", neurons)
     with as_it_came(vit), torch.no_grad():
         add_test_time_registers(vit, neurons, num, peak, scale=scale)
-        rows = slice(vit.num_prefix_tokens, num_inner_prefix_tokens(vit))
+        rows = family_of(vit).layout(vit).registers
         sums, count = _sums(vit, batches, rows)
     keys, values = (sums / count).float().cpu().unbind()
     told = {
@@ -99,6 +98,6 @@ def _sums(vit: VisionTransformer, batches: ImageBatches, rows: slice) -> tuple[T
     with reading(vit, sites):
         for batch in batches:
             with naming_images(batches, count):
-                check_finite({"final features": token_norms(vit.forward_features(batch))})
+                check_finite({"final features": token_norms(family.final_tokens(vit, batch))})
             count += len(batch)
     return torch.stack([sums[block] for block in range(len(blocks))], dim=1), count

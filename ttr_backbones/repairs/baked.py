@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs.artifact import Artifact
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import RegisterNeurons
 
 TYPE = "bias"
@@ -107,9 +108,10 @@ class BakedRegisters:
     def check_shape(self, vit: VisionTransformer) -> None:
         """Raise InputError unless `vit` has their blocks, units, heads and head width."""
         self.neurons.check(vit)
-        attention = vit.blocks[0].attn
-        head_dim = attention.qkv.out_features // 3 // attention.num_heads
-        expected = (len(vit.blocks), attention.num_heads, self.num, head_dim)
+        family = family_of(vit)
+        blocks = family.blocks(vit)
+        heads, head_dim = family.head_shape(blocks[0])
+        expected = (len(blocks), heads, self.num, head_dim)
         if self.keys.shape != expected:
             raise InputError(
                 f"the baked registers are {tuple(self.keys.shape)}, the model needs {expected} "

@@ -17,8 +17,8 @@ from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.registry import register_repair
 from ttr_backbones.repairs.repair import Repair
 from ttr_backbones.vits.neurons import RegisterNeurons
+from ttr_backbones.vits.register_tokens import RegisterTokens, num_test_time_registers
 from ttr_backbones.vits.registers import add_test_time_registers
-from ttr_backbones.vits.tokens import RegisterTokens, num_test_time_registers
 
 _MOVES = {
     "num": "number of registers (what the fit found best, else 1)",

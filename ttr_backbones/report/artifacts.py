@@ -64,7 +64,7 @@ def compare_artifacts(
     path = Path(out) / "artifacts.png"
     figure = draw_overview(
         inspections,
-        as_shown(squares, vit.pretrained_cfg),
+        as_shown(squares, vit),
         pca_maps(inspections),
         block=summary["block"],
         title=f"{heading(summary)}\n{summary['verdict']}",

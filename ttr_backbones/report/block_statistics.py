@@ -15,6 +15,7 @@ from ttr_backbones.backbones import TimmViT
 from ttr_backbones.images.finite import NonFiniteError
 from ttr_backbones.registers import mean_plus_std, split_tokens, token_norms
 from ttr_backbones.vits.attention import cls_attention
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.reader import Site, reading
 
 
@@ -57,7 +58,7 @@ class BlockRecorder:
         sites: dict[Site, Callable[[Tensor], None]] = {Site(None): self._keep_grid}
         for block in self._blocks:
             sites[Site(block, "output")] = partial(self._measure, block)
-            if vit.has_class_token:
+            if family_of(vit).layout(vit).num_cls:
                 sites[Site(block, "attention")] = partial(self._measure_attention, block)
         opened.enter_context(reading(vit, sites))
         self._opened = opened

@@ -41,7 +41,7 @@ class Inspection:
         attention: 0-based block -> softmax weights from CLS to the patches, [B, H, h, w]; empty
             without a CLS token.
         features: patches of the last block after the final norm, [B, C, h, w].
-        activations: (block, unit) -> input of `mlp.fc2` at the patches, [B, h, w]; of an edited
+        activations: (block, unit) -> the neuron at the patches, [B, h, w]; of an edited
             block as it is before the edit.
     """
 
@@ -98,19 +98,21 @@ def inspect_model(
         raise InputError(f"expected images [B, 3, H, W] with B > 0, got {tuple(images.shape)}")
     blocks = attention_block_indices(vit, attention_blocks)
     check_neurons(vit, neurons)
-    grid = tuple(vit.patch_embed.dynamic_feat_size(images.shape[2:]))
+    family = family_of(vit)
+    grid = family.facts(vit).grid_of((images.shape[2], images.shape[3]))
+    layout, depth = family.layout(vit, grid), len(family.blocks(vit))
     parts: list[dict[Any, Tensor]] = []
     for image in images.split(1):
         with _noting(vit, blocks, neurons, grid) as noted:
-            final = vit.forward_features(image)
-        noted["features"] = final[:, vit.num_prefix_tokens :].transpose(1, 2)
+            final = family.final_tokens(vit, image)
+        noted["features"] = final[:, layout.num_prefix :].transpose(1, 2)
         parts.append({key: value.float().cpu() for key, value in noted.items()})
         if progress is not None:
             progress(len(parts), len(images))
     whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-    norms = torch.stack([whole["norms", block] for block in range(len(vit.blocks))])  # [L, B, N]
-    prefix, patches = norms.split([num_inner_prefix_tokens(vit), grid[0] * grid[1]], dim=2)
-    num_cls = int(vit.has_class_token)
+    norms = torch.stack([whole["norms", block] for block in range(depth)])  # [L, B, N]
+    prefix, patches = norms.split([layout.first_patch, grid[0] * grid[1]], dim=2)
+    num_cls = layout.num_cls
     return Inspection(
         registers=registers_of(vit),
         num_registers=(describe_repair(vit) or {}).get("num", 0),
@@ -125,7 +127,7 @@ def inspect_model(
 
 def registers_of(vit: VisionTransformer) -> str:
     """Return the key of what a timm ViT has (`report.kinds`)."""
-    trained = vit.num_prefix_tokens > int(vit.has_class_token)
+    trained = family_of(vit).layout(vit).num_trained > 0
     repair = repair_of(vit)
     return kind_key(None if repair is None else repair.type, trained=trained)
 
@@ -145,16 +147,17 @@ def attention_block_indices(vit: VisionTransformer, blocks: Sequence[int]) -> li
             )
         with naming_block(block % depth):
             family.attention(family.blocks(vit)[block])
-    return sorted({block % depth for block in blocks}) if vit.has_class_token else []
+    return sorted({block % depth for block in blocks}) if family.layout(vit).num_cls else []
 
 
 def check_neurons(vit: VisionTransformer, neurons: Sequence[tuple[int, int]]) -> None:
     """Raise InputError unless every (block, unit) exists in `vit`."""
+    depth = len(family_of(vit).blocks(vit))
     for block, unit in neurons:
-        if not 0 <= block < len(vit.blocks) or not 0 <= unit < mlp_width(vit, block):
-            width = mlp_width(vit, block) if 0 <= block < len(vit.blocks) else mlp_width(vit, 0)
+        if not 0 <= block < depth or not 0 <= unit < mlp_width(vit, block):
+            width = mlp_width(vit, block) if 0 <= block < depth else mlp_width(vit, 0)
             raise InputError(
-                f"there is no neuron {block}:{unit}: the model has blocks 0..{len(vit.blocks) - 1} "
+                f"there is no neuron {block}:{unit}: the model has blocks 0..{depth - 1} "
                 f"with units 0..{width - 1}"
             )
 
@@ -182,7 +185,10 @@ def _noting(
 
     listed = {block: [u for b, u in neurons if b == block] for block, _ in neurons}
     sites: dict[Site, Callable[[Tensor], None]] = {
-        **{Site(b, "output"): partial(note_norms, b) for b in range(len(vit.blocks))},
+        **{
+            Site(b, "output"): partial(note_norms, b)
+            for b in range(len(family_of(vit).blocks(vit)))
+        },
         **{Site(b, "attention"): partial(note_attention, b) for b in blocks},
         **{Site(b, "hidden"): partial(note_neurons, b, units) for b, units in listed.items()},
     }

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.family import family_of
-from ttr_backbones.vits.register_tokens import num_inner_prefix_tokens
+from ttr_backbones.vits.register_tokens import drop_registers, num_inner_prefix_tokens
+from ttr_backbones.vits.tokens import Grid
 
 Facet = Literal["token", "query", "key", "value"]
 
@@ -42,13 +43,23 @@ class Tap(NamedTuple):
     norm: bool = False
 
 
+class Features(NamedTuple):
+    """What a ViT says of a batch of images; test-time registers are in none of it.
+
+    Args:
+        maps: one [B, C, h, w] per block taken.
+        cls: the CLS token after the last block and the final norm, [B, C]; None without one.
+        pooled: the embedding by the model's own pooling, and its projection if it has one, [B, E];
+            None for a model that does not pool.
+    """
+
+    maps: tuple[Tensor, ...]
+    cls: Tensor | None
+    pooled: Tensor | None
+
+
 def tapped_maps(
-    vit: Any,
-    images: Tensor,
-    table: Tensor | None,
-    taps: Sequence[Tap],
-    *,
-    with_cls: bool,
+    vit: Any, images: Tensor, table: Tensor | None, taps: Sequence[Tap], *, with_cls: bool
 ) -> list[Tensor]:
     """Run the blocks that the taps need, and no further.
 
@@ -62,6 +73,34 @@ def tapped_maps(
     Returns:
         One map [B, C, h, w] per tap.
     """
+    taken, grid = _run(vit, images, table, taps)
+    return _maps(vit, taken, grid, taps, with_cls=with_cls)
+
+
+def tapped_features(
+    vit: Any, images: Tensor, table: Tensor | None, taps: Sequence[Tap], *, with_cls: bool
+) -> Features:
+    """Run all blocks once, for the maps of `tapped_maps` and what the model says of the image."""
+    family = family_of(vit)
+    last = Tap(len(family.blocks(vit)) - 1, "token", norm=True)
+    taken, grid = _run(vit, images, table, [*taps, last])
+    tokens = drop_registers(vit, taken[last])
+    cls = tokens[:, 0] if family.layout(vit).num_cls else None
+    maps = _maps(vit, taken, grid, taps, with_cls=with_cls)
+    return Features(tuple(maps), cls, family.pool(vit, tokens))
+
+
+def _maps(
+    vit: Any, taken: dict[Tap, Tensor], grid: Grid, taps: Sequence[Tap], *, with_cls: bool
+) -> list[Tensor]:
+    first = num_inner_prefix_tokens(vit)
+    return [_to_map(taken[tap], first, grid, with_cls and tap.facet == "token") for tap in taps]
+
+
+def _run(
+    vit: Any, images: Tensor, table: Tensor | None, taps: Sequence[Tap]
+) -> tuple[dict[Tap, Tensor], Grid]:
+    """Give the sequences [B, N, C] that the taps name, and the grid of their patches."""
     family = family_of(vit)
     patches = family.patches(vit, images)
     grid = (patches.shape[1], patches.shape[2])
@@ -78,11 +117,10 @@ def tapped_maps(
         tokens = family.run_block(vit, index, tokens, grid)
         of_tokens = [tap for tap in here if tap.facet == "token"]
         taken |= {tap: family.final_norm(vit, tokens) if tap.norm else tokens for tap in of_tokens}
-    first = num_inner_prefix_tokens(vit)
-    return [_to_map(taken[tap], first, grid, with_cls and tap.facet == "token") for tap in taps]
+    return taken, grid
 
 
-def _to_map(tokens: Tensor, first: int, grid: tuple[int, int], with_cls: bool) -> Tensor:
+def _to_map(tokens: Tensor, first: int, grid: Grid, with_cls: bool) -> Tensor:
     """[B, N, C] -> [B, C, h, w] of the patches, the first of which is token `first`."""
     patches = tokens[:, first:]
     if with_cls:
