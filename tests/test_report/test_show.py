@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from ttr_backbones.registers import RegisterNeurons, bake_registers, has_test_ti
 from ttr_backbones.repairs.choice import repair_options
 from ttr_backbones.report.show import as_shown, inspect_kinds, strongest_neurons, write_report
 from ttr_backbones.report.summary import summarize
+from ttr_backbones.vits.family import family_of
 
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 NEURONS = RegisterNeurons(TINY, {5: [485], 6: [59, 189], 7: [417]})
@@ -30,7 +32,8 @@ def report(shared, tiny_weights, tmp_path_factory):
     assert not has_test_time_registers(vit), "left as it was"
     names = [f"{i}.jpg" for i in range(10)]
     summary = summarize(inspections, model=TINY, size=(224, 224), images=names, neurons=NEURONS)
-    shown, out, told = as_shown(images, vit.pretrained_cfg), tmp_path_factory.mktemp("show"), []
+    shown = as_shown(images, family_of(vit).facts(vit))
+    out, told = tmp_path_factory.mktemp("show"), []
     write_report(out / "new", inspections, shown, summary, foreground=True, tell=told.append)
     return out / "new", inspections, summary, told
 
@@ -124,6 +127,7 @@ def test_kinds__that_cannot_be_are_explained(make_vit):
 
 def test_images_are_shown_as_they_were():
     pixels = torch.randint(0, 256, (2, 3, 8, 8), generator=torch.Generator().manual_seed(0))
-    cfg = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-    mean, std = (torch.tensor(cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
-    assert (as_shown((pixels / 255 - mean) / std, cfg) == pixels.permute(0, 2, 3, 1).numpy()).all()
+    facts = SimpleNamespace(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (facts.mean, facts.std))
+    shown = as_shown((pixels / 255 - mean) / std, facts)
+    assert (shown == pixels.permute(0, 2, 3, 1).numpy()).all()

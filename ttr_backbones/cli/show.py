@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.images.batches import image_batches
     from ttr_backbones.report.show import as_shown, inspect_kinds, write_report
     from ttr_backbones.report.summary import summarize
+    from ttr_backbones.vits.family import family_of
 
     batches = image_batches(
         files,
@@ -124,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     names = [path.as_posix() for path in relative_paths(batches.files).values()]
     summary = summarize(inspections, model=source.model, size=size, images=names, neurons=neurons)
     print(summary["verdict"], flush=True)
-    shown = as_shown(images, vit)
+    shown = as_shown(images, family_of(vit).facts(vit))
     write_report(args.out, inspections, shown, summary, foreground=args.foreground, tell=_tell)
     return 0
 

@@ -17,6 +17,7 @@ from ttr_backbones.report.figures.overview import draw_overview
 from ttr_backbones.report.pca import pca_maps
 from ttr_backbones.report.show import as_shown, heading, inspect_kinds
 from ttr_backbones.report.summary import summarize
+from ttr_backbones.vits.family import family_of
 
 
 def compare_artifacts(
@@ -64,7 +65,7 @@ def compare_artifacts(
     path = Path(out) / "artifacts.png"
     figure = draw_overview(
         inspections,
-        as_shown(squares, vit),
+        as_shown(squares, family_of(vit).facts(vit)),
         pca_maps(inspections),
         block=summary["block"],
         title=f"{heading(summary)}\n{summary['verdict']}",

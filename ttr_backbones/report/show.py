@@ -29,7 +29,7 @@ from ttr_backbones.report.inspection import Inspection, inspect_model, registers
 from ttr_backbones.report.kinds import NONE, TRAINED
 from ttr_backbones.report.page import write_page
 from ttr_backbones.report.pca import PcaMaps, pca_maps
-from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.facts import Facts
 
 MOST_DRAWN, MOST_ON_PAGE, MOST_NEURONS = 8, 16, 3
 
@@ -192,9 +192,8 @@ def heading(summary: dict[str, Any]) -> str:
     return f"{summary['model']}, {width} x {height} px, {count} image{'s' * (count != 1)}"
 
 
-def as_shown(images: Tensor, vit: Any) -> NDArray[np.uint8]:
-    """Images [B, 3, H, W], normalised as for `vit`, -> RGB uint8 [B, H, W, 3]."""
-    facts = family_of(vit).facts(vit)
+def as_shown(images: Tensor, facts: Facts) -> NDArray[np.uint8]:
+    """Images [B, 3, H, W], normalised by `facts` of a model, -> RGB uint8 [B, H, W, 3]."""
     mean, std = (images.new_tensor(each).view(3, 1, 1).float() for each in (facts.mean, facts.std))
     pixels = ((images.float() * std + mean) * 255).round().clamp(0, 255)
     shown: NDArray[np.uint8] = pixels.permute(0, 2, 3, 1).byte().cpu().numpy()
