@@ -47,7 +47,7 @@ ARROWS = {
     "object_discovery": ROOT | METHOD | {"registers", "backbones", "datasets"},
     "engine": ROOT | METHOD | {"registers"},
     "probes": ROOT | METHOD | {"backbones", "engine", "segmentors"},
-    "report": ROOT | METHOD | {"registers", "backbones", "engine", "evaluation"},
+    "report": ROOT | METHOD | {"registers", "backbones", "engine"},
 }
 # They may use everything, and nothing uses them.
 CLIENTS = {"app", "bench", "cli", "compare", "demo", "export", "inference", "soak"}

@@ -65,4 +65,5 @@ _ALL = (
     ),
     Demonstration("object discovery", "planted_tokencut_scenes", "planted_ttr_tokencut_scenes", 1),
 )
-DEMONSTRATIONS = {one.name.replace(" ", "-"): one for one in _ALL}
+# By the name as an option has it.
+DEMONSTRATIONS = {shown.name.replace(" ", "-"): shown for shown in _ALL}
