@@ -124,13 +124,11 @@ def _missing_data(cell: Cell) -> str | None:
 
 
 def _kinds(text: str | None) -> list[str] | None:
-    from ttr_backbones.compare.kinds import NONE, TRAINED, check_kind
+    from ttr_backbones.compare.kinds import NONE, TRAINED
 
     if text is None:
         return None
     kinds = _listed(text)
-    for kind in kinds:
-        check_kind(kind)
     order = {NONE: 0, TRAINED: 2}
     return sorted(kinds, key=lambda kind: order.get(kind, 1))
 

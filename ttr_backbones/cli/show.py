@@ -85,7 +85,6 @@ def run(args: argparse.Namespace) -> int:
     source = vit_source(args)
     # Before the weights: they may be gigabytes to fetch, and the list may not exist.
     kinds, choices = _choices(source, args.neurons, args.repairs)
-    neurons = _neurons(source, choices)
     device = choose_device(args.device)
     vit = source.create().to(device)
 
@@ -106,8 +105,8 @@ def run(args: argparse.Namespace) -> int:
     images = torch.cat(list(batches))
     tell_bad(batches)
     size = (images.shape[2], images.shape[3])
+    neurons = _neurons(source, choices, vit)
     if neurons is not None:
-        neurons.check(vit)
         warn_of_doubts(neurons, vit, max(size))
     bar = ProgressBar()
     try:
@@ -190,13 +189,16 @@ def _choices(
     return kinds, found
 
 
-def _neurons(source: VitSource, choices: list[Choice]) -> RegisterNeurons | None:
+def _neurons(source: VitSource, choices: list[Choice], vit: Any) -> RegisterNeurons | None:
     """The neurons whose activations are shown: those moved, else the model's if there are any."""
     for choice in choices:
         if choice.neurons is not None:
+            choice.neurons.check(vit)
             return choice.neurons
     try:
-        return source.register_neurons(None)
+        neurons = source.register_neurons(None)
+        neurons.check(vit)
+        return neurons
     except MissingFileError:
         raise
     except InputError:

@@ -191,6 +191,11 @@ def find_experiments(
 def _experiment(name: str, backbone: str | None, repair: str | None) -> Experiment:
     path = Path(name).expanduser()
     if path.is_file():
+        if repair is not None:
+            raise InputError(
+                f"--repair goes with names of recipes, and {path} is a config: set "
+                "model.backbone.repair in it, or name the types to compare by --repairs"
+            )
         return Experiment(path.stem, {NONE: path.resolve()})
     asked = parse_name(name, backbone=backbone, repair=repair)
     parent = backbone_facts(asked.backbone).facts.get("parent") or asked.backbone
@@ -200,7 +205,7 @@ def _experiment(name: str, backbone: str | None, repair: str | None) -> Experime
     if repair is not None:
         kind = repair_config(repair)["type"]
         # Two files may be of one type: what is not the first one goes by its name.
-        configs[kind if repair_file(kind) == repair else repair] = RecipeName(
+        configs[kind if repair_file(kind) in (None, repair) else repair] = RecipeName(
             parent, repair, asked.protocol
         )
     for sibling in trained_siblings(parent):

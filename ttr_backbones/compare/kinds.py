@@ -5,6 +5,7 @@ A kind is "none", "trained", the type of a repair, or the name of a file in `con
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ttr_backbones.errors import InputError, unknown_name
@@ -25,13 +26,17 @@ def repair_file(kind: str) -> str | None:
     return next((name for name in files if repair_config(name)["type"] == kind), None)
 
 
-def check_kind(kind: str) -> None:
+def check_kind(kind: str, more: Iterable[str] = ()) -> None:
     """Check that there is such a kind.
+
+    Args:
+        kind: as a user names it.
+        more: kinds that an experiment has besides.
 
     Raises:
         InputError: there is none.
     """
-    known = dict.fromkeys((NONE, TRAINED, *REPAIRS, *axis_files("repairs")))
+    known = dict.fromkeys((NONE, TRAINED, *REPAIRS, *axis_files("repairs"), *more))
     if kind not in known:
         raise InputError(f"--repairs: {unknown_name('choice', kind, known)}")
 

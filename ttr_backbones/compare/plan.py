@@ -12,6 +12,7 @@ from mmengine.config import Config
 from ttr_backbones.app.config import section
 from ttr_backbones.compare.experiments import LeftOutError, find_experiments
 from ttr_backbones.compare.fingerprint import fingerprint
+from ttr_backbones.compare.kinds import check_kind
 from ttr_backbones.compare.options import Options
 from ttr_backbones.compare.published import Published
 from ttr_backbones.errors import InputError
@@ -107,7 +108,9 @@ def make_plan(
     """
     cells, notes = [], []
     for experiment in find_experiments(configs, backbone=backbone, repair=repair):
-        for kind in experiment.kinds(options) if kinds is None else kinds:
+        offered = experiment.kinds(options)  # reads the config, and imports its repair
+        for kind in offered if kinds is None else kinds:
+            check_kind(kind, offered)
             try:
                 cfg = experiment.config(kind, options)
             except LeftOutError as error:

@@ -22,7 +22,7 @@ class RecipeName:
 
     Args:
         backbone: file in `configs/backbones`, a timm name, or the path of a file of one's own.
-        repair: file in `configs/repairs`, or None.
+        repair: file in `configs/repairs`, the path of a file of one's own, or None.
         protocol: file in `configs/protocols`.
     """
 
@@ -36,7 +36,10 @@ class RecipeName:
             backbone = Path(backbone).stem
         # Names of hubs hold what no file name may.
         backbone = re.sub(r"[^\w.+-]+", "_", backbone)
-        return "_".join(part for part in (backbone, self.repair, self.protocol) if part)
+        repair = self.repair
+        if repair is not None and repair.endswith(".py"):
+            repair = Path(repair).stem
+        return "_".join(part for part in (backbone, repair, self.protocol) if part)
 
 
 def parse_name(name: str, *, backbone: str | None = None, repair: str | None = None) -> RecipeName:
@@ -46,7 +49,8 @@ def parse_name(name: str, *, backbone: str | None = None, repair: str | None = N
         name: `<backbone>[_<repair>]_<protocol>`, or a protocol's name alone: the backbone is then
             `backbone`, or else the small one that the protocol's file imports.
         backbone: that of `name`, if it names none.
-        repair: that of `name`, if it names none; "none" is no repair.
+        repair: that of `name`, if it names none, or the path of a file like those in
+            `configs/repairs`; "none" is no repair.
 
     Raises:
         MissingFileError: a part of the name is unknown; the nearest ones are told.
@@ -67,12 +71,28 @@ def parse_name(name: str, *, backbone: str | None = None, repair: str | None = N
         chosen = default_backbone(axis_files("protocols")[protocol])
     if chosen is None:
         raise InputError(f"{name}: the protocol imports no backbone of its own: give --backbone")
-    repairs = axis_files("repairs")
-    if repair is not None and repair not in (NO_REPAIR, *repairs):
-        raise MissingFileError(unknown_name("repair", repair, (NO_REPAIR, *repairs)))
+    if repair not in (None, NO_REPAIR):
+        repair_path(repair)
     wanted = _agreed(name, "repair", named_repair, repair)
     check_backbone(chosen)
     return RecipeName(chosen, None if wanted == NO_REPAIR else wanted, protocol)
+
+
+def repair_path(name: str) -> Path:
+    """Return the file of a repair, of its name in `configs/repairs` or its path.
+
+    Raises:
+        MissingFileError: there is none.
+    """
+    files = axis_files("repairs")
+    if name in files:
+        return files[name]
+    if not name.endswith(".py"):
+        raise MissingFileError(unknown_name("repair", name, (NO_REPAIR, *files)))
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise MissingFileError(f"--repair {name}: no such file")
+    return path
 
 
 def check_backbone(name: str) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from ttr_backbones.compat import config_from_file
-from ttr_backbones.errors import InputError, MissingFileError, unknown_name
+from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.packaged import configs_dir
 from ttr_backbones.recipes.axes import axis_files
 from ttr_backbones.recipes.evaluate import evaluate
 from ttr_backbones.recipes.facts import backbone_facts
-from ttr_backbones.recipes.names import NO_REPAIR, RecipeName, parse_name
+from ttr_backbones.recipes.names import NO_REPAIR, RecipeName, parse_name, repair_path
 
 
 def recipe(name: str, *, backbone: str | None = None, repair: str | None = None) -> Config:
@@ -45,6 +45,7 @@ def expand(name: RecipeName) -> Config:
     if name.repair is not None:
         special = (values.facts.get("repairs") or {}).get(name.repair) or {}
         _set_repair(config, {**repair_config(name.repair), **copy.deepcopy(special)})
+        _import_modules(config, name.repair)
     # Runs and their dumps take their name from the file's, though there is none.
     return Config(config, cfg_text=f"# ttrb config {name}\n", filename=f"{name}.py")
 
@@ -102,19 +103,34 @@ def _repair_of_file(config: Config, repair: str) -> None:
             f"--repair {repair}: {config.filename} has no model.backbone of type='TimmViT' to "
             "apply it to"
         )
-    _set_repair(config, None if repair == NO_REPAIR else repair_config(repair))
+    if repair == NO_REPAIR:
+        _set_repair(config, None)
+        return
+    _set_repair(config, repair_config(repair))
+    _import_modules(config, repair)
 
 
 def repair_config(name: str) -> dict[str, Any]:
-    """Return what a file in `configs/repairs` gives as `model.backbone.repair`.
+    """Return what a file in `configs/repairs`, or one's own, gives as `model.backbone.repair`.
 
     Raises:
-        MissingFileError: there is none of that name.
+        MissingFileError: there is none.
+        InputError: it gives none.
     """
-    files = axis_files("repairs")
-    if name not in files:
-        raise MissingFileError(unknown_name("repair", name, (NO_REPAIR, *files)))
-    return dict(evaluate(files[name]).values["repair"])
+    path = repair_path(name)
+    repair = evaluate(path).values.get("repair")
+    if not isinstance(repair, dict) or "type" not in repair:
+        raise InputError(f"{path}: expected `repair = dict(type=...)`, as in configs/repairs")
+    return dict(repair)
+
+
+def _import_modules(config: Config | ConfigDict, name: str) -> None:
+    """Let the config import what the file of a repair says in its `custom_imports`."""
+    wanted = (evaluate(repair_path(name)).values.get("custom_imports") or {}).get("imports") or []
+    known = dict(config.get("custom_imports") or {})
+    imports = list(known.get("imports") or [])
+    if more := [module for module in wanted if module not in imports]:
+        config["custom_imports"] = {**known, "imports": imports + more}
 
 
 def _set_repair(config: Config | ConfigDict, repair: dict[str, Any] | None) -> None:
