@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ttr_backbones.backbones.padding import Margins
-from ttr_backbones.vits.pos_embed import OFFSET, Grid, PosEmbed
+from ttr_backbones.vits.pos_embed import OFFSET, PosEmbed
+from ttr_backbones.vits.tokens import Grid
 
 _REACH = 2  # of the bicubic kernel, in samples
 

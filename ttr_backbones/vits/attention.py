@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from ttr_backbones.vits.constant_tokens import with_constant_keys
-from ttr_backbones.vits.family import Grid, family_of
+from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.tokens import Grid
 
 
 def cls_attention(vit: Any, block: int, tokens: Tensor, grid: Grid) -> Tensor:

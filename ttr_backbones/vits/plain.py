@@ -85,7 +85,7 @@ class PlainViT(Family):
         embedding = vit.patch_embed
         if torch.compiler.is_compiling():
             # Its check of the size puts it into a message, and so every size is compiled anew.
-            return embedding.norm(embedding.proj(images).permute(0, 2, 3, 1))  # type: ignore[no-any-return]
+            return embedding.norm(embedding.proj(images).permute(0, 2, 3, 1))
         patches: Tensor = embedding(images)
         return patches
 
@@ -152,7 +152,9 @@ class PlainViT(Family):
         self, vit: Any, images: Tensor, blocks: Any, **kwargs: Any
     ) -> tuple[Tensor | None, list[Tokens]]:
         """Run timm's `forward_intermediates`, and keep the registers."""
-        inner = super(PlainRegisterTokens, vit) if isinstance(vit, PlainRegisterTokens) else vit
+        inner: Any = (
+            super(PlainRegisterTokens, vit) if isinstance(vit, PlainRegisterTokens) else vit
+        )
         out = inner.forward_intermediates(
             images, blocks, output_fmt="NLC", return_prefix_tokens=True, **kwargs
         )

@@ -75,7 +75,7 @@ def add_test_time_registers(
     gain = _scales(scale, len(rows))
     blocks = family.blocks(vit)
     for block, units in neurons.layers.items():
-        site = family.hidden(blocks[block])
+        site: Any = family.hidden(blocks[block])
         device = family.second_linear(blocks[block]).weight.device
         mix(site, EditSite)
         site.add_edit(
