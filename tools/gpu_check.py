@@ -31,9 +31,10 @@ _LAST = 3.0  # seconds before the end in which no step begins, and none runs on
 def main(argv: Sequence[str] | None = None) -> int:
     """Check; return the exit code."""
     args = _arguments(argv)
-    # Both here and for the processes that steps start; the package need not be installed.
-    sys.path[:0] = [str(_TOOLS), str(_TOOLS.parent)]
-    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
+    # Both here and for the processes that steps start; the package need not be installed, and what
+    # a disturbed training is made of belongs to its tests.
+    sys.path[:0] = [str(_TOOLS), str(_TOOLS.parent), str(_TOOLS.parent / "tests")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:3])
     if args.requirements:
         from gpu_steps.requirements import requirements
 

@@ -1,4 +1,4 @@
-"""`ttrb train` that is told to stop, or finds that it cannot write; test_soak.py resumes it."""
+"""`ttrb train` that is told to stop, or finds that it cannot write; test_soaking resumes it."""
 
 import os
 import signal

@@ -10,7 +10,7 @@ import pytest
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 
-@pytest.mark.parametrize("name", ["train", "test", "soak"])
+@pytest.mark.parametrize("name", ["train", "test"])
 def test_tool__is_the_command(name):
     shown = subprocess.run(
         [sys.executable, str(TOOLS / f"{name}.py"), "--help"],

@@ -1,4 +1,4 @@
-"""That a stopped run loses nothing is tested on real ones, in test_cli/test_soak.py."""
+"""That a stopped run loses nothing is tested on real ones, in test_soaking/test_run.py."""
 
 import signal
 from functools import partial

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from soaking.training import warm_up
+from soaking.work import make_work
 
 from gpu_steps.resume import make_deterministic, tiny_weights
 from gpu_steps.step import Check
 from ttr_backbones.cli import main
-from ttr_backbones.soak.training import warm_up
-from ttr_backbones.soak.work import make_work
 
 _ITERATIONS = 10
 

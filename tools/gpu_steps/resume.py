@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from soaking.judgement import differences
+from soaking.training import Training, warm_up
+from soaking.work import make_work
 
 from gpu_steps.step import Check
 from ttr_backbones.cli import main
 from ttr_backbones.engine import latest_checkpoint
-from ttr_backbones.soak.judgement import differences
-from ttr_backbones.soak.training import Training, warm_up
-from ttr_backbones.soak.work import make_work
 
 ITERATIONS = 50
 _KILLED_AT = 27

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from ttr_backbones.backbones.precision import settle_precision
+from ttr_backbones.backbones.precision import WithPrecision, settle_precision
 from ttr_backbones.repairs import describe_repair
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import model_name
 from ttr_backbones.vits.weights_hash import weights_hash
 
-if TYPE_CHECKING:
-    from ttr_backbones.backbones.timm_vit import TimmViT
-
 _hashes: WeakKeyDictionary[nn.Module, tuple[list[Any], str]] = WeakKeyDictionary()
 
 
-def description(backbone: TimmViT) -> dict[str, Any]:
+class Backbone(WithPrecision, Protocol):
+    """A backbone, as far as its maps depend on it."""
+
+    patch_size: tuple[int, int]
+    cls_token: Any
+    pos_embed: Any
+    pad: Any
+    crop: bool
+
+
+def description(backbone: Backbone) -> dict[str, Any]:
     """Describe `backbone` as plain data: where it differs, the maps may.
 
     Which blocks and facets are taken of it is not in there. Only changed weights are read again, so

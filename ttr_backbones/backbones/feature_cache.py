@@ -9,7 +9,7 @@ import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -20,11 +20,8 @@ from torch import Tensor, nn
 
 import ttr_backbones
 from ttr_backbones.atomic import UnwritableError, write_atomically
-from ttr_backbones.backbones.description import description
+from ttr_backbones.backbones.description import Backbone, description
 from ttr_backbones.errors import InputError
-
-if TYPE_CHECKING:
-    from ttr_backbones.backbones.timm_vit import TimmViT
 
 _ENTRY = "feature_cache"  # of a file's header: order of the axes and checksum of every map
 # What a file that another program cut, filled or changed may raise when it is read.
@@ -159,7 +156,7 @@ class FeatureCache:
             print_log(told, logger="current", level=logging.WARNING)
 
 
-def cache_of(backbone: TimmViT, folder: str | Path | None) -> FeatureCache | None:
+def cache_of(backbone: Backbone, folder: str | Path | None) -> FeatureCache | None:
     """Make the cache of a frozen backbone, None without a folder.
 
     Raises:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
 
 from ttr_backbones.vits.family import family_of
 
-if TYPE_CHECKING:
-    from ttr_backbones.backbones.timm_vit import TimmViT
-
 Precision = Literal["auto", "fp32", "bf16"]
+
+
+class WithPrecision(Protocol):
+    """A backbone, as far as its precision depends on it."""
+
+    vit: Any
+    frozen: bool
+    precision: Precision
 
 
 def wants_bf16(precision: Precision, device: torch.device) -> bool:
@@ -24,7 +29,7 @@ def wants_bf16(precision: Precision, device: torch.device) -> bool:
     return precision == "bf16"
 
 
-def settle_precision(backbone: TimmViT, device: torch.device) -> bool:
+def settle_precision(backbone: WithPrecision, device: torch.device) -> bool:
     """Whether a backbone computes in bfloat16 on `device`; its frozen weights are cast for it."""
     bf16 = backbone.frozen and wants_bf16(backbone.precision, device)
     if bf16 and family_of(backbone.vit).kernel(backbone.vit).dtype == torch.float32:

@@ -14,6 +14,7 @@ from ttr_backbones import __version__
 from ttr_backbones.app import failure, launcher
 from ttr_backbones.atomic import discard, in_words
 from ttr_backbones.cli.examples import EXAMPLES
+from ttr_backbones.cli.exit_codes import EXIT_INPUT_ERROR, EXIT_INTERRUPTED, EXIT_PIPE_CLOSED
 from ttr_backbones.cli.parser import Parser
 from ttr_backbones.errors import InputError, StopSignal, as_sentence, unknown_name
 
@@ -35,15 +36,9 @@ COMMANDS = {
     "bake": "ttr_backbones.cli.bake",
     "lists": "ttr_backbones.cli.lists",
     "bench": "ttr_backbones.cli.bench",
-    "soak": "ttr_backbones.cli.soak",
     "demo": "ttr_backbones.cli.demo",
     "doctor": "ttr_backbones.cli.doctor",
 }
-
-EXIT_INPUT_ERROR = 2
-EXIT_NO_OUTLIERS = 3  # of find-neurons: nothing is wrong, and there is nothing to find
-EXIT_INTERRUPTED = 130
-EXIT_PIPE_CLOSED = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:

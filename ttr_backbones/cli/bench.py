@@ -9,9 +9,9 @@ from typing import Any
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.arguments import add_cfg_options
+from ttr_backbones.cli.bench_parts import MEASURES, MODEL
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 
-MODEL = "vit_small_patch16_224"
 CONFIG = "dinov2_vits14_linear_ade20k"
 PARTS = {
     "forward": "the frozen backbone: plain timm, ours without and with a register, as token and as "
@@ -111,7 +111,6 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.app.devices import choose_device
     from ttr_backbones.bench.machine import this_machine
     from ttr_backbones.bench.table import as_json, as_table
-    from ttr_backbones.cli.bench_parts import MEASURES
     import torch  # isort: skip
 
     if args.threads is not None:

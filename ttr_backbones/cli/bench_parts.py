@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ttr_backbones.bench.subject import Subject
     from ttr_backbones.bench.variants import Variant
 
+MODEL = "vit_small_patch16_224"
 _DRAWN = "ADE20KDataset"  # the data set for which images can be drawn
 
 
@@ -149,7 +150,6 @@ MEASURES: dict[str, Callable[[argparse.Namespace, torch.device, Tell], Measured]
 
 
 def _model(args: argparse.Namespace) -> str:
-    from ttr_backbones.cli.bench import MODEL
     from ttr_backbones.cli.demo import model_of_file
 
     if args.model is None and args.checkpoint is not None:

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run or reuse every cell, print the table, and return 1 if a cell failed."""
     kinds, seeds = _kinds(args.repairs), _seeds(args.seeds)
-    from ttr_backbones.cli import EXIT_INTERRUPTED
+    from ttr_backbones.cli.exit_codes import EXIT_INTERRUPTED
     from ttr_backbones.compare.options import Options
     from ttr_backbones.compare.plan import make_plan
 

@@ -20,7 +20,6 @@ EXAMPLES = {
     "bake": "ttrb bake vit_large_patch14_dinov2.lvd142m --images photos --out baked.safetensors",
     "lists": "ttrb lists",
     "bench": "ttrb bench memory",
-    "soak": "ttrb soak",
     "demo": "ttrb demo --task depth --out demo",
     "doctor": "ttrb doctor",
 }

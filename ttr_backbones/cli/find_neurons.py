@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.app.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.app.progress import ProgressBar
-from ttr_backbones.cli import EXIT_NO_OUTLIERS
+from ttr_backbones.cli.exit_codes import EXIT_NO_OUTLIERS
 from ttr_backbones.cli.model_and_images import add_model_arguments, load, tell_bad
 from ttr_backbones.errors import InputError
 

@@ -5,10 +5,10 @@ import sys
 import time
 
 import pytest
+from soaking import training
+from soaking.training import Sabotage, Training
 
 from ttr_backbones.atomic import UnwritableError, write_atomically
-from ttr_backbones.soak import training
-from ttr_backbones.soak.training import Sabotage, Training
 
 
 @pytest.fixture

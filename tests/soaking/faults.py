@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ttr_backbones.soak.disk import Disk
-from ttr_backbones.soak.training import Sabotage, Training
+from soaking.disk import Disk
+from soaking.training import Sabotage, Training
 
 _SHARE = 0.01  # of the files, corrupt
 
@@ -84,7 +84,7 @@ class Kill(Fault):
         if self._reach_some_moment(training):
             training.signal(signal.SIGKILL, group=bool(self.site.rng.integers(2)))
 
-    def named_in(self, said: str) -> bool:  # noqa: ARG002
+    def named_in(self, said: str) -> bool:
         """It cannot speak: the next training tells from where it goes on."""
         return True
 

@@ -3,15 +3,19 @@
 import errno
 import multiprocessing
 import re
+import runpy
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from soaking.disk import Disk
+from soaking.faults import FAULTS
 
-from ttr_backbones.cli import main
 from ttr_backbones.engine import SafeCheckpoint
-from ttr_backbones.soak.disk import Disk
-from ttr_backbones.soak.faults import FAULTS
+
+COMMAND = Path(__file__).resolve().parents[2] / "tools" / "soak.py"
 
 
 @pytest.fixture
@@ -30,7 +34,8 @@ def soak(tmp_path):
 
 def _soak(output, options):
     sys.stdout = sys.stderr = output.open("w", buffering=1)
-    sys.exit(main(["soak", *options]))
+    sys.argv = [str(COMMAND), *options]
+    runpy.run_path(str(COMMAND), run_name="__main__")
 
 
 def test_every_fault__is_survived_and_named(soak):
@@ -60,7 +65,10 @@ def test_what_is_lost__is_found(soak, monkeypatch):
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("options", [["--weights", "absent"], ["--keep", "."]])
-def test_wrong_paths__are_told_before_anything_is_done(options, capsys):
-    assert main(["soak", *options]) == 2
-    assert f"ttrb: error: {options[0]} " in capsys.readouterr().err
+def test_wrong_paths__are_told_before_anything_is_done():
+    """In a new process, as a user starts it."""
+    for options in (["--weights", "absent"], ["--keep", "."]):
+        command = [sys.executable, str(COMMAND), *options]
+        ended = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert ended.returncode == 2
+        assert f"ttrb: error: {options[0]} " in ended.stderr

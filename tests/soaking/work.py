@@ -82,5 +82,5 @@ def _config(folder: Path, weights: Path | None, size: int) -> Config:
     cfg.default_hooks.checkpoint.update(interval=INTERVAL, max_keep_ckpts=2, save_best="mIoU")
     cfg.default_hooks.logger.interval = 2
     cfg.custom_hooks.append({"type": "TellSoak"})
-    cfg.custom_imports.imports.append("ttr_backbones.soak.training")
+    cfg.custom_imports.imports.append("soaking.training")
     return cfg

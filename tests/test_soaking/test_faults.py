@@ -3,12 +3,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from soaking.faults import FAULTS, CorruptFiles, FullDisk, ReadOnly, Site, StopAll
+from soaking.work import make_work
 
 from ttr_backbones.atomic import unwritable
 from ttr_backbones.datasets.decoding import decode, read_file
 from ttr_backbones.errors import InputError
-from ttr_backbones.soak.faults import FAULTS, CorruptFiles, FullDisk, ReadOnly, Site, StopAll
-from ttr_backbones.soak.work import make_work
 
 
 @pytest.fixture

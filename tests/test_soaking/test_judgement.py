@@ -2,8 +2,7 @@ import copy
 
 import pytest
 import torch
-
-from ttr_backbones.soak.judgement import broken_files, differences
+from soaking.judgement import broken_files, differences
 
 STATE = {
     "state_dict": {"weight": torch.tensor([1.0, 2.0])},

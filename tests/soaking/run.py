@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from soaking.disk import Disk
+from soaking.faults import FAULTS, Fault, Site, Stop
+from soaking.judgement import broken_files, differences
+from soaking.training import Sabotage, Training
+from soaking.work import INTERVAL, make_work
 from ttr_backbones.engine import latest_checkpoint
-from ttr_backbones.soak.disk import Disk
-from ttr_backbones.soak.faults import FAULTS, Fault, Site, Stop
-from ttr_backbones.soak.judgement import broken_files, differences
-from ttr_backbones.soak.training import Sabotage, Training
-from ttr_backbones.soak.work import INTERVAL, make_work
 
 _UNDISTURBED = 5  # iterations after the last fault
 _KILLED = -signal.SIGKILL

@@ -36,7 +36,7 @@ _pipe: int | None = None
 class TellSoak(Hook):
     """Tells the soak run each iteration that is done; without one it does nothing."""
 
-    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         """Tell, before the checkpoint of this iteration is written."""
         if _pipe is not None:
             os.write(_pipe, (runner.iter + 1).to_bytes(_NUMBER, "little"))

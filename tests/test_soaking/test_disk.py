@@ -2,8 +2,7 @@ import errno
 import multiprocessing
 
 import pytest
-
-from ttr_backbones.soak.disk import Disk
+from soaking.disk import Disk
 
 
 def outcome(function, *args):
