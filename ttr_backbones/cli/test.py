@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     check_folders(cfg, "test_dataloader")
 
     from ttr_backbones.app import runner as runs
+    from ttr_backbones.app.config_errors import clear_config_errors
     from ttr_backbones.app.launcher import join_processes
 
     join_processes(args, cfg)
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         _save_predictions(cfg, args.out)
     runner = runs.build_runner(cfg)
-    with runs.clear_config_errors():
+    with clear_config_errors():
         runner.test()
     return 0
 

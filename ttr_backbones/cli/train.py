@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     check_folders(cfg, "train_dataloader", "val_dataloader")
 
     from ttr_backbones.app import runner as runs
+    from ttr_backbones.app.config_errors import clear_config_errors
     from ttr_backbones.app.launcher import check_resume, join_processes
     from ttr_backbones.engine import advise_resume, stop_signals
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     check_resume(cfg)
     with stop_signals():
         runner = runs.build_runner(cfg)
-        with runs.clear_config_errors(), advise_resume(runner):
+        with clear_config_errors(), advise_resume(runner):
             runner.train()
     return 0
 
