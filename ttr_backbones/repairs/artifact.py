@@ -63,7 +63,7 @@ class Artifact:
         digest = hashlib.sha256(json.dumps([self.type, self.facts], sort_keys=True).encode())
         for name, tensor in self.tensors.items():
             digest.update(f"\n{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-            digest.update(tensor.flatten().view(torch.uint8).numpy())
+            digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> None:

@@ -7,7 +7,7 @@ further token in the sequence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from timm.models.vision_transformer import VisionTransformer
@@ -22,7 +22,6 @@ from ttr_backbones.repairs.registry import register_repair
 from ttr_backbones.repairs.repair import Repair
 from ttr_backbones.vits.class_swap import RegisterMixin, mix
 from ttr_backbones.vits.constant_tokens import add_constant_tokens, check_attention
-from ttr_backbones.vits.edit import Peak
 from ttr_backbones.vits.neurons import RegisterNeurons
 
 
@@ -106,8 +105,7 @@ class BiasRegisters(Repair):
         *,
         neurons: RegisterNeurons | Mapping[int, list[int]] | None = None,
         num: int | None = None,
-        peak: Peak = "neuron",
-        scale: float | Sequence[float] = 1.0,
+        **options: Any,
     ) -> Artifact:
         """Bake the neurons, which are searched unless they are given.
 
@@ -119,7 +117,7 @@ class BiasRegisters(Repair):
             num = found.num if num is None else num
             neurons = RegisterNeurons(found.model, found.layers, provenance(found, vit, images))
         num = 1 if num is None else num
-        return bake_registers(vit, neurons, images, num=num, peak=peak, scale=scale).artifact
+        return bake_registers(vit, neurons, images, num=num, **options).artifact
 
     def apply(self, vit: VisionTransformer, artifact: Artifact, **options: Any) -> None:
         """Insert the constants; there are no options."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +43,7 @@ class Repair(ABC):
     colour: ClassVar[str]
     fit_options: ClassVar[Mapping[str, str]] = {}
     options: ClassVar[Mapping[str, str]] = {}
-    swaps: ClassVar[tuple[type[Mixin], ...]]
+    swaps: ClassVar[tuple[builtins.type[Mixin], ...]]
     suffix: ClassVar[str] = ".safetensors"
     changes_weights: ClassVar[bool] = False
     trains: ClassVar[str] = ""
@@ -108,6 +109,7 @@ class Repair(ABC):
     def neurons(self, artifact: Artifact) -> RegisterNeurons | None:
         """Return the register neurons that the artifact acts on; None where there are none."""
         del artifact
+        return None
 
     def example(
         self, vit: VisionTransformer, images: ImageBatches, neurons: RegisterNeurons
