@@ -1,13 +1,16 @@
-"""A repair from outside the package, one module and one file, goes everywhere that repairs go."""
+"""The repair of the README, one module and one file, goes everywhere that repairs go."""
 
 import csv
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+import ttr_backbones
 from ttr_backbones.backbones import TimmViT, create_vit
 from ttr_backbones.backbones.description import description
 from ttr_backbones.bench.forms import BARE, PLAIN, forms
@@ -19,52 +22,10 @@ from ttr_backbones.export.about import about
 from ttr_backbones.recipes import named_config, recipe
 from ttr_backbones.repairs import REPAIRS, apply_repair, fit_repair, load_repair, remove_repair
 
-MODULE = '''
-"""Patches of one block are made no longer than a limit."""
-
-from ttr_backbones.repairs import Artifact, Repair, register_repair
-from ttr_backbones.vits.class_swap import Mixin, mix
-from ttr_backbones.vits.reader import Site, reading
-
-
-class Clamped(Mixin):
-    def restore(self):
-        del self.limit, self.first
-
-    def forward(self, x, *args, **kwargs):
-        x = super().forward(x, *args, **kwargs)
-        prefix, patches = x[:, : self.first], x[:, self.first :]
-        norms = patches.norm(dim=2, keepdim=True)
-        return torch.cat([prefix, patches * (self.limit / norms).clamp(max=1.0)], dim=1)
-
-
-@register_repair
-class Clamp(Repair):
-    type = "clamp"
-    label = "clamped norms"
-    colour = "#cc3311"
-    fit_options = {"block": "which one", "factor": "limit over the median norm"}
-    options = {"limit": "in place of the fitted one"}
-    swaps = (Clamped,)
-
-    def fit(self, vit, images, *, block=0, factor=0.5):
-        norms = []
-        with reading(vit, {Site(block): lambda x: norms.append(x.norm(dim=2).flatten())}):
-            for batch in images:
-                vit(batch)
-        limit = factor * torch.cat(norms).median().item()
-        return Artifact(self.type, "", {}, {"block": block, "limit": limit})
-
-    def apply(self, vit, artifact, *, limit=None):
-        block = vit.blocks[artifact.facts["block"]]
-        mix(block, Clamped)
-        block.limit = artifact.facts["limit"] if limit is None else limit
-        block.first = vit.num_prefix_tokens
-
-    def describe(self, vit):
-        index, block = next((i, b) for i, b in enumerate(vit.blocks) if isinstance(b, Clamped))
-        return {"block": index, "limit": block.limit}
-'''.replace("\nfrom ttr", "\nimport torch\n\nfrom ttr", 1)
+README = Path(ttr_backbones.__file__).parent / "README.md"
+(MODULE,) = re.findall(
+    r"```python\n(\"{3}Patches of one block.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+)
 FILE = """
 repair = dict(type="clamp", artifact={artifact!r})
 custom_imports = dict(imports=["clamp_repair"])

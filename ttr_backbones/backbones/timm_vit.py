@@ -15,6 +15,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ttr_backbones.backbones.feature_cache import cache_of, is_watched
+from ttr_backbones.backbones.input_range import check_input_once
 from ttr_backbones.backbones.own_weights import OwnWeights
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
 from ttr_backbones.backbones.precision import Precision, autocast, settle_precision
@@ -46,9 +47,8 @@ class TimmViT(OwnWeights):
         checkpoint: load a local file instead: timm, DINOv2, OpenAI CLIP, open_clip, safetensors.
         checkpoint_prefix: which backbone of a file with several ("teacher.backbone").
         model_kwargs: more arguments of `timm.create_model`.
-        repair: None, or what `repair_options` takes: dict(type="test_time", neurons="auto", ...)
-            adds test-time register tokens, dict(type="bias", artifact="auto") their constant keys
-            and values.
+        repair: None, or what `repair_options` takes: dict(type="test_time", neurons="auto", ...),
+            dict(type="bias", artifact="auto"), or another of `repairs.REPAIRS`.
         out_indices: blocks whose output is returned, in this order; negative ones count back.
         final_norm: apply the model's final LayerNorm to every returned block output.
         cls_token: "concat" appends the CLS token of the same block to every patch (2C channels).
@@ -259,6 +259,7 @@ class TimmViT(OwnWeights):
     def _computed(self, x: Tensor, taps: Sequence[Tap], function: Callable[..., Any]) -> Features:
         if x.ndim != 4:
             raise InputError(f"TimmViT expected images [B, 3, H, W], got {tuple(x.shape)}")
+        check_input_once(self, x)
         around = margins((x.shape[2], x.shape[3]), self.patch_size, self.pad)
         bf16 = settle_precision(self, x.device)
         # Whoever looks inside, with hooks, sees an eager pass.

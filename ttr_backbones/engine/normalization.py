@@ -28,11 +28,15 @@ class CheckNormalization(Hook):
 
 
 def normalization_problem(model: nn.Module) -> str | None:
-    """Return what differs between `model.data_preprocessor` and `model.backbone`, or None."""
+    """Return what differs between `model.data_preprocessor` and `model.backbone`, or None.
+
+    The backbone need not look at its images for the same reason any more.
+    """
     backbone = getattr(model, "backbone", None)
     expected = {name: getattr(backbone, name, None) for name in ("mean", "std")}
     if any(value is None for value in expected.values()):
         return None
+    backbone.input_checked = True  # type: ignore[union-attr]
     preprocessor = getattr(model, "data_preprocessor", None)
     differing = []
     for name, value in expected.items():
