@@ -1,5 +1,6 @@
 """Two processes that share the images know what one knows."""
 
+import dataclasses
 import shutil
 
 import pytest
@@ -74,14 +75,24 @@ def test_onset__is_the_same(two_processes, make_vit, images):
 
 def verified(vit, images):
     neurons = RegisterNeurons("", {1: [3, 5], 2: [7]})
-    seen = verify_neurons(vit, neurons, images, batch_size=2)
-    return {key: value for key, value in vars(seen).items() if key != "bounds"}
+    seen = dataclasses.asdict(verify_neurons(vit, neurons, images, batch_size=2))
+    return dict(numbers(seen))
+
+
+def numbers(value, path=""):
+    """Every number of nested dicts and lists by its path."""
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield from numbers(inner, f"{path}/{key}")
+    else:
+        yield path, value
 
 
 def test_verification__is_the_same(two_processes, make_vit, images):
     vit = make_vit()
     alone = verified(vit, images)
-    assert (alone["num_images"], alone["num_patches"]) == (7, 7 * 12)
+    assert (alone["/num_images"], alone["/num_patches"]) == (7, 7 * 12)
     assert both(two_processes(verified, vit, images)) == pytest.approx(alone, rel=1e-9)
 
 
