@@ -134,10 +134,10 @@ def test_reading__tells_the_numbers_of_image_and_block(page, report):
     assert "largest norm 500 without registers" in page["#reading"].text.replace(
         ", 1 outlier patch", ""
     )
-    assert f"largest norm {largest:.2g} with a test-time register" in page["#reading"].text
+    assert f"largest norm {largest:.2g} with one test-time register" in page["#reading"].text
     page.set("#block", report.summary["block"])
     assert "largest norm 500, 1 outlier patch without registers" in page["#reading"].text
-    assert "0 outlier patches with a test-time register" in page["#reading"].text
+    assert "0 outlier patches with one test-time register" in page["#reading"].text
     assert len(page.browser.find_elements("css selector", "#chart polyline")) == 4
 
 
@@ -149,7 +149,7 @@ def test_pointing__reads_the_values_of_a_patch(page, report):
     block = report.summary["block"]
     after = report.inspections[1].norms[block, 0, 1, 0].item()
     text = page["#probe"].text
-    assert text.startswith("Patch in row 1, column 0: without registers 500, with a test-time")
+    assert text.startswith("Patch in row 1, column 0: without registers 500, with one test-time")
     assert float(text.split()[-1]) == pytest.approx(after, rel=0.06)
 
 
@@ -175,7 +175,7 @@ def test_a_third_kind_of_registers_can_be_put_on_either_side(open_page, make_rep
         Select(page[side]).select_by_index(choice)
         outlier = page.pixel(canvas, 1, 0)[:3] == YELLOW
         assert outlier == (choice == 0)
-    assert page["#before-name"].text.lower() == "with a test-time register"
+    assert page["#before-name"].text.lower() == "with one test-time register"
     assert page["#after-name"].text.lower() == "with trained registers"
 
 
