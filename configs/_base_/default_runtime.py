@@ -46,6 +46,7 @@ custom_hooks = [
     dict(type="StopOnNaN"),
     dict(type="CheckNormalization"),
     dict(type="CheckInputSize"),
+    dict(type="CheckLeftOut"),
 ]
 
 visualizer = dict(

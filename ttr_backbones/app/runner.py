@@ -24,7 +24,7 @@ from ttr_backbones.tasks import TASKS
 from ttr_backbones.tasks.of_config import evaluators, metric_name
 
 # What every run has: it survives being stopped, and says what is odd about its images.
-_HOOKS = ("SafeCheckpoint", "SaveOnSignal", "CheckNormalization", "CheckInputSize")
+_HOOKS = ("SafeCheckpoint", "SaveOnSignal", "CheckNormalization", "CheckInputSize", "CheckLeftOut")
 # Backend of mmengine's logs -> the package that it needs.
 _BACKENDS = {
     "WandbVisBackend": "wandb",

@@ -23,7 +23,10 @@ def check_input_once(backbone: Any, images: Tensor) -> None:
         backbone: has `mean` and `std` per channel, on the scale 0..255, and `input_checked`.
         images: [B, 3, H, W], normalised.
     """
-    if getattr(backbone, "input_checked", False) or torch.compiler.is_compiling() or images.is_meta:
+    # Neither a compiler's tensors nor fake ones have values.
+    if type(images) is not Tensor or images.is_meta or torch.compiler.is_compiling():
+        return
+    if getattr(backbone, "input_checked", False):
         return
     backbone.input_checked = True
     if images.numel():

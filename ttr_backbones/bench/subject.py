@@ -45,12 +45,14 @@ class Subject:
             "pos_embed": "timm",
         }
         try:
-            return TimmViT(self.model, **options)
+            backbone = TimmViT(self.model, **options)
         except InputError as error:
             if "final_norm" not in str(error):
                 raise
-        # It pools before its norm, and has none for tokens.
-        return TimmViT(self.model, final_norm=False, **options)
+            # It pools before its norm, and has none for tokens.
+            backbone = TimmViT(self.model, final_norm=False, **options)
+        backbone.input_checked = True  # its images are noise
+        return backbone
 
     def layers(self, backbone: TimmViT) -> Layers:
         """Return the register neurons to move: those given, those that ship, or as many elsewhere.

@@ -7,6 +7,7 @@ prepare_mmseg()
 
 from ttr_backbones.datasets.box_loading import LoadBoxes, PackBoxInputs
 from ttr_backbones.datasets.box_sample import BoxSample
+from ttr_backbones.datasets.check_left_out import CheckLeftOut
 from ttr_backbones.datasets.coco20k import COCO20k
 from ttr_backbones.datasets.depth_data import KITTIDepth, NYUDepthV2
 from ttr_backbones.datasets.depth_loading import LoadDepth
@@ -19,6 +20,7 @@ __all__ = [
     "Albumentations",
     "BoxSample",
     "COCO20k",
+    "CheckLeftOut",
     "ColorAug",
     "ImageFolder",
     "KBCrop",
