@@ -153,6 +153,6 @@ def test_page__faults_are_explained(make_report, tmp_path):
     broken = dataclasses.replace(
         report.inspections[1], attention={5: torch.full((3, 3, 4, 6), torch.nan)}
     )
-    with pytest.raises(InputError, match="attention of block 5 of the model with a test-time"):
+    with pytest.raises(InputError, match="attention of block 5 of the model with one test-time"):
         write(inspections=[report.inspections[0], broken])
     assert not (tmp_path / "page.html").exists()
