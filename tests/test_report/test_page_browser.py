@@ -176,7 +176,7 @@ def test_a_third_kind_of_registers_can_be_put_on_either_side(open_page, make_rep
         outlier = page.pixel(canvas, 1, 0)[:3] == YELLOW
         assert outlier == (choice == 0)
     assert page["#before-name"].text.lower() == "with one test-time register"
-    assert page["#after-name"].text.lower() == "with trained registers"
+    assert page["#after-name"].text.lower() == "with its trained registers"
 
 
 def test_one_kind_of_registers_is_shown_whole(open_page, make_report):
