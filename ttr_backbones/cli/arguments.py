@@ -64,6 +64,11 @@ def allow_negative_lists(parser: argparse.ArgumentParser) -> None:
     parser._negative_number_matcher = re.compile(r"-[\d.]")  # noqa: SLF001
 
 
+def comma_list(text: str) -> list[str]:
+    """Take a list apart; what is named twice counts once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",")))
+
+
 def block_list(text: str) -> list[int]:
     """Read the value of --blocks.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ttr_backbones.atomic import write_atomically
-from ttr_backbones.cli.arguments import add_recipe_options
+from ttr_backbones.cli.arguments import add_recipe_options, comma_list
 from ttr_backbones.errors import InputError, MissingFileError, StopSignal
 
 if TYPE_CHECKING:
@@ -128,21 +128,16 @@ def _kinds(text: str | None) -> list[str] | None:
 
     if text is None:
         return None
-    kinds = _listed(text)
+    kinds = comma_list(text)
     order = {NONE: 0, TRAINED: 2}
     return sorted(kinds, key=lambda kind: order.get(kind, 1))
 
 
 def _seeds(text: str) -> list[int]:
-    for part in _listed(text):
+    for part in comma_list(text):
         if not re.fullmatch(r"\d+", part):
             raise InputError(f"--seeds {text}: expected whole numbers as in 0,1,2, got {part!r}")
-    return [int(part) for part in _listed(text)]
-
-
-def _listed(text: str) -> list[str]:
-    """Take a list apart; what is named twice counts once."""
-    return list(dict.fromkeys(part.strip() for part in text.split(",")))
+    return [int(part) for part in comma_list(text)]
 
 
 def _run(cell: Cell, line: _Line, outcomes: dict[str, Outcome], failed: dict[str, str]) -> None:

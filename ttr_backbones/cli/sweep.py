@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ttr_backbones.app.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.atomic import write_atomically
-from ttr_backbones.cli.arguments import add_overrides, allow_negative_lists
+from ttr_backbones.cli.arguments import add_overrides, allow_negative_lists, comma_list
 from ttr_backbones.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 def _axes(args: argparse.Namespace) -> dict[str, Any]:
     from ttr_backbones.vits.taps import Facet
 
-    facets = _listed(args.facets)
+    facets = comma_list(args.facets)
     for facet in facets:
         if facet not in get_args(Facet):
             raise InputError(f"--facets: {unknown_name('facet', facet, get_args(Facet))}")
@@ -97,18 +97,13 @@ def _axes(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _listed(text: str) -> list[str]:
-    """Take a list apart; what is named twice counts once."""
-    return list(dict.fromkeys(part.strip() for part in text.split(",")))
-
-
 def _numbers(option: str, text: str, pattern: str) -> list[str]:
-    for part in _listed(text):
+    for part in comma_list(text):
         if not re.fullmatch(pattern, part):
             raise InputError(
                 f"{option} {text}: expected numbers separated by commas, got {part!r} among them"
             )
-    return _listed(text)
+    return comma_list(text)
 
 
 def _lost_arguments(cfg: Config) -> dict[str, Any]:
@@ -133,7 +128,7 @@ def _repairs(wanted: str | None, backbone: Any) -> list[Any]:
     from ttr_backbones.repairs.choice import DEFAULT, NO_REPAIR, is_auto, repair_options
 
     own = dict(backbone.get("repair") or REPAIRS[DEFAULT].auto())
-    names = _listed(wanted) if wanted else [NO_REPAIR, str(own.get("type"))]
+    names = comma_list(wanted) if wanted else [NO_REPAIR, str(own.get("type"))]
     found: list[Any] = []
     for name in names:
         if name == NO_REPAIR:
