@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 
 if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
-
     from ttr_backbones.registers import RegisterNeurons
     from ttr_backbones.repairs.choice import Choice
 
@@ -43,7 +43,7 @@ class VitSource:
 
         return repair_options(self.model, self.repair)
 
-    def create(self) -> VisionTransformer:
+    def create(self) -> nn.Module:
         """Make the ViT without test-time registers.
 
         Raises:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.logging import print_log
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs import repair_named
@@ -21,7 +21,7 @@ def logged_choice(model: str, repair: Any, *, frozen: bool = True) -> Choice | N
     return choice
 
 
-def add_repair(vit: VisionTransformer, choice: Choice) -> None:
+def add_repair(vit: nn.Module, choice: Choice) -> None:
     """Repair `vit`, and log how it differs from what the repair was made for.
 
     Raises:

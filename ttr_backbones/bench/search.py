@@ -10,8 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.bench.cost import cost_of
 from ttr_backbones.bench.rounds import Tell, measure, silent
@@ -31,7 +30,7 @@ TOP_K = 10
 
 
 def bench_search(
-    vit: VisionTransformer,
+    vit: nn.Module,
     images: Tensor,
     *,
     batch_sizes: Sequence[int] = (8,),
@@ -82,7 +81,7 @@ def bench_search(
 
 
 def _ways(
-    vit: VisionTransformer, images: Tensor, batch_size: int
+    vit: nn.Module, images: Tensor, batch_size: int
 ) -> dict[str, Callable[[], list[tuple[int, int]]]]:
     """The three ways to search; each gives the best (block, unit) pairs."""
     threshold = _threshold(vit, images, batch_size)
@@ -117,14 +116,14 @@ def _told(rows: Sequence[Row], batch_size: int, *, same: bool) -> str:
 
 
 @torch.no_grad()
-def plain_forwards(vit: VisionTransformer, images: Tensor, batch_size: int) -> None:
+def plain_forwards(vit: nn.Module, images: Tensor, batch_size: int) -> None:
     """Only run the model."""
     for batch in images.split(batch_size):
         family_of(vit).final_tokens(vit, batch)
 
 
 @torch.no_grad()
-def usual_search(vit: VisionTransformer, images: Tensor, threshold: float) -> list[tuple[int, int]]:
+def usual_search(vit: nn.Module, images: Tensor, threshold: float) -> list[tuple[int, int]]:
     """Search as such code is usually written: record all, copy it to the CPU, then look.
 
     Returns:
@@ -159,7 +158,7 @@ def usual_search(vit: VisionTransformer, images: Tensor, threshold: float) -> li
 
 
 @torch.no_grad()
-def _threshold(vit: VisionTransformer, images: Tensor, batch_size: int) -> float:
+def _threshold(vit: nn.Module, images: Tensor, batch_size: int) -> float:
     norms: list[Tensor] = []
 
     def note(tokens: Tensor) -> None:

@@ -9,6 +9,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from ttr_backbones.app.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.cli.exit_codes import EXIT_NO_OUTLIERS
@@ -16,8 +18,6 @@ from ttr_backbones.cli.model_and_images import add_model_arguments, load, tell_b
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
-
     from ttr_backbones.images.batches import ImageBatches
     from ttr_backbones.neuron_search.search import FoundNeurons
 
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if getattr(found, "passed", True) else EXIT_FAILED
 
 
-def _search(vit: VisionTransformer, images: ImageBatches, chosen: dict[str, Any]) -> FoundNeurons:
+def _search(vit: nn.Module, images: ImageBatches, chosen: dict[str, Any]) -> FoundNeurons:
     from ttr_backbones.neuron_search.search import find_register_neurons
     from ttr_backbones.neuron_search.tune import tune_register_neurons
 
@@ -112,7 +112,7 @@ def _search(vit: VisionTransformer, images: ImageBatches, chosen: dict[str, Any]
     return find_register_neurons(vit, images, **chosen)
 
 
-def _write(found: FoundNeurons, vit: VisionTransformer, images: ImageBatches, out: Path) -> None:
+def _write(found: FoundNeurons, vit: nn.Module, images: ImageBatches, out: Path) -> None:
     from ttr_backbones.neuron_search.provenance import provenance
     from ttr_backbones.registers import RegisterNeurons
     from ttr_backbones.report.search_picture import draw_search, norms_before_and_after

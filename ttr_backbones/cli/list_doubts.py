@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from ttr_backbones.app.messages import warn
 
 if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
-
     from ttr_backbones.registers import RegisterNeurons
 
 
-def warn_of_doubts(neurons: RegisterNeurons, vit: VisionTransformer, size: int) -> None:
+def warn_of_doubts(neurons: RegisterNeurons, vit: nn.Module, size: int) -> None:
     """Print the list's own doubts, and how this run differs from the one it was found in.
 
     Args:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.messages import warn
 from ttr_backbones.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
-
     from ttr_backbones.app.vit_source import VitSource
     from ttr_backbones.images.batches import ImageBatches
 
@@ -52,7 +52,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, or_config: bool = Fa
 
 def load(
     args: argparse.Namespace, progress: Any, source: VitSource | None = None
-) -> tuple[VisionTransformer, ImageBatches]:
+) -> tuple[nn.Module, ImageBatches]:
     """Make the model on its device, and the images it is to see; tell what is odd about them.
 
     Args:
@@ -76,7 +76,7 @@ def load(
 
 
 def photographs(
-    args: argparse.Namespace, folder: Path, vit: VisionTransformer, progress: Any
+    args: argparse.Namespace, folder: Path, vit: nn.Module, progress: Any
 ) -> ImageBatches:
     """Give the photographs of a folder as batches for `vit`, as `args` ask for them.
 
@@ -106,7 +106,7 @@ def tell_bad(images: ImageBatches) -> None:
         warn(f"{len(images.bad)} images left out", images.bad)
 
 
-def _with_classifier(source: VitSource) -> VisionTransformer:
+def _with_classifier(source: VitSource) -> nn.Module:
     """Make the ViT with its classifier if its weights have one."""
     import ttr_backbones.registers  # noqa: F401 -- makes timm importable beside a CPU-only torch
     from timm.models import get_pretrained_cfg, is_model  # isort: skip

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.input_check import check_images, check_size
@@ -26,7 +25,7 @@ Progress = Callable[[int, "int | None"], None]
 
 def image_batches(
     images: Any,
-    vit: VisionTransformer,
+    vit: nn.Module,
     *,
     batch_size: int = 8,
     size: int | None = None,
@@ -82,7 +81,7 @@ class ImageBatches:
     def __init__(
         self,
         images: Any,
-        vit: VisionTransformer,
+        vit: nn.Module,
         batch_size: int,
         num_images: int | None = None,
         progress: Progress | None = None,
@@ -226,7 +225,7 @@ class _Part:
 
 def _photos(
     files: Iterable[str | Path],
-    vit: VisionTransformer,
+    vit: nn.Module,
     size: int | None,
     num_images: int | None,
     *,
@@ -256,7 +255,7 @@ def _holds_files(images: Any) -> bool:
     )
 
 
-def _single(images: Iterable[Any], vit: VisionTransformer) -> Iterator[Tensor]:
+def _single(images: Iterable[Any], vit: nn.Module) -> Iterator[Tensor]:
     """Take batches apart: single images [3, H, W]."""
     for item in images:
         if isinstance(item, list | tuple) and len(item) > 0:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.family import family_of
 
 
-def check_images(images: Any, vit: VisionTransformer, *, ndims: tuple[int, ...]) -> None:
+def check_images(images: Any, vit: nn.Module, *, ndims: tuple[int, ...]) -> None:
     """Check that images are normalised, of a size that fits, and of a number of axes in `ndims`.
 
     Raises:
@@ -33,7 +32,7 @@ def check_images(images: Any, vit: VisionTransformer, *, ndims: tuple[int, ...])
     check_size(vit, (images.shape[-2], images.shape[-1]))
 
 
-def check_size(vit: VisionTransformer, size: tuple[int, int]) -> None:
+def check_size(vit: nn.Module, size: tuple[int, int]) -> None:
     """Check that the model takes images of `size`, (H, W).
 
     Raises:

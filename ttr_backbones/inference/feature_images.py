@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.photos import read_rgb, read_square
@@ -18,7 +17,7 @@ from ttr_backbones.vits.family import family_of
 Fit = Literal["whole", "square"]
 
 
-def input_side(vit: VisionTransformer, size: int | None) -> int:
+def input_side(vit: nn.Module, size: int | None) -> int:
     """Short side of the inputs in pixels: `size`, by default the one the model was trained at.
 
     Raises:

@@ -7,14 +7,14 @@ The other control, clearing the register neurons without giving them a register,
 from __future__ import annotations
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.neurons import RegisterNeurons, mlp_width
 
 
 def random_neurons(
-    vit: VisionTransformer, neurons: RegisterNeurons, generator: torch.Generator
+    vit: nn.Module, neurons: RegisterNeurons, generator: torch.Generator
 ) -> RegisterNeurons:
     """Draw as many neurons per block as `neurons` has there, none of them in `neurons`.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from ttr_backbones.images.batches import ImageBatches, image_batches
 from ttr_backbones.neuron_search.controls import random_neurons
@@ -30,9 +30,7 @@ class HeldOut:
             slow.
     """
 
-    def __init__(
-        self, vit: VisionTransformer, model: str, onset: Onset, images: ImageBatches
-    ) -> None:
+    def __init__(self, vit: nn.Module, model: str, onset: Onset, images: ImageBatches) -> None:
         kept = list(islice((image.cpu() for batch in images for image in batch), MOST_HELD_OUT))
         self.vit, self.model, self.onset = vit, model, onset
         self.num_images = len(kept)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.images.finite import check_finite, naming_images
 from ttr_backbones.images.processes import add_up, own_numbered_batches
@@ -39,7 +38,7 @@ class Onset:
     threshold: float
 
 
-def find_onset(vit: VisionTransformer, images: Iterable[Tensor]) -> Onset:
+def find_onset(vit: nn.Module, images: Iterable[Tensor]) -> Onset:
     """Apply the gap rule to the patch norms after every block.
 
     Raises:
@@ -96,7 +95,7 @@ def _what_was_seen(norms: Sequence[NormHistogram], num_images: int | None) -> st
 
 
 @torch.no_grad()
-def block_norms(vit: VisionTransformer, images: Iterable[Tensor]) -> list[NormHistogram]:
+def block_norms(vit: nn.Module, images: Iterable[Tensor]) -> list[NormHistogram]:
     """Histograms of the patch norms after every block; memory on one batch.
 
     In a distributed job every process takes every world-size-th batch, and all get the same.

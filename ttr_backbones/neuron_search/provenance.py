@@ -8,7 +8,7 @@ from typing import Any
 
 import timm
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 import ttr_backbones
 from ttr_backbones.images.batches import ImageBatches
@@ -21,7 +21,7 @@ FAR = 1.5  # lists found at 518 px were seen to fail at 224 px; smaller steps we
 _RANKED = 100  # places of the ranking that are kept
 
 
-def provenance(found: FoundNeurons, vit: VisionTransformer, images: ImageBatches) -> dict[str, Any]:
+def provenance(found: FoundNeurons, vit: nn.Module, images: ImageBatches) -> dict[str, Any]:
     """Say how `found` was found; everything is plain data, to be saved beside the list."""
     own: dict[str, Any] = {
         "source": "computed by ttr_backbones, Algorithm 1 of arXiv 2506.08010",
@@ -46,7 +46,7 @@ def provenance(found: FoundNeurons, vit: VisionTransformer, images: ImageBatches
     return {**found.provenance, **own}
 
 
-def made_with(vit: VisionTransformer, images: ImageBatches) -> dict[str, Any]:
+def made_with(vit: nn.Module, images: ImageBatches) -> dict[str, Any]:
     """When, by which versions, from which weights and which images something was computed."""
     return {
         "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
@@ -70,7 +70,7 @@ def files_hash(images: ImageBatches) -> str | None:
     return hashlib.sha256(listed.encode()).hexdigest()
 
 
-def differences(neurons: RegisterNeurons, vit: VisionTransformer, size: int) -> list[str]:
+def differences(neurons: RegisterNeurons, vit: nn.Module, size: int) -> list[str]:
     """Say, in sentences, how a run differs from the one that `neurons` was found in.
 
     Args:
@@ -88,7 +88,7 @@ def differences(neurons: RegisterNeurons, vit: VisionTransformer, size: int) -> 
     return told
 
 
-def weight_differences(neurons: RegisterNeurons, vit: VisionTransformer) -> list[str]:
+def weight_differences(neurons: RegisterNeurons, vit: nn.Module) -> list[str]:
     """Say, in a sentence, if `vit` has other weights than `neurons` was found on, as far as known.
 
     The model's name does not tell: a file of other weights may have been loaded into it.

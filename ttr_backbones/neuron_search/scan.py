@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import partial
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ttr_backbones.neuron_search.outliers import token_norms
@@ -33,7 +32,7 @@ class Scan:
 
     not_finite: Tensor
 
-    def __init__(self, vit: VisionTransformer, detect: int, *, include_cls: bool) -> None:
+    def __init__(self, vit: nn.Module, detect: int, *, include_cls: bool) -> None:
         self.vit, self.detect = vit, detect
         layout = family_of(vit).layout(vit)
         self.num_prefix = layout.num_prefix

@@ -11,10 +11,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
@@ -51,7 +51,7 @@ class FoundNeurons(RegisterNeurons):
 
 
 def find_register_neurons(
-    vit: VisionTransformer,
+    vit: nn.Module,
     images: Tensor | str | Path | Iterable[Tensor],
     detect_block: int = -1,
     threshold: float | Rule | None = None,
@@ -105,7 +105,7 @@ def find_register_neurons(
     value = _threshold(scan, batches, threshold)
     device = next(vit.parameters()).device
     # On the device: the host would wait for it at every block of every batch.
-    sums = {"dtype": torch.float64, "device": device}
+    sums: Any = {"dtype": torch.float64, "device": device}
     scores = {b: torch.zeros(mlp_width(vit, b), **sums) for b in blocks}
     counts = torch.zeros(3, **sums)  # images, images with outliers, outliers
     not_finite = CountedImages(batches, f"token norms after block {detect}")
@@ -184,7 +184,7 @@ def _ranking(scores: dict[int, Tensor], num_images: int) -> list[tuple[int, int,
     return sorted(rows, key=lambda row: (-row[2], row[0], row[1]))
 
 
-def _hidden_bytes(vit: VisionTransformer, batch: Tensor, blocks: range) -> int:
+def _hidden_bytes(vit: nn.Module, batch: Tensor, blocks: range) -> int:
     """Bytes of the hidden activations of one batch over `blocks`."""
     family = family_of(vit)
     h, w = family.facts(vit).grid_of((batch.shape[2], batch.shape[3]))
@@ -193,7 +193,7 @@ def _hidden_bytes(vit: VisionTransformer, batch: Tensor, blocks: range) -> int:
 
 
 def _block_range(
-    vit: VisionTransformer, detect_block: int, bottom_block: int, top_block: int | None
+    vit: nn.Module, detect_block: int, bottom_block: int, top_block: int | None
 ) -> range:
     if has_test_time_registers(vit):
         raise InputError("this model has test-time registers: remove them before the search")

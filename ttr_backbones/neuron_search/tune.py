@@ -16,8 +16,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
@@ -63,7 +62,7 @@ class TunedNeurons(FoundNeurons):
 
 
 def tune_register_neurons(
-    vit: VisionTransformer,
+    vit: nn.Module,
     images: Tensor | str | Path | Iterable[Any],
     *,
     num_images: int | None = None,
@@ -106,7 +105,7 @@ def tune_register_neurons(
 
 
 def _tune(
-    vit: VisionTransformer, ranked: ImageBatches, images: ImageBatches, max_neurons: int
+    vit: nn.Module, ranked: ImageBatches, images: ImageBatches, max_neurons: int
 ) -> TunedNeurons:
     onset = find_onset(vit, ranked)
     found = find_register_neurons(

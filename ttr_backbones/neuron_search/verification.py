@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
@@ -106,7 +105,7 @@ class Verification:
 
 
 def verify_neurons(
-    vit: VisionTransformer,
+    vit: nn.Module,
     neurons: RegisterNeurons,
     images: Tensor | str | Path | Iterable[Any] | ImageBatches,
     *,
@@ -191,7 +190,7 @@ class Look:
 
 
 @torch.no_grad()
-def look(vit: VisionTransformer, batch: Tensor, block: int) -> Look:
+def look(vit: nn.Module, batch: Tensor, block: int) -> Look:
     """Run a batch once; norms are taken after `block`.
 
     Args:
@@ -219,13 +218,13 @@ def look(vit: VisionTransformer, batch: Tensor, block: int) -> Look:
     return Look(norms, final[:, family.num_prefix(vit) :], registers, scores.argmax(dim=1))
 
 
-def has_classifier(vit: VisionTransformer) -> bool:
+def has_classifier(vit: nn.Module) -> bool:
     """Whether the head gives classes; in a CLIP without fine-tuning it is the projection."""
     return family_of(vit).has_classifier(vit)
 
 
 @contextmanager
-def _registers(vit: VisionTransformer, neurons: RegisterNeurons, num: int) -> Iterator[None]:
+def _registers(vit: nn.Module, neurons: RegisterNeurons, num: int) -> Iterator[None]:
     add_test_time_registers(vit, neurons, num)
     try:
         yield

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError, MissingFileError
@@ -102,7 +101,7 @@ class Artifact:
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
-    def check_weights(self, vit: VisionTransformer, command: str) -> None:
+    def check_weights(self, vit: nn.Module, command: str) -> None:
         """Check that `vit` has the weights that the artifact belongs to.
 
         Args:

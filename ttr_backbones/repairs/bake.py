@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
@@ -27,7 +26,7 @@ from ttr_backbones.vits.registers import add_test_time_registers
 
 
 def bake_registers(
-    vit: VisionTransformer,
+    vit: nn.Module,
     neurons: RegisterNeurons | Mapping[int, list[int]],
     images: Tensor | str | Path | Iterable[Any] | ImageBatches,
     *,
@@ -78,7 +77,7 @@ def bake_registers(
     return BakedRegisters(model_name(vit) or neurons.model, neurons.layers, keys, values, told)
 
 
-def _sums(vit: VisionTransformer, batches: ImageBatches, rows: slice) -> tuple[Tensor, int]:
+def _sums(vit: nn.Module, batches: ImageBatches, rows: slice) -> tuple[Tensor, int]:
     """Keys and values of the tokens `rows`, summed over the images, and the number of images.
 
     Returns:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs.artifact import Artifact
@@ -100,12 +99,12 @@ class BakedRegisters:
             )
         return cls(artifact.model, layers, **artifact.tensors, provenance=artifact.provenance)
 
-    def check(self, vit: VisionTransformer) -> None:
+    def check(self, vit: nn.Module) -> None:
         """Raise InputError unless they were made from the weights that `vit` has."""
         self.artifact.check_weights(vit, COMMAND)
         self.check_shape(vit)
 
-    def check_shape(self, vit: VisionTransformer) -> None:
+    def check_shape(self, vit: nn.Module) -> None:
         """Raise InputError unless `vit` has their blocks, units, heads and head width."""
         self.neurons.check(vit)
         family = family_of(vit)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from ttr_backbones.images.batches import ImageBatches
 from ttr_backbones.neuron_search.provenance import provenance
@@ -25,7 +25,7 @@ from ttr_backbones.vits.constant_tokens import add_constant_tokens, check_attent
 from ttr_backbones.vits.neurons import RegisterNeurons
 
 
-def add_bias_registers(vit: VisionTransformer, baked: BakedRegisters) -> VisionTransformer:
+def add_bias_registers(vit: nn.Module, baked: BakedRegisters) -> nn.Module:
     """Give `vit` the constant keys and values `baked`, and zero the neurons that they stand for.
 
     The zeroed columns of `mlp.fc2.weight` are parameters (of their own, where copies of `vit` share
@@ -48,13 +48,14 @@ def add_bias_registers(vit: VisionTransformer, baked: BakedRegisters) -> VisionT
     return insert_constants(vit, baked)
 
 
-def insert_constants(vit: VisionTransformer, baked: BakedRegisters) -> VisionTransformer:
+def insert_constants(vit: nn.Module, baked: BakedRegisters) -> nn.Module:
     """Do what `add_bias_registers` does, for weights that are known to be the right ones."""
     check_attention(vit)
     baked.check_shape(vit)
     add_constant_tokens(vit, baked.layers, baked.keys, baked.values)
     mix(vit, BiasForm)
-    vit.baked_registers = baked
+    mixed: Any = vit
+    mixed.baked_registers = baked
     return vit
 
 
@@ -100,7 +101,7 @@ class BiasRegisters(Repair):
 
     def fit(
         self,
-        vit: VisionTransformer,
+        vit: nn.Module,
         images: ImageBatches,
         *,
         neurons: RegisterNeurons | Mapping[int, list[int]] | None = None,
@@ -119,11 +120,11 @@ class BiasRegisters(Repair):
         num = 1 if num is None else num
         return bake_registers(vit, neurons, images, num=num, **options).artifact
 
-    def apply(self, vit: VisionTransformer, artifact: Artifact, **options: Any) -> None:
+    def apply(self, vit: nn.Module, artifact: Artifact, **options: Any) -> None:
         """Insert the constants; there are no options."""
         insert_constants(vit, BakedRegisters.of(artifact), **options)
 
-    def describe(self, vit: VisionTransformer) -> dict[str, Any]:
+    def describe(self, vit: Any) -> dict[str, Any]:
         """The neurons, the number of registers and the hash of the constants."""
         described: dict[str, Any] = vit.describe()
         return described
@@ -145,9 +146,7 @@ class BiasRegisters(Repair):
         """The neurons that the constants stand for."""
         return BakedRegisters.of(artifact).neurons
 
-    def example(
-        self, vit: VisionTransformer, images: ImageBatches, neurons: RegisterNeurons
-    ) -> Artifact:
+    def example(self, vit: nn.Module, images: ImageBatches, neurons: RegisterNeurons) -> Artifact:
         """Bake the neurons as they are."""
         return self.fit(vit, images, neurons=neurons)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.neuron_search.provenance import weight_differences
@@ -57,7 +57,7 @@ class Choice:
             return []
         return [f"The register neurons of {neurons.model}: {neurons.provenance['doubt']}"]
 
-    def differences(self, vit: VisionTransformer) -> list[str]:
+    def differences(self, vit: nn.Module) -> list[str]:
         """Say, in sentences, how `vit` differs from what it was made for, if it may be applied."""
         neurons = self.neurons
         if neurons is None or "weights_sha256" in self.artifact.provenance:
@@ -67,7 +67,7 @@ class Choice:
             for difference in weight_differences(neurons, vit)
         ]
 
-    def apply(self, vit: VisionTransformer) -> VisionTransformer:
+    def apply(self, vit: nn.Module) -> nn.Module:
         """Repair `vit`; see `apply_repair`."""
         return apply_repair(vit, self.artifact, **self.options)
 

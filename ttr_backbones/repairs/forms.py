@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
@@ -61,7 +60,7 @@ class FormComparison:
 
 
 def compare_forms(
-    vit: VisionTransformer,
+    vit: nn.Module,
     baked: BakedRegisters,
     images: Tensor | str | Path | Iterable[Any] | ImageBatches,
     *,
@@ -98,7 +97,7 @@ def compare_forms(
     return FormComparison(sums["token"].images, onset.detect, onset.threshold, forms)
 
 
-def _models(vit: VisionTransformer, baked: BakedRegisters) -> dict[str, VisionTransformer]:
+def _models(vit: nn.Module, baked: BakedRegisters) -> dict[str, nn.Module]:
     cleared, token, bias = (sharing_copy(vit) for _ in range(3))
     return {
         "without": vit,

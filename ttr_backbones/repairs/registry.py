@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
@@ -58,7 +57,7 @@ def repair_named(name: Any) -> Repair:
 
 def fit_repair(
     type: str,  # noqa: A002 -- as in configs
-    vit: VisionTransformer,
+    vit: nn.Module,
     images: Tensor | str | Path | Iterable[Any] | ImageBatches,
     *,
     batch_size: int = 8,
@@ -90,7 +89,7 @@ def fit_repair(
 
 def example_artifact(
     type: str,  # noqa: A002
-    vit: VisionTransformer,
+    vit: nn.Module,
     images: Tensor,
     neurons: RegisterNeurons | Mapping[int, list[int]],
 ) -> Artifact:
@@ -102,7 +101,7 @@ def example_artifact(
     return _bound(artifact, vit)
 
 
-def _bound(artifact: Artifact, vit: VisionTransformer) -> Artifact:
+def _bound(artifact: Artifact, vit: nn.Module) -> Artifact:
     """Let the artifact go with the weights of `vit` alone."""
     bound = {**artifact.provenance, "weights_sha256": weights_hash(vit)}
     model = artifact.model or model_name(vit)
@@ -126,7 +125,7 @@ def load_repair(path: str | Path) -> Artifact:
     return artifact
 
 
-def apply_repair(vit: VisionTransformer, artifact: Artifact, **options: Any) -> VisionTransformer:
+def apply_repair(vit: nn.Module, artifact: Artifact, **options: Any) -> nn.Module:
     """Repair a model in place.
 
     Args:
@@ -155,7 +154,7 @@ def apply_repair(vit: VisionTransformer, artifact: Artifact, **options: Any) -> 
     return vit
 
 
-def remove_repair(vit: VisionTransformer) -> VisionTransformer:
+def remove_repair(vit: nn.Module) -> nn.Module:
     """Take the repair off: `vit` is again, bit for bit, what it was.
 
     Raises:
@@ -168,12 +167,12 @@ def remove_repair(vit: VisionTransformer) -> VisionTransformer:
     return vit
 
 
-def repair_of(vit: VisionTransformer) -> Repair | None:
+def repair_of(vit: nn.Module) -> Repair | None:
     """Return the repair that is on `vit`, or None."""
     return next((repair for repair in REPAIRS.values() if repair.is_on(vit)), None)
 
 
-def describe_repair(vit: VisionTransformer) -> dict[str, Any] | None:
+def describe_repair(vit: nn.Module) -> dict[str, Any] | None:
     """Return as plain data what is done to `vit`, equal where the same is done, or None."""
     repair = repair_of(vit)
     return None if repair is None else {"type": repair.type, **repair.describe(vit)}

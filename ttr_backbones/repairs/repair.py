@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches
@@ -49,7 +49,7 @@ class Repair(ABC):
     trains: ClassVar[str] = ""
 
     @abstractmethod
-    def fit(self, vit: VisionTransformer, images: ImageBatches, **options: Any) -> Artifact:
+    def fit(self, vit: nn.Module, images: ImageBatches, **options: Any) -> Artifact:
         """Make the artifact for `vit`; `fit_repair` has checked the model and the options' names.
 
         Args:
@@ -59,7 +59,7 @@ class Repair(ABC):
         """
 
     @abstractmethod
-    def apply(self, vit: VisionTransformer, artifact: Artifact, **options: Any) -> None:
+    def apply(self, vit: nn.Module, artifact: Artifact, **options: Any) -> None:
         """Repair `vit` in place; `apply_repair` has checked the weights and the options' names.
 
         Args:
@@ -69,18 +69,18 @@ class Repair(ABC):
         """
 
     @abstractmethod
-    def describe(self, vit: VisionTransformer) -> dict[str, Any]:
+    def describe(self, vit: nn.Module) -> dict[str, Any]:
         """Return as plain data what the repair does to `vit`: equal where it does the same."""
 
-    def remove(self, vit: VisionTransformer) -> None:
+    def remove(self, vit: nn.Module) -> None:
         """Give `vit` back as it was, bit for bit."""
         unmix_all(vit)
 
-    def is_on(self, vit: VisionTransformer) -> bool:
+    def is_on(self, vit: nn.Module) -> bool:
         """Whether `vit` is repaired in this way."""
         return any(isinstance(module, self.swaps) for module in vit.modules())
 
-    def tokens_added(self, vit: VisionTransformer) -> int:
+    def tokens_added(self, vit: nn.Module) -> int:
         """Number of tokens that the repair adds to the sequence inside `vit`."""
         del vit
         return 0
@@ -111,9 +111,7 @@ class Repair(ABC):
         del artifact
         return None
 
-    def example(
-        self, vit: VisionTransformer, images: ImageBatches, neurons: RegisterNeurons
-    ) -> Artifact:
+    def example(self, vit: nn.Module, images: ImageBatches, neurons: RegisterNeurons) -> Artifact:
         """Make an artifact that costs at run time what a good one costs, as fast as possible.
 
         Args:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches
@@ -52,7 +52,7 @@ class TestTimeRegisters(Repair):
 
     def fit(
         self,
-        vit: VisionTransformer,
+        vit: nn.Module,
         images: ImageBatches,
         *,
         neurons: RegisterNeurons | Mapping[int, list[int]] | None = None,
@@ -75,18 +75,18 @@ class TestTimeRegisters(Repair):
         return artifact
 
     def apply(
-        self, vit: VisionTransformer, artifact: Artifact, *, neurons: Any = None, **options: Any
+        self, vit: nn.Module, artifact: Artifact, *, neurons: Any = None, **options: Any
     ) -> None:
         """Add the registers; see `add_test_time_registers`."""
         listed = self.neurons(artifact) if neurons is None else neurons
         add_test_time_registers(vit, listed, **{**_moves(artifact), **options})
 
-    def describe(self, vit: VisionTransformer) -> dict[str, Any]:
+    def describe(self, vit: Any) -> dict[str, Any]:
         """The neurons, the number of registers and the options of the edit."""
         described: dict[str, Any] = vit.describe()
         return described
 
-    def tokens_added(self, vit: VisionTransformer) -> int:
+    def tokens_added(self, vit: nn.Module) -> int:
         """The registers."""
         return num_test_time_registers(vit)
 
@@ -121,9 +121,7 @@ class TestTimeRegisters(Repair):
             return super().read(path)
         return of_neurons(RegisterNeurons.load(path), bound=True)
 
-    def example(
-        self, vit: VisionTransformer, images: ImageBatches, neurons: RegisterNeurons
-    ) -> Artifact:
+    def example(self, vit: nn.Module, images: ImageBatches, neurons: RegisterNeurons) -> Artifact:
         """Take the neurons as they are: which ones costs nothing."""
         return self.fit(vit, images, neurons=neurons)
 

@@ -13,8 +13,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import num_inner_prefix_tokens, token_norms
@@ -75,7 +74,7 @@ class Inspection:
 
 @torch.no_grad()
 def inspect_model(
-    vit: VisionTransformer,
+    vit: nn.Module,
     images: Tensor,
     *,
     attention_blocks: Sequence[int] = (-1,),
@@ -125,14 +124,14 @@ def inspect_model(
     )
 
 
-def registers_of(vit: VisionTransformer) -> str:
+def registers_of(vit: nn.Module) -> str:
     """Return the key of what a timm ViT has (`report.kinds`)."""
     trained = family_of(vit).layout(vit).num_trained > 0
     repair = repair_of(vit)
     return kind_key(None if repair is None else repair.type, trained=trained)
 
 
-def attention_block_indices(vit: VisionTransformer, blocks: Sequence[int]) -> list[int]:
+def attention_block_indices(vit: nn.Module, blocks: Sequence[int]) -> list[int]:
     """0-based indices of `blocks`, in order and each once; none for a model without a CLS token.
 
     Raises:
@@ -150,7 +149,7 @@ def attention_block_indices(vit: VisionTransformer, blocks: Sequence[int]) -> li
     return sorted({block % depth for block in blocks}) if family.layout(vit).num_cls else []
 
 
-def check_neurons(vit: VisionTransformer, neurons: Sequence[tuple[int, int]]) -> None:
+def check_neurons(vit: nn.Module, neurons: Sequence[tuple[int, int]]) -> None:
     """Raise InputError unless every (block, unit) exists in `vit`."""
     depth = len(family_of(vit).blocks(vit))
     for block, unit in neurons:
@@ -164,7 +163,7 @@ def check_neurons(vit: VisionTransformer, neurons: Sequence[tuple[int, int]]) ->
 
 @contextmanager
 def _noting(
-    vit: VisionTransformer,
+    vit: nn.Module,
     blocks: Sequence[int],
     neurons: Sequence[tuple[int, int]],
     grid: tuple[int, int],

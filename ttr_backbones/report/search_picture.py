@@ -13,7 +13,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from ttr_backbones.atomic import writing_atomically
 from ttr_backbones.images.batches import ImageBatches
@@ -45,7 +45,7 @@ class BlockNorms:
 
 
 def norms_before_and_after(
-    vit: VisionTransformer, found: FoundNeurons, images: ImageBatches
+    vit: nn.Module, found: FoundNeurons, images: ImageBatches
 ) -> tuple[BlockNorms, BlockNorms]:
     """Measure the patch norms of every block without and with the neurons moved to registers.
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttr_backbones.atomic import write_atomically, writing_atomically
 from ttr_backbones.backbones.repair_options import add_repair
@@ -35,7 +34,7 @@ MOST_DRAWN, MOST_ON_PAGE, MOST_NEURONS = 8, 16, 3
 
 
 def inspect_kinds(
-    vit: VisionTransformer,
+    vit: nn.Module,
     images: Tensor,
     kinds: Sequence[str] = (NONE, DEFAULT),
     *,
@@ -93,7 +92,7 @@ def inspect_kinds(
     return found
 
 
-def _check_kinds(vit: VisionTransformer, kinds: Sequence[str]) -> None:
+def _check_kinds(vit: nn.Module, kinds: Sequence[str]) -> None:
     known = (NONE, TRAINED, *REPAIRS)
     for kind in kinds:
         if kind not in known:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
@@ -40,7 +39,7 @@ def unmix_all(vit: nn.Module) -> None:
             unmix(module)
 
 
-def remove_test_time_registers(vit: VisionTransformer) -> VisionTransformer:
+def remove_test_time_registers(vit: nn.Module) -> nn.Module:
     """Take registers of either form away: `vit` is again, bit for bit, what timm made.
 
     Raises:
@@ -64,7 +63,7 @@ def check_plain(vit: Any) -> None:
 
 
 @contextmanager
-def as_it_came(vit: VisionTransformer) -> Iterator[None]:
+def as_it_came(vit: nn.Module) -> Iterator[None]:
     """Run `vit` in eval mode; give every module its mode back, and leave no repair on."""
     training = [module for module in vit.modules() if module.training]
     vit.eval()

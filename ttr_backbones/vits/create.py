@@ -9,7 +9,7 @@ from typing import Any
 
 import timm
 from timm.models import get_arch_pretrained_cfgs
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 from ttr_backbones.vits.family import is_vit
@@ -27,7 +27,7 @@ def create_vit(
     checkpoint: str | Path | None = None,
     checkpoint_prefix: str | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
-) -> VisionTransformer:
+) -> nn.Module:
     """Make the ViT `model`, able to take inputs of every size, in eval mode.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 
 import timm
 from timm.models import get_pretrained_cfg
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError, MissingFileError
@@ -141,7 +141,7 @@ class RegisterNeurons:
             )
         return cls.load(path)
 
-    def check(self, vit: VisionTransformer) -> None:
+    def check(self, vit: nn.Module) -> None:
         """Raise InputError unless `vit` is the list's model and has every block and unit of it."""
         name = model_name(vit)
         if name and not may_belong(self.model, name):
@@ -164,7 +164,7 @@ class RegisterNeurons:
                 )
 
 
-def mlp_width(vit: VisionTransformer, block: int) -> int:
+def mlp_width(vit: nn.Module, block: int) -> int:
     """Number of hidden units D of a block's MLP: the input width of its second linear layer.
 
     Raises:
@@ -194,7 +194,7 @@ def _units(block: object, units: Iterable[object]) -> list[int]:
     return indices
 
 
-def model_name(vit: VisionTransformer) -> str:
+def model_name(vit: nn.Module) -> str:
     """Tagged timm name of `vit`, or '' for a model that was not made by `timm.create_model`."""
     cfg = getattr(vit, "pretrained_cfg", None) or {}
     return ".".join(filter(None, [cfg.get("architecture"), cfg.get("tag")]))

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError, unknown_name
@@ -24,7 +23,7 @@ from ttr_backbones.vits.neurons import RegisterNeurons
 
 
 def add_test_time_registers(
-    vit: VisionTransformer,
+    vit: nn.Module,
     neurons: RegisterNeurons | Mapping[int, list[int]],
     num: int = 1,
     peak: Peak = "neuron",
@@ -34,7 +33,7 @@ def add_test_time_registers(
     *,
     positions: Sequence[int] | None = None,
     share: torch.Generator | None = None,
-) -> VisionTransformer:
+) -> nn.Module:
     """Redirect the register neurons of `vit` to `num` untrained tokens (arXiv 2506.08010, 3.3).
 
     The registers are tokens of zeros after position embedding and before `norm_pre`, behind the
@@ -85,8 +84,9 @@ def add_test_time_registers(
             options={"first_patch": first_patch, "peak": peak, "keep_cls": keep_cls, "fill": fill},
         )
     mix(vit, family.register_tokens)
-    vit.set_num_registers(num if positions is None else 0)
-    vit.register_neurons = neurons
+    mixed: Any = vit
+    mixed.set_num_registers(num if positions is None else 0)
+    mixed.register_neurons = neurons
     return vit
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from mmengine.logging import print_log
 from timm.layers import QuickGELU
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
@@ -36,7 +35,7 @@ from ttr_backbones.vits.misfit import foreign_layout, misfit, other_patch
 _OPENAI = ("input_resolution", "context_length", "vocab_size")
 
 
-def load_weights(vit: VisionTransformer, path: str | Path, prefix: str | None = None) -> None:
+def load_weights(vit: nn.Module, path: str | Path, prefix: str | None = None) -> None:
     """Copy the weights of the file at `path` into `vit`.
 
     Heads for training are left out, and so is a classifier, unless `vit` has one of its shape. A
@@ -69,10 +68,11 @@ def load_weights(vit: VisionTransformer, path: str | Path, prefix: str | None = 
 
 
 def _stored(
-    tensors: Mapping[str, Tensor], vit: VisionTransformer, path: Path, prefix: str | None
+    tensors: Mapping[str, Tensor], vit: nn.Module, path: Path, prefix: str | None
 ) -> StoredBackbone:
     found = stored_backbones(tensors)
-    kernel = family_of(vit).kernel(vit)
+    family = family_of(vit)
+    kernel = family.kernel(vit)
     if not found:
         foreign = foreign_layout(list(tensors))
         if foreign is not None:
@@ -82,16 +82,17 @@ def _stored(
     patch = None if stored.kernel is None else other_patch(stored.kernel, kernel, _name(vit))
     if patch is not None:
         raise InputError(f"{path} does not hold the weights of {_name(vit)}: {patch}.")
-    if all(key in tensors for key in _OPENAI) and not isinstance(vit.blocks[0].mlp.act, QuickGELU):
+    act = family.mlp(family.blocks(vit)[0]).act
+    if all(key in tensors for key in _OPENAI) and not isinstance(act, QuickGELU):
         raise InputError(
             f"{path} is OpenAI's CLIP, which was trained with QuickGELU, and {_name(vit)} has "
-            f"{type(vit.blocks[0].mlp.act).__name__}, which gives wrong features. Use the "
+            f"{type(act).__name__}, which gives wrong features. Use the "
             "architecture with `clip_quickgelu` in its name"
         )
     return stored
 
 
-def _converted(stored: StoredBackbone, vit: VisionTransformer, path: Path) -> dict[str, Tensor]:
+def _converted(stored: StoredBackbone, vit: nn.Module, path: Path) -> dict[str, Tensor]:
     """Rename as timm does, leave heads out, and check that the rest is the model."""
     wanted = vit.state_dict()
     try:
@@ -122,7 +123,7 @@ def _positions(stored: StoredBackbone, state: Mapping[str, Tensor]) -> dict[str,
 
 
 def _unknown_grid(
-    stored: StoredBackbone, state: Mapping[str, Tensor], vit: VisionTransformer
+    stored: StoredBackbone, state: Mapping[str, Tensor], vit: nn.Module
 ) -> str | None:
     """Say so if positions were resampled that are no square grid behind the model's prefix."""
     # Where timm could not convert anything, the file has them under the model's name.
@@ -143,7 +144,7 @@ def _tell(
     stored: StoredBackbone,
     state: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
-    vit: VisionTransformer,
+    vit: nn.Module,
     path: Path,
 ) -> None:
     if stored.prefix:
@@ -164,7 +165,7 @@ def _tell(
         )
 
 
-def _settle_identity(vit: VisionTransformer, stored: StoredBackbone, path: Path) -> None:
+def _settle_identity(vit: nn.Module, stored: StoredBackbone, path: Path) -> None:
     """Take the tag from a model whose file has another classifier than the tag's weights."""
     cfg: dict[str, Any] = dict(getattr(vit, "pretrained_cfg", None) or {})
     classifier = stored.state.get("head.weight")
@@ -178,10 +179,11 @@ def _settle_identity(vit: VisionTransformer, stored: StoredBackbone, path: Path)
         logger="current",
         level=logging.WARNING,
     )
-    vit.pretrained_cfg = cfg | {"tag": "", "num_classes": len(classifier)}
+    model: Any = vit
+    model.pretrained_cfg = cfg | {"tag": "", "num_classes": len(classifier)}
 
 
-def _prefix(vit: VisionTransformer) -> int:
+def _prefix(vit: nn.Module) -> int:
     """Rows of the position embedding before those of the patches."""
     family = family_of(vit)
     return family.num_prefix(vit) if family.facts(vit).prefix_has_positions else 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 
-def weights_hash(vit: VisionTransformer) -> str:
+def weights_hash(vit: nn.Module) -> str:
     """SHA-256 of the parameters and buffers by name; the classifier does not count."""
     digest = hashlib.sha256()
     for name, tensor in sorted(vit.state_dict().items()):
