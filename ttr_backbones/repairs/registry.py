@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.repair import Repair
+from ttr_backbones.repairs.training_log import OnStep, TrainingLog
 from ttr_backbones.vits.class_swap import as_it_came, check_plain, unmix_all
 from ttr_backbones.vits.neurons import RegisterNeurons, model_name
 from ttr_backbones.vits.weights_hash import weights_hash
@@ -62,9 +64,13 @@ def fit_repair(
     *,
     batch_size: int = 8,
     progress: Progress | None = None,
+    on_step: OnStep | None = None,
     **options: Any,
 ) -> Artifact:
     """Fit a repair to a model on images.
+
+    The artifact's provenance says under `fit` how long it took, on how many images, and of a
+    training what `TrainingLog.facts` has.
 
     Args:
         type: of the repair, a key of `REPAIRS`.
@@ -72,6 +78,7 @@ def fit_repair(
         images: whatever `image_batches` takes.
         batch_size: images per batch.
         progress: called with (images done, images in all or None) after every batch.
+        on_step: called with (steps done, steps in all, loss) after every step of a training.
         options: the repair's own, see its `fit_options`.
 
     Raises:
@@ -82,9 +89,18 @@ def fit_repair(
     check_names(repair, options, repair.fit_options, "fit_repair")
     check_plain(vit)
     batches = image_batches(images, vit, batch_size=batch_size, progress=progress)
+    log, start = TrainingLog(on_step), time.perf_counter()
+    if repair.trains:
+        options["log"] = log
     with as_it_came(vit):
         artifact = repair.fit(vit, batches, **options)
-    return _bound(artifact, vit)
+    fit = {
+        "seconds": round(time.perf_counter() - start, 3),
+        "num_images": batches.num_images,
+        **(log.facts if repair.trains else {}),
+    }
+    provenance = {**artifact.provenance, "fit": fit}
+    return _bound(dataclasses.replace(artifact, provenance=provenance), vit)
 
 
 def example_artifact(

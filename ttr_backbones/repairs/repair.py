@@ -35,7 +35,8 @@ class Repair(ABC):
         suffix: of files in a format of its own that `read` takes beside artifacts.
         swaps: the mixins whose presence tells that the repair is on.
         changes_weights: whether it changes parameters of the model, which cannot be trained then.
-        trains: what its fit trains, in words for tables; "" for nothing.
+        trains: what its fit trains, in words for tables; "" for nothing. Such a fit takes a
+            `log` (`TrainingLog | None`) and notes its steps there.
     """
 
     type: ClassVar[str]
@@ -49,13 +50,17 @@ class Repair(ABC):
     trains: ClassVar[str] = ""
 
     @abstractmethod
-    def fit(self, vit: nn.Module, images: ImageBatches, **options: Any) -> Artifact:
+    def fit(self, vit: nn.Module, images: ImageBatches, *args: Any, **options: Any) -> Artifact:
         """Make the artifact for `vit`; `fit_repair` has checked the model and the options' names.
+
+        A subclass names its options with their types and defaults in place of `*args` and
+        `**options`: the command line reads them from there.
 
         Args:
             vit: without a repair and in eval mode; whatever is left on it is taken off afterwards.
             images: normalised batches, which may be read once or, if files, several times.
-            options: of `fit_options`.
+            args: none.
+            options: of `fit_options`; and `log`, a `TrainingLog`, where `trains` says something.
         """
 
     @abstractmethod

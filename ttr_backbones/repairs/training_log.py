@@ -1,0 +1,84 @@
+"""`TrainingLog`: what a fit that trains says of itself, while it goes on and afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import fmean
+from typing import Any
+
+from torch import Tensor
+
+from ttr_backbones.errors import InputError
+
+OnStep = Callable[[int, int, float], object]
+"""Called after every step with the steps done, the steps in all and the loss."""
+
+_POINTS = 200  # of the loss curve that is kept
+
+
+class TrainingLog:
+    """Steps, losses and images of one training; `fit_repair` gives it to a fit that trains.
+
+    log.start(steps=300, parameters=49_152)
+    for step in range(300): ...; log.step(loss, images=8)
+
+    Attributes:
+        on_step: called after every step, if given.
+        steps: planned.
+        parameters: numbers that are trained.
+        losses: one per step.
+        images: seen so far, one that came twice counts twice.
+    """
+
+    def __init__(self, on_step: OnStep | None = None) -> None:
+        self.on_step = on_step
+        self.steps = self.parameters = self.images = 0
+        self.losses: list[float] = []
+
+    def start(self, *, steps: int, parameters: int) -> None:
+        """Say how long it will be and how many numbers it trains."""
+        if steps < 1:
+            raise InputError(f"steps={steps}: expected at least one step of training")
+        self.steps, self.parameters = steps, parameters
+
+    def step(self, loss: float | Tensor, *, images: int) -> None:
+        """Note a step.
+
+        Args:
+            loss: a number, or a tensor of one; not finite ones are an error, for nothing that is
+                trained on can be trusted any more.
+            images: looked at since the step before, those that taught nothing too.
+
+        Raises:
+            InputError: the loss is NaN or infinite.
+        """
+        value = float(loss)
+        if not abs(value) < float("inf"):
+            raise InputError(
+                f"the loss is {value} at step {len(self.losses) + 1} of {self.steps}: the training "
+                "diverged. Take a smaller learning rate (lr)"
+            )
+        self.losses.append(value)
+        self.images += images
+        if self.on_step is not None:
+            self.on_step(len(self.losses), self.steps, value)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Plain data for an artifact's provenance.
+
+        `loss` is [[step, loss], ...], of a long training means over equal stretches of steps, each
+        at its last step.
+        """
+        done = len(self.losses)
+        ends = sorted({(i + 1) * done // _POINTS for i in range(_POINTS)} - {0})
+        stretches = zip([0, *ends], ends, strict=False)
+        return {
+            "steps": done,
+            "steps_planned": self.steps,
+            "images_seen": self.images,
+            "parameters": self.parameters,
+            "loss": [
+                [end, float(f"{fmean(self.losses[first:end]):.6g}")] for first, end in stretches
+            ],
+        }
