@@ -16,8 +16,9 @@ from ttr_backbones.neuron_search.tune import tune_register_neurons
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.registry import register_repair
 from ttr_backbones.repairs.repair import Repair
+from ttr_backbones.vits.edit_site import EditSite
 from ttr_backbones.vits.neurons import RegisterNeurons
-from ttr_backbones.vits.register_tokens import RegisterTokens, num_test_time_registers
+from ttr_backbones.vits.register_tokens import num_test_time_registers
 from ttr_backbones.vits.registers import add_test_time_registers
 
 _MOVES = {
@@ -47,7 +48,7 @@ class TestTimeRegisters(Repair):
         "neurons": "'auto', a JSON path, {block: [unit, ...]} or RegisterNeurons",
         **_MOVES,
     }
-    swaps = (RegisterTokens,)
+    swaps = (EditSite,)
     suffix = ".json"
 
     def fit(

@@ -23,7 +23,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 def has_test_time_registers(vit: nn.Module) -> bool:
     """Whether `vit` has test-time registers, as tokens or as constant keys and values."""
-    return isinstance(vit, RegisterMixin)
+    return isinstance(vit, RegisterMixin) and vit.is_test_time
 
 
 def is_swapped(vit: nn.Module) -> bool:
@@ -34,7 +34,7 @@ def is_swapped(vit: nn.Module) -> bool:
 def unmix_all(vit: nn.Module) -> None:
     """Let every module of `vit` be, bit for bit, what it was before `mix`."""
     for module in list(vit.modules()):
-        if isinstance(module, Mixin):
+        while isinstance(module, Mixin):  # a module may have taken on several, the last one first
             module.restore()
             unmix(module)
 
@@ -92,7 +92,7 @@ def describe_registers(vit: nn.Module) -> dict[str, Any] | None:
     Args:
         vit: the model.
     """
-    told: dict[str, Any] | None = vit.describe() if isinstance(vit, RegisterMixin) else None
+    told: dict[str, Any] | None = vit.describe() if has_test_time_registers(vit) else None
     return told
 
 
@@ -105,11 +105,21 @@ class Mixin(nn.Module):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         del protocol
-        return _rebuild, type(self).__bases__, self.__dict__
+        parts, cls = [], type(self)
+        while vars(cls).get("is_mixed"):  # pickles know classes by name, and these have none
+            mixin, cls = cls.__bases__
+            parts.append(mixin)
+        return _rebuild, (*parts, cls), self.__dict__
 
 
 class RegisterMixin(Mixin):
-    """What a ViT takes on with test-time registers."""
+    """What a ViT takes on with registers that it does not have by itself.
+
+    Attributes:
+        is_test_time: whether they are test-time registers, and not learned ones.
+    """
+
+    is_test_time = True
 
     def describe(self) -> dict[str, Any]:
         """What `describe_registers` tells."""
@@ -129,9 +139,11 @@ def unmix(module: nn.Module) -> None:
 
 @functools.cache
 def _mixed(mixin: Any, base: Any) -> Any:
-    return type(f"{base.__name__}{mixin.__name__}", (mixin, base), {"__module__": __name__})
+    name, about = f"{base.__name__}{mixin.__name__}", {"__module__": __name__, "is_mixed": True}
+    return type(name, (mixin, base), about)
 
 
-def _rebuild(mixin: Any, base: Any) -> Any:
-    cls = _mixed(mixin, base)
+def _rebuild(*parts: Any) -> Any:
+    """Make an instance of the class that the mixins `parts[:-1]` and the class behind them give."""
+    cls = functools.reduce(lambda base, mixin: _mixed(mixin, base), reversed(parts))
     return cls.__new__(cls)

@@ -22,9 +22,10 @@ from ttr_backbones.vits.tokens import Tokens
 
 
 def num_test_time_registers(vit: nn.Module) -> int:
-    """Number of test-time register tokens R in the sequence inside `vit`.
+    """Number of register tokens R in the sequence inside `vit` that are not in what it gives out.
 
-    Registers in the form of constant keys and values (`bias`) are no tokens: 0.
+    Learned ones (`learned_registers`) count too. Registers in the form of constant keys and values
+    (`bias`) are no tokens: 0.
     """
     return vit.num_test_time_registers if isinstance(vit, RegisterTokens) else 0
 
@@ -35,7 +36,7 @@ def num_inner_prefix_tokens(vit: Any) -> int:
 
 
 def insert_registers(vit: Any, tokens: Tensor) -> Tensor:
-    """Put the test-time registers of `vit`, which start as zeros, behind its own prefix.
+    """Put the registers of `vit`, which start as zeros or as they were learned, behind its prefix.
 
     Args:
         vit: the model; one without such tokens gets `tokens` back.
@@ -47,8 +48,11 @@ def insert_registers(vit: Any, tokens: Tensor) -> Tensor:
     num, first = num_test_time_registers(vit), family_of(vit).num_prefix(vit)
     if not num:
         return tokens
-    zeros = tokens.new_zeros(1, num, tokens.shape[2]).expand(tokens.shape[0], -1, -1)
-    return torch.cat([tokens[:, :first], zeros, tokens[:, first:]], dim=1)
+    start = vit.initial_registers
+    if start is None:
+        start = tokens.new_zeros(num, tokens.shape[2])
+    registers = start.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
+    return torch.cat([tokens[:, :first], registers, tokens[:, first:]], dim=1)
 
 
 def split_tokens(vit: Any, sequence: Tensor) -> Tokens:
@@ -145,6 +149,11 @@ class RegisterTokens(RegisterMixin):
     num_test_time_registers = 0
     register_neurons: RegisterNeurons
 
+    @property
+    def initial_registers(self) -> Tensor | None:
+        """What the registers start as, [R, C]; None for zeros."""
+        return None
+
     def set_num_registers(self, num: int) -> None:
         """Have `num` registers, and tell the modules that count the prefix by themselves."""
         self.count_in_prefix(num - self.num_test_time_registers)
@@ -164,7 +173,8 @@ class RegisterTokens(RegisterMixin):
     def restore(self) -> None:
         """Let the sequence be as long as before."""
         self.set_num_registers(0)
-        del self.register_neurons, self.num_test_time_registers
+        del self.num_test_time_registers
+        self.__dict__.pop("register_neurons", None)  # learned registers have none
 
     def describe(self) -> dict[str, Any]:
         """The neurons, the number of registers and the options of the edit."""
