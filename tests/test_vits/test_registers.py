@@ -131,11 +131,19 @@ def test_batch_equals_single_images(make_vit, image):
     torch.testing.assert_close(vit(image), singles, rtol=1e-5, atol=1e-6)
 
 
+def _edited_hidden(vit):
+    """Have the second linear of block 1 give out its first 32 inputs as they are after the edit."""
+    fc2, seen = vit.blocks[1].mlp.fc2, {}
+    torch.nn.init.eye_(fc2.weight)
+    torch.nn.init.zeros_(fc2.bias)
+    fc2.register_forward_hook(lambda _, __, output: seen.update(hidden=output))
+    return seen
+
+
 @torch.no_grad()
 def test_activations_go_to_the_chosen_patches_and_no_token_is_added(make_vit, image):
     vit = make_vit()
-    seen = {}
-    vit.blocks[1].mlp.fc2.register_forward_pre_hook(lambda _, args: seen.update(hidden=args[0]))
+    seen = _edited_hidden(vit)
     vit(image)
     plain = seen["hidden"]
     add_test_time_registers(vit, {1: [3]}, positions=[0, 9])
@@ -150,8 +158,8 @@ def test_activations_go_to_the_chosen_patches_and_no_token_is_added(make_vit, im
 
 @torch.no_grad()
 def test_scale_per_register_and_shared_neurons(make_vit, image):
-    vit, seen = make_vit(), {}
-    vit.blocks[1].mlp.fc2.register_forward_pre_hook(lambda _, args: seen.update(hidden=args[0]))
+    vit = make_vit()
+    seen = _edited_hidden(vit)
     add_test_time_registers(vit, {1: list(range(20))}, num=2, scale=[1.0, 0.5])
     vit(image)
     rows = seen["hidden"][:, 1:3, :20]
@@ -168,8 +176,8 @@ def test_scale_per_register_and_shared_neurons(make_vit, image):
 
 @torch.no_grad()
 def test_no_register_only_clears(make_vit, image):
-    vit, seen = make_vit(), {}
-    vit.blocks[1].mlp.fc2.register_forward_pre_hook(lambda _, args: seen.update(hidden=args[0]))
+    vit = make_vit()
+    seen = _edited_hidden(vit)
     add_test_time_registers(vit, {1: [3]}, num=0)
     assert vit(image).shape == (3, 5)
     assert seen["hidden"].shape[1] == 17
@@ -275,7 +283,7 @@ def test_bad_options_are_explained(make_vit, options, message):
     with pytest.raises(ValueError, match=message):
         add_test_time_registers(vit, **({"neurons": LAYERS} | options))
     assert type(vit) is VisionTransformer
-    assert type(vit.blocks[1].mlp.norm) is torch.nn.Identity
+    assert type(vit.blocks[1].mlp.fc2) is torch.nn.Linear
 
 
 def test_bad_models_are_explained(make_vit):
@@ -284,7 +292,7 @@ def test_bad_models_are_explained(make_vit):
     distilled = timm.create_model("deit_tiny_distilled_patch16_224", depth=2)
     with pytest.raises(ValueError, match="VisionTransformerDistilled puts its sequence together"):
         add_test_time_registers(distilled, LAYERS)
-    with pytest.raises(ValueError, match=r"ParallelScalingBlock without timm's `mlp.norm`"):
+    with pytest.raises(ValueError, match=r"ParallelScalingBlock without timm's `mlp.fc2`"):
         add_test_time_registers(make_vit(block_fn=ParallelScalingBlock), LAYERS)
     with pytest.raises(ValueError, match="no CLS token"):
         add_test_time_registers(make_vit(**KINDS["no_cls"]), LAYERS, keep_cls=True)

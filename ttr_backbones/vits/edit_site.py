@@ -11,7 +11,7 @@ from ttr_backbones.vits.edit import move_activations
 
 
 class EditSite(Mixin):
-    """The module before the MLP's second linear layer, followed by the edit of its output."""
+    """The MLP's second linear layer, preceded by the edit of its input."""
 
     units: Tensor
     rows: Tensor
@@ -31,17 +31,12 @@ class EditSite(Mixin):
         """Forget the edit."""
         del self.units, self.rows, self.gain, self.options
 
-    def before_edit(self, x: Tensor) -> Tensor:
-        """The hidden activations [B, N, D] as the model itself has them."""
-        hidden: Tensor = super().forward(x)
-        return hidden
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The hidden activations [B, N, D] with the neurons moved."""
-        return move_activations(
-            self.before_edit(x), self.units, self.rows, self.gain, **self.options
-        )
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The hidden activations [B, N, D] with the neurons moved, through the layer: [B, N, C]."""
+        edited = move_activations(hidden, self.units, self.rows, self.gain, **self.options)
+        output: Tensor = super().forward(edited)
+        return output
 
     def extra_repr(self) -> str:
-        """Which neurons, and how."""
-        return f"register neurons: {self.units.tolist()}, {self.options}"
+        """The layer's own, which neurons, and how."""
+        return f"{super().extra_repr()}, register neurons: {self.units.tolist()}, {self.options}"

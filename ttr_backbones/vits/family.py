@@ -182,10 +182,6 @@ class Family(ABC):
         """The MLP's second linear layer, whose input the neurons are."""
 
     @abstractmethod
-    def hidden(self, block: Any) -> nn.Module:
-        """The module whose output [B, N, D] is the input of `second_linear`."""
-
-    @abstractmethod
     def head_shape(self, block: Any) -> tuple[int, int]:
         """(heads, head_dim) of the keys and values of a block."""
 

@@ -193,9 +193,9 @@ class PlainViT(Family):
     def mlp(self, block: Any) -> Any:
         """The block's `Mlp`, `GluMlp` or `SwiGLU`."""
         mlp = getattr(block, "mlp", None)
-        if not (hasattr(mlp, "norm") and hasattr(getattr(mlp, "fc2", None), "in_features")):
+        if not hasattr(getattr(mlp, "fc2", None), "in_features"):
             raise InputError(
-                f"a {type(block).__name__} without timm's `mlp.norm` and `mlp.fc2`: test-time "
+                f"a {type(block).__name__} without timm's `mlp.fc2`: test-time "
                 "registers need blocks with one standard MLP (Mlp, GluMlp, SwiGLU)"
             )
         return mlp
@@ -203,11 +203,6 @@ class PlainViT(Family):
     def second_linear(self, block: Any) -> Any:
         """The MLP's `fc2`."""
         return self.mlp(block).fc2
-
-    def hidden(self, block: Any) -> nn.Module:
-        """The MLP's `norm`, in most ViTs an identity."""
-        module: nn.Module = self.mlp(block).norm
-        return module
 
     def head_shape(self, block: Any) -> tuple[int, int]:
         """(heads, head_dim)."""

@@ -9,7 +9,6 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.vits.edit_site import EditSite
 from ttr_backbones.vits.family import Family, family_of, naming_block
 
 Place = Literal["input", "attention", "mlp", "hidden", "output"]
@@ -64,14 +63,6 @@ def _hook(family: Family, vit: Any, site: Site, callback: Callback) -> Any:
         return _HOOKS[site.place](family, blocks[site.block], callback)
 
 
-def _before_edit(family: Family, block: Any, callback: Callback) -> Any:
-    module = family.hidden(block)
-    if not isinstance(module, EditSite):
-        return _after(module, callback)
-    edited: EditSite = module
-    return _before(module, lambda given: callback(edited.before_edit(given)))
-
-
 def _before(module: nn.Module, callback: Callback) -> Any:
     def hook(_: Any, args: tuple[Tensor, ...]) -> None:
         callback(args[0])
@@ -90,6 +81,6 @@ _HOOKS: dict[Place, Callable[[Family, Any, Callback], Any]] = {
     "input": lambda _, block, callback: _before(block, callback),
     "attention": lambda family, block, callback: _before(family.attention(block), callback),
     "mlp": lambda family, block, callback: _before(family.mlp(block), callback),
-    "hidden": _before_edit,
+    "hidden": lambda family, block, callback: _before(family.second_linear(block), callback),
     "output": lambda _, block, callback: _after(block, callback),
 }

@@ -179,7 +179,7 @@ class RegisterTokens(RegisterMixin):
     def describe(self) -> dict[str, Any]:
         """The neurons, the number of registers and the options of the edit."""
         layers, family = self.register_neurons.layers, family_of(self)
-        edit: Any = family.hidden(family.blocks(self)[next(iter(layers))])
+        edit: Any = family.second_linear(family.blocks(self)[next(iter(layers))])
         return {
             "layers": {str(block): units for block, units in layers.items()},
             "num": self.num_test_time_registers,

@@ -1,8 +1,8 @@
 """Add test-time registers to a timm ViT, as tokens.
 
 The model keeps its parameters and its state dict. Two kinds of module change their class while
-registers are on (`mixin`): the ViT, which then has more tokens inside than outside (`tokens`), and
-`mlp.norm` of the edited blocks, the last module before the MLP's second linear layer.
+registers are on (`class_swap`): the ViT, which then has more tokens inside than outside
+(`register_tokens`), and the MLP's second linear layer in the edited blocks (`edit_site`).
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def add_test_time_registers(
     gain = _scales(scale, len(rows))
     blocks = family.blocks(vit)
     for block, units in neurons.layers.items():
-        site: Any = family.hidden(blocks[block])
-        device = family.second_linear(blocks[block]).weight.device
+        site = family.second_linear(blocks[block])
+        device = site.weight.device
         mix(site, EditSite)
         site.add_edit(
             units=torch.tensor(units, device=device),
