@@ -67,7 +67,7 @@ def test_bench_forward__counts_what_a_register_adds(bench):
     assert rows[TOKEN].peak_bytes > rows[BARE].peak_bytes
 
 
-def test_bench_forward__compiled(bench, monkeypatch):
+def test_bench_forward__compiled(bench, layers, monkeypatch):
     """Traced and not translated to kernels, which would take a minute."""
     monkeypatch.setattr(compile_counts, "why_not_compiled", lambda device: None)
     with torch.compiler.set_stance("default", force_backend="eager"):
@@ -76,8 +76,9 @@ def test_bench_forward__compiled(bench, monkeypatch):
     assert all(row.peak_bytes is None and row.flops_per_second for row in measured.rows)
     counts = measured.facts["compile_counts"]
     for name in (PLAIN, BARE, TOKEN, BIAS):
-        assert counts[name] == {"graphs": 2, "recompiled": 0, "breaks": 0}
-    assert counts[AUTHORS]["breaks"] > 0
+        assert counts[name] == {"graphs": 2, "recompiled": 0, "breaks": 0}, "a graph for each size"
+    assert counts[AUTHORS]["breaks"] >= len(layers)
+    assert counts[AUTHORS]["graphs"] > 2
     assert any("64 and 96 px in turn" in note for note in measured.notes)
     assert any("compiling, in the first run" in note for note in measured.notes)
 

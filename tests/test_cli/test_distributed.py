@@ -1,7 +1,10 @@
 """Every command that several processes can share gives what one process gives."""
 
+import contextlib
 import csv
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,8 @@ import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import logger_hook
 
+from ttr_backbones import Features
+from ttr_backbones.app import failure
 from ttr_backbones.cli import main
 from ttr_backbones.evaluation import DepthMetric
 
@@ -233,3 +238,72 @@ def test_verify__is_the_same(two_processes, photos, tiny_weights, capsys):
     first, second = two_processes(main, [*arguments, "--launcher", "pytorch"])
     assert (first.value, first.out) == (0, printed)
     assert (second.value, second.out, second.err) == (0, "", "")
+
+
+def test_features__are_the_same_files(two_processes, shared, tiny_weights, tmp_path):
+    images = shared / "data/VOCdevkit/VOC2007/JPEGImages"
+    arguments = [
+        *("features", f"{MODEL}.augreg_in21k_ft_in1k", "--images", str(images), "--size", "64"),
+        *("--checkpoint", str(tiny_weights), "--repair", "auto", "--shard-size", "5", "--out"),
+    ]
+    assert main([*arguments, str(tmp_path / "one")]) == 0
+    outcomes = two_processes(main, [*arguments, str(tmp_path / "two"), "--launcher", "pytorch"])
+    assert [outcome.value for outcome in outcomes] == [0, 0]
+    assert "".join(outcome.out for outcome in outcomes).count("features of 17 images: ") == 1
+    files = [
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("one", "two")
+    ]
+    assert len(files[0]) == 1 + 4
+    assert files[0] == files[1]
+    assert len(Features(tmp_path / "two")) == 17
+
+
+def one_of_two(rank, folder, arguments):
+    """Run a command as torchrun's process `rank`; all that it prints goes to a file."""
+    told = (folder / f"{rank}.txt").open("w")
+    for stream in (1, 2):
+        os.dup2(told.fileno(), stream)
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
+    os.environ["TORCHELASTIC_ERROR_FILE"] = str(folder / f"{rank}.json")
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    failure._PATIENCE = 0.1  # in which torchrun would end it
+    method = f"file://{folder / 'rendezvous'}"
+    torch.distributed.init_process_group("gloo", init_method=method, rank=rank, world_size=2)
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        code = main([*arguments, "--launcher", "pytorch"])
+    told.flush()
+    os._exit(code)  # as a process ends that does not wait for the other
+
+
+def test_input_error_of_one_process__is_the_reason_that_torchrun_tells(
+    start_forked, shared, tiny_weights, tmp_path
+):
+    """The third of four photographs is cut, which the second process finds when it reads it."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, file in enumerate(sorted((shared / "data" / "photos").iterdir())[:4]):
+        shutil.copy(file, photos / f"{number}{file.suffix}")
+    cut = sorted(photos.iterdir())[2]
+    cut.write_bytes(cut.read_bytes()[:3000])
+    out = tmp_path / "n.json"
+    source = [MODEL, "--images", photos, "--checkpoint", tiny_weights, "--batch-size", "2"]
+    arguments = ["find-neurons", *source, "--threshold", "100", "--out", out]
+    processes = [
+        start_forked(one_of_two, rank, tmp_path, [str(part) for part in arguments])
+        for rank in range(2)
+    ]
+    for process in processes:
+        process.join(120)
+    assert processes[1].exitcode == 2
+    assert processes[0].exitcode not in (0, None)
+    reason = "1 of 4 images cannot be used; repair or remove them"
+    first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in range(2))
+    assert second.count(f"ttrb: error (process 1 of 2): {reason}") == 1
+    told = json.loads((tmp_path / "1.json").read_text())["message"]["message"]
+    assert told.startswith(reason)
+    assert f"{cut.name}: cannot be decoded" in told
+    assert not out.exists()
+    # The other process does not drown the reason in a traceback of its own.
+    assert "ttrb: error (process 0 of 2): the exchange with the other processes broke off" in first
+    assert "gloo" not in first

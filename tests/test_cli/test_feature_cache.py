@@ -43,7 +43,7 @@ def head(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def options(shared, tiny_weights):
+def options(small_ade20k, tiny_weights):
     own = {
         "model.backbone.pretrained": False,
         "model.backbone.checkpoint": tiny_weights,
@@ -54,7 +54,7 @@ def options(shared, tiny_weights):
         own[f"{loader}_dataloader.persistent_workers"] = False
         own[f"{loader}_dataloader.dataset.indices"] = 2
     pairs = [f"{key}={value}" for key, value in own.items()]
-    return ["--data-root", str(shared / "data/ADEChallengeData2016"), "--cfg-options", *pairs]
+    return ["--data-root", str(small_ade20k), "--cfg-options", *pairs]
 
 
 @pytest.fixture

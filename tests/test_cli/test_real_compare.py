@@ -37,10 +37,10 @@ def options(tiny_weights):
 
 
 @pytest.fixture(scope="module")
-def arguments(shared, options):
+def arguments(shared, small_ade20k, options):
     """The command for ten cells, without its `--out`."""
     roots = [
-        f"ADE20KDataset={shared}/data/ADEChallengeData2016",
+        f"ADE20KDataset={small_ade20k}",
         f"NYUDepthV2={shared}/data/nyu",
         f"*_voc07={shared}/data/VOCdevkit/VOC2007",
     ]
@@ -74,7 +74,7 @@ def stored(out, experiment, registers):
 
 @pytest.mark.slow
 def test_three_tasks_in_one_table__killed_resumed_and_reused(
-    arguments, options, shared, start_forked, tmp_path, capsys, monkeypatch
+    arguments, options, small_ade20k, start_forked, tmp_path, capsys, monkeypatch
 ):
     out = tmp_path / "out"
     process = start_forked(killed_run, [*arguments, "--out", str(out)])
@@ -89,7 +89,7 @@ def test_three_tasks_in_one_table__killed_resumed_and_reused(
     assert not any("resumed" in line or "reused" in line for line in lines[1:])
 
     # The killed cell has what the two commands give without an interruption.
-    ade = ["--data-root", f"{shared}/data/ADEChallengeData2016", "--cfg-options", *options]
+    ade = ["--data-root", str(small_ade20k), "--cfg-options", *options]
     ade += ["test_dataloader.dataset.indices=2"]
     work = tmp_path / "work"
     assert main(["train", ADE, "--seed", "0", "--work-dir", str(work), *ade]) == 0

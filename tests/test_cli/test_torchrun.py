@@ -1,7 +1,6 @@
-"""Real torchrun jobs of two processes: one dies, the reason is told, the same command goes on."""
+"""A real torchrun job of two processes: one dies, that is told, the same command goes on."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -10,14 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ttr_backbones import Features
 from ttr_backbones.cli import main
 
 pytestmark = pytest.mark.slow
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 BIN = Path(sys.executable).parent
-MODEL = "vit_tiny_patch16_224"
 
 # Process 1 ends as `kill -9` ends it.
 KILLER = """
@@ -50,14 +47,6 @@ def run(*command, cwd, **environment):
     finally:
         job.terminate()  # torchrun ends its processes
     return job.returncode, output
-
-
-def torchrun(*arguments, cwd):
-    """Run `ttrb` in two processes, as --help says."""
-    return run(
-        *("torchrun", "--standalone", "--nproc-per-node", "2", "--no-python", "ttrb", *arguments),
-        cwd=cwd,
-    )
 
 
 def test_killed_process__ends_the_job_and_a_rerun_ends_with_the_same_weights(
@@ -93,53 +82,3 @@ def test_killed_process__ends_the_job_and_a_rerun_ends_with_the_same_weights(
     )
     for name, tensor in weights.items():
         assert torch.equal(tensor, others[name]), name
-
-
-def test_input_error_of_one_process__is_the_reason_that_torchrun_tells(
-    shared, tiny_weights, tmp_path
-):
-    """The third of four photographs is cut, which the second process finds when it reads it."""
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for number, file in enumerate(sorted((shared / "data" / "photos").iterdir())[:4]):
-        shutil.copy(file, photos / f"{number}{file.suffix}")
-    cut = sorted(photos.iterdir())[2]
-    cut.write_bytes(cut.read_bytes()[:3000])
-    source = [MODEL, "--images", photos, "--checkpoint", tiny_weights, "--batch-size", "2"]
-    code, output = torchrun(
-        *("find-neurons", *source, "--threshold", "100", "--out", "n.json"),
-        *("--launcher", "pytorch"),
-        cwd=tmp_path,
-    )
-    assert code != 0
-    reason = "1 of 4 images cannot be used; repair or remove them"
-    assert output.count(f"ttrb: error (process 1 of 2): {reason}") == 1
-    told, _, cause = output.partition("Root Cause (first observed failure):")
-    assert "rank      : 1 (local_rank: 1)" in cause
-    assert "exitcode  : 2" in cause
-    assert f"traceback : {reason}" in cause
-    assert f"{cut.name}: cannot be decoded" in cause
-    assert not (tmp_path / "n.json").exists()
-    # The other process does not drown the reason in a traceback of its own.
-    assert "ttrb: error (process 0 of 2): the exchange with the other processes broke off" in told
-    assert "gloo" not in told
-
-
-def test_features__are_the_same_files(shared, tiny_weights, tmp_path):
-    images = shared / "data/VOCdevkit/VOC2007/JPEGImages"
-    arguments = [
-        *("features", f"{MODEL}.augreg_in21k_ft_in1k", "--images", str(images), "--size", "64"),
-        *("--checkpoint", str(tiny_weights), "--repair", "auto", "--shard-size", "5"),
-    ]
-    shared_out = ["--out", tmp_path / "two", "--launcher", "pytorch"]
-    code, output = torchrun(*arguments, *shared_out, cwd=tmp_path)
-    assert code == 0, output
-    assert output.count("features of 17 images: ") == 1
-    assert main([*arguments, "--out", str(tmp_path / "one")]) == 0
-    files = [
-        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
-        for name in ("one", "two")
-    ]
-    assert len(files[0]) == 1 + 4
-    assert files[0] == files[1]
-    assert len(Features(tmp_path / "two")) == 17

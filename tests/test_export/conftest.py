@@ -10,7 +10,7 @@ from ttr_backbones.export import load_subject
 
 HEADS = {
     "linear": {"type": "LinearSegHead", "in_channels": [32], "num_classes": 7},
-    "ms": {"type": "LinearSegHead", "in_channels": [32] * 4, "num_classes": 7},
+    "ms": {"type": "LinearSegHead", "in_channels": [32] * 2, "num_classes": 7},
     "lin1": {"type": "LinearDepthHead", "in_channels": [64], "n_bins": 32},
     "lin4": {"type": "LinearDepthHead", "in_channels": [64] * 4, "n_bins": 32},
     "dpt": {"type": "DPTDepthHead", "in_channels": [64] * 4, "channels": 16},
@@ -18,9 +18,13 @@ HEADS = {
 
 
 def model_config(head, preprocessor=None, test_cfg=None, **backbone):
-    """A config of a ViT of four blocks at 64 x 96 pixels with a head; None finds objects."""
+    """A config of a ViT at 64 x 96 pixels with a head; None finds objects.
+
+    It has as many blocks as the head needs, and at least two, which have register neurons.
+    """
     depth = head in ("lin1", "lin4", "dpt")
-    four = head in ("ms", "lin4", "dpt")
+    maps = len(HEADS[head]["in_channels"]) if head else 1
+    blocks = max(maps, 2)
     model = {
         "type": "FlipDepthEstimator" if depth else "EncoderDecoder",
         "data_preprocessor": {
@@ -36,13 +40,13 @@ def model_config(head, preprocessor=None, test_cfg=None, **backbone):
             "model": "vit_tiny_patch16_224",
             "model_kwargs": {
                 "img_size": (64, 96),
-                "depth": 4,
+                "depth": blocks,
                 "embed_dim": 32,
                 "num_heads": 2,
                 "init_values": 1.0,
             },
-            "repair": {"type": "test_time", "neurons": {1: [3, 70], 2: [7]}, "num": 1},
-            "out_indices": (0, 1, 2, 3) if four else (-1,),
+            "repair": {"type": "test_time", "neurons": {0: [3, 70], 1: [7]}, "num": 1},
+            "out_indices": tuple(range(blocks - maps, blocks)),
             "cls_token": "concat" if depth else "drop",
         }
         | backbone,

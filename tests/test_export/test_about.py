@@ -18,7 +18,7 @@ def test_about__is_flat_text_and_json(make_subject):
     assert told["output"].startswith("depth: float32 [B, 1, H, W]: metres")
     assert told["not_inside"].endswith("the average with the mirrored image")
     assert json.loads(told["mean"]) == [120.0, 110.0, 100.0]
-    assert json.loads(told["repair"])["layers"] == {"1": [3, 70], "2": [7]}
+    assert json.loads(told["repair"])["layers"] == {"0": [3, 70], "1": [7]}
     assert json.loads(told["blocks"]) == [0, 1, 2, 3]
     assert json.loads(told["versions"])["torch"] == torch.__version__
     assert told["checkpoint"] == "head.pth"

@@ -21,12 +21,16 @@ def operators(program):
 
 @pytest.mark.exports
 @pytest.mark.parametrize(
-    "options", [{"peak": "neuron"}, {"peak": "layer", "fill": "only_outliers", "keep_cls": True}]
+    ("head", "options"),
+    [
+        ("linear", {"peak": "neuron"}),
+        ("dpt", {"peak": "layer", "fill": "only_outliers", "keep_cls": True}),
+    ],
 )
-def test_trace__no_value_decides(make_subject, options):
-    neurons = {1: [3, 70], 2: [7]}
+def test_trace__no_value_decides(make_subject, head, options):
+    neurons = {0: [3, 70], 1: [7]}
     repair = {"type": "test_time", "neurons": neurons, "num": 2} | options
-    program = trace(make_subject("linear", repair=repair), size=(32, 48), batch=1)
+    program = trace(make_subject(head, repair=repair), size=(32, 48), batch=1)
     found = operators(program)
     assert any("argmax" in name for name in found), "the registers are inside"
     assert not [name for name in found if any(word in name for word in VALUE_DEPENDENT)]

@@ -24,16 +24,23 @@ def own_weights(tiny_weights):
 
 
 @pytest.fixture(scope="session")
-def run(shared, own_weights):
+def data_roots(shared, small_ade20k):
+    """{task: the data set}; that of segmentation has images of half the size."""
+    data = {task: shared / "data" / name for task, (_, name) in CONFIGS.items()}
+    return data | {"segmentation": small_ade20k}
+
+
+@pytest.fixture(scope="session")
+def run(data_roots, own_weights):
     """Run `ttrb train` or `ttrb test` on real data, without worker processes."""
 
     def command(name, task, *arguments, options=()):
-        config, data = CONFIGS[task]
+        config, _ = CONFIGS[task]
         options = [*own_weights, *options]
         for loader in ("train", "val", "test") if task != "object discovery" else ("test",):
             options += [f"{loader}_dataloader.num_workers=0"]
             options += [f"{loader}_dataloader.persistent_workers=False"]
-        data_root = ["--data-root", str(shared / "data" / data)]
+        data_root = ["--data-root", str(data_roots[task])]
         arguments = [name, config, *map(str, arguments), *data_root, "--cfg-options", *options]
         assert main(arguments) == 0
 

@@ -15,14 +15,14 @@ TASKS = ("segmentation", "depth", "object discovery")
 
 
 @pytest.fixture(scope="module")
-def images(shared):
+def images(data_roots):
     """{task: the images that `ttrb test` sees}."""
-    data = shared / "data"
-    return {
-        "segmentation": data / "ADEChallengeData2016/images/validation",
-        "depth": data / "nyu/scene_b",
-        "object discovery": data / "VOCdevkit/VOC2007/JPEGImages",
+    folders = {
+        "segmentation": "images/validation",
+        "depth": "scene_b",
+        "object discovery": "JPEGImages",
     }
+    return {task: data_roots[task] / folder for task, folder in folders.items()}
 
 
 def only_images(folder):
@@ -36,8 +36,8 @@ def value(prediction):
 
 
 def test_segmentation__equals_test(inferencer, images, tested):
-    predictions = inferencer("segmentation")(images["segmentation"], batch_size=4)
-    assert len(predictions) == 8
+    predictions = inferencer("segmentation")(images["segmentation"], batch_size=2)
+    assert len(predictions) == 3
     for prediction in predictions:
         saved = cv2.imread(str(tested("segmentation") / f"{prediction.path.stem}.png"), -1)
         # The metric saves ADE's own numbers, which begin with 0 for "other".
@@ -70,9 +70,12 @@ def test_discovery__equals_test(inferencer, images, tested):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_batches__of_several_sizes_equal_single_images(task, inferencer, images):
-    """A photograph turned by 90 degrees between others of its size."""
+    """A photograph turned by 90 degrees between others; parts of them, which take less time."""
     predict = inferencer(task)
-    arrays = [predict._pipeline(path).image for path in only_images(images[task])[:3]]
+    arrays = [
+        np.ascontiguousarray(predict._pipeline(path).image[:176, :240])
+        for path in only_images(images[task])[:3]
+    ]
     arrays.insert(1, np.ascontiguousarray(np.rot90(arrays[0])))
     together, alone = predict(arrays, batch_size=4), [predict(image)[0] for image in arrays]
     assert len(together) == len(arrays)
@@ -87,8 +90,9 @@ def test_batches__of_several_sizes_equal_single_images(task, inferencer, images)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_array__equals_its_file(task, inferencer, images):
-    path = only_images(images[task])[0]
+def test_array__equals_its_file(task, inferencer, images, tmp_path):
+    path = tmp_path / "part.jpg"
+    cv2.imwrite(str(path), cv2.imread(str(only_images(images[task])[0]))[:176, :240])
     array = cv2.imread(str(path))[..., ::-1]
     of_file, of_text, of_array, of_pil = inferencer(task)(
         iter([path, str(path), array, Image.fromarray(array)])

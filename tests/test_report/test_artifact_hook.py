@@ -20,12 +20,12 @@ LAST = 4
 
 
 @pytest.fixture(scope="module")
-def config(shared, tiny_weights):
+def config(small_ade20k, tiny_weights):
     """Make a packaged config a run of seconds with TensorBoard."""
 
     def make(name, work_dir):
         cfg = recipe(name)
-        set_data_root(cfg, str(shared / "data/ADEChallengeData2016"))
+        set_data_root(cfg, str(small_ade20k))
         cfg.model.backbone.update(pretrained=False, checkpoint=str(tiny_weights))
         for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
             cfg[loader].update(num_workers=0, persistent_workers=False)
