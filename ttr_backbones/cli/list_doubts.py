@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import nn
-
 from ttr_backbones.app.messages import warn
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ttr_backbones.registers import RegisterNeurons
 
 
