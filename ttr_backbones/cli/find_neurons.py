@@ -9,8 +9,6 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from ttr_backbones.app.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.cli.exit_codes import EXIT_NO_OUTLIERS
@@ -18,6 +16,8 @@ from ttr_backbones.cli.model_and_images import add_model_arguments, load, tell_b
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ttr_backbones.images.batches import ImageBatches
     from ttr_backbones.neuron_search.search import FoundNeurons
 

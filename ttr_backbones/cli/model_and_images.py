@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.messages import warn
 from ttr_backbones.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ttr_backbones.app.vit_source import VitSource
     from ttr_backbones.images.batches import ImageBatches
 
