@@ -115,11 +115,11 @@ def test_doubts_about_a_list__are_told_in_either_form(monkeypatch, baked):
         ({"neurons": {1: [3]}}, "repair needs `type`, one of 'bias', 'test_time'"),
         (
             {"type": "bias", "neurons": "auto"},
-            "'neurons' is no option of type='bias' any more: it was fixed when.*ttrb bake",
+            "'neurons' is no option of type='bias' any more: it was fixed when.*ttrb repair bias",
         ),
         (
             {"type": "bias", "num": 2},
-            "'num' is no option of type='bias' any more.*ttrb bake.*num=None",
+            "'num' is no option of type='bias' any more.*ttrb repair bias.*num=None",
         ),
         ({"type": "bias", "keep_cls": True}, "'keep_cls' is an option of type='test_time', not"),
         ({"type": "test_time", "artifact": "auto", "neurons": "auto"}, "or `artifact`.*not both"),
@@ -142,12 +142,12 @@ def test_bias__a_model_that_is_trained_is_refused(baked):
 
 
 def test_bias__without_a_file_that_ships_the_command_is_told_before_weights_are_fetched():
-    with pytest.raises(InputError, match=f"`ttrb bake {UNLISTED} --images DIR --out"):
+    with pytest.raises(InputError, match=f"`ttrb repair bias {UNLISTED} --images DIR --out"):
         TimmViT(UNLISTED, pretrained=True, repair={"type": "bias"})
 
 
 def test_bias__of_other_weights_is_refused(baked):
-    with pytest.raises(InputError, match=r"made from other weights than the model.*`ttrb bake"):
+    with pytest.raises(InputError, match=r"made from other weights than.*`ttrb repair bias"):
         TimmViT(MODEL, model_kwargs=SMALL, repair={"type": "bias", "artifact": baked})
 
 

@@ -102,7 +102,7 @@ def test_config__keeps_the_bias_form_where_constants_can_be_had(own):
     registers = experiment.config("bias", Options()).model.backbone.repair
     assert registers == {"type": "bias", "artifact": "auto"}
     unbaked = Options(cfg_options=["model.backbone.model=vit_small_patch14_dinov2.lvd142m"])
-    with pytest.raises(LeftOutError, match="`ttrb bake vit_small_patch14_dinov2"):
+    with pytest.raises(LeftOutError, match="`ttrb repair bias vit_small_patch14_dinov2"):
         experiment.config("bias", unbaked)
 
 

@@ -75,7 +75,7 @@ def test_of__an_artifact_that_lacks_something_is_explained():
         {"facts": {}},
         {"facts": {"layers": 3}},
     ):
-        with pytest.raises(InputError, match=r"has the tensors keys and values.*`ttrb bake"):
+        with pytest.raises(InputError, match=r"has the tensors keys and values.*`ttrb repair bias"):
             BakedRegisters.of(dataclasses.replace(good, **change))
 
 
@@ -85,7 +85,7 @@ def test_constants_fit_their_own_weights_only(make_vit):
     baked.check(vit)
     vit.reset_classifier(0)
     baked.check(vit)
-    with pytest.raises(InputError, match=r"made from other weights than the model.*`ttrb bake"):
+    with pytest.raises(InputError, match=r"made from other weights than.*`ttrb repair bias"):
         baked.check(make_vit(seed=1))
     with pytest.raises(InputError, match=r"half precision.*apply the repair first"):
         baked.check(make_vit().half())
@@ -113,5 +113,5 @@ def test_shipped__belong_to_the_list_that_ships():
 def test_shipped__a_model_without_names_the_command_that_makes_them():
     with pytest.raises(InputError, match=r"ships for 'vit_small_patch14_dino"):
         REPAIRS["bias"].shipped("vit_small_patch14_dinov2.lvd142m")
-    with pytest.raises(InputError, match="`ttrb bake vit_small_patch14_dinov2 --images DIR --out"):
+    with pytest.raises(InputError, match="`ttrb repair bias vit_small_patch14_dinov2 --images DIR"):
         REPAIRS["bias"].shipped("vit_small_patch14_dinov2")

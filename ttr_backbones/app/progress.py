@@ -43,6 +43,28 @@ class ProgressBar:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
+class StepBar:
+    """The same for the steps of a training: call it with steps done, steps in all and the loss."""
+
+    def __init__(self) -> None:
+        self._start, self._last = 0.0, 0.0
+        self._shown = sys.stderr.isatty() and is_first()
+
+    def __call__(self, done: int, total: int, loss: float) -> None:
+        """Show that `done` steps are done, a few times per second."""
+        now = time.monotonic()
+        if done == 1:
+            self._start = now
+        if not self._shown or (now - self._last < 0.2 and done < total):
+            return
+        self._last = now
+        filled = _WIDTH * done // total
+        text = f"step {done}/{total} [{'#' * filled}{'.' * (_WIDTH - filled)}] loss {loss:.4g}"
+        if now > self._start:
+            text += f", {rate_and_eta((done - 1) / (now - self._start), total - done)}"
+        print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
 def rate_and_eta(rate: float, left: int | None) -> str:
     """Say how fast something goes, per second, and when it will be done.
 

@@ -1,7 +1,8 @@
 """The `ttrb` command.
 
 A command is a module with a one-line docstring, `add_arguments(parser)` and `run(args) -> int`;
-it imports heavy packages inside `run` only. Listing it in `COMMANDS` is all there is to adding one.
+it imports heavy packages inside `run` only. One whose options depend on its first argument has
+`add_arguments_of(parser, arguments)` too. Listing it in `COMMANDS` is all there is to adding one.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ COMMANDS = {
     "sweep": "ttr_backbones.cli.sweep",
     "show": "ttr_backbones.cli.show",
     "compare": "ttr_backbones.cli.compare",
+    "repair": "ttr_backbones.cli.repair",
     "find-neurons": "ttr_backbones.cli.find_neurons",
     "verify": "ttr_backbones.cli.verify",
-    "bake": "ttr_backbones.cli.bake",
     "lists": "ttr_backbones.cli.lists",
     "bench": "ttr_backbones.cli.bench",
     "demo": "ttr_backbones.cli.demo",
@@ -97,6 +98,8 @@ def _dispatch(arguments: list[str]) -> int:
     command = importlib.import_module(COMMANDS[name])
     parser = Parser(prog=f"ttrb {name}", description=command.__doc__)
     command.add_arguments(parser)
+    if hasattr(command, "add_arguments_of"):
+        command.add_arguments_of(parser, rest)
     if name in EXAMPLES:
         parser.epilog = f"Example: {EXAMPLES[name]}"
     code: int = command.run(parser.parse_args(rest))

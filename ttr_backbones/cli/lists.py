@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "The lists that neurons='auto' finds by the model's tagged name. One with doubts is "
         "better replaced by your own: ttrb find-neurons. Constants for type='bias' are made by "
-        "ttrb bake."
+        "ttrb repair bias."
     )
 
 

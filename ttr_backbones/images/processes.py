@@ -57,6 +57,19 @@ def take_largest(tensors: Sequence[Tensor], device: torch.device | str) -> None:
     _reduce(tensors, device, distributed.ReduceOp.MAX)
 
 
+def gather_rows(rows: Tensor) -> Tensor:
+    """Put the rows [n, ...] of all processes together on the CPU: [N, ...], the same for all.
+
+    The order is that of the processes, and the same for every call after one pass over the images.
+    """
+    rows = rows.cpu()
+    if not _is_shared():
+        return rows
+    parts: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(parts, rows)
+    return torch.cat(parts)
+
+
 def _is_shared() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 

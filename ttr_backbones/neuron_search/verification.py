@@ -181,12 +181,13 @@ def verify_neurons(
 
 @dataclass
 class Look:
-    """One forward pass: norms and final features of the patches, registers' norms, classes."""
+    """One forward pass: norms and final features of the patches, registers' norms, classes, ..."""
 
     norms: Tensor  # [B, N]
     features: Tensor  # [B, N, C]
     register_norms: Tensor  # [B, R]
     classes: Tensor  # [B], all 0 without a classifier
+    pooled: Tensor | None  # [B, E], see `Family.pool`
 
 
 @torch.no_grad()
@@ -215,7 +216,13 @@ def look(vit: nn.Module, batch: Tensor, block: int) -> Look:
             "scores of the classes": scores,
         }
     )
-    return Look(norms, final[:, family.num_prefix(vit) :], registers, scores.argmax(dim=1))
+    return Look(
+        norms=norms,
+        features=final[:, family.num_prefix(vit) :],
+        register_norms=registers,
+        classes=scores.argmax(dim=1),
+        pooled=family.pool(vit, final),
+    )
 
 
 def has_classifier(vit: nn.Module) -> bool:

@@ -20,7 +20,7 @@ from ttr_backbones.vits.neurons import may_belong, model_name
 from ttr_backbones.vits.weights_hash import weights_hash
 
 _ENTRY = "ttr_backbones.repair"  # of the file's header
-_EXPECTED = "expected a file that `fit_repair(TYPE, vit, images).save(FILE)` or `ttrb bake` wrote"
+_EXPECTED = "expected a file that `ttrb repair` or `fit_repair(TYPE, vit, images).save(FILE)` wrote"
 _HEADER = {"type": str, "model": str, "facts": dict, "provenance": dict}
 
 

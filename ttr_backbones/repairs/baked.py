@@ -15,7 +15,7 @@ from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import RegisterNeurons
 
 TYPE = "bias"
-COMMAND = "`ttrb bake MODEL --images DIR --out FILE.safetensors`"
+COMMAND = "`ttrb repair bias MODEL --images DIR --out FILE.safetensors`"
 
 
 @dataclass(frozen=True, eq=False)

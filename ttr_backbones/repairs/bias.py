@@ -7,7 +7,8 @@ further token in the sequence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import nn
@@ -22,7 +23,8 @@ from ttr_backbones.repairs.registry import register_repair
 from ttr_backbones.repairs.repair import Repair
 from ttr_backbones.vits.class_swap import RegisterMixin, mix
 from ttr_backbones.vits.constant_tokens import add_constant_tokens, check_attention
-from ttr_backbones.vits.neurons import RegisterNeurons
+from ttr_backbones.vits.edit import Peak
+from ttr_backbones.vits.neurons import RegisterNeurons, model_name
 
 
 def add_bias_registers(vit: nn.Module, baked: BakedRegisters) -> nn.Module:
@@ -91,7 +93,8 @@ class BiasRegisters(Repair):
     label = "test-time register as bias"
     colour = "#56b4e9"
     fit_options: ClassVar[Mapping[str, str]] = {
-        "neurons": "the list; by default it is searched on the images",
+        "neurons": "the list, a JSON file, or auto for the one that ships; by default it is "
+        "searched on the images",
         "num": "number of registers (what the search found best, else 1)",
         "peak": "what moves to them, `edit.PEAKS` (neuron)",
         "scale": "factor on what moves, one number or one per register (1)",
@@ -104,9 +107,10 @@ class BiasRegisters(Repair):
         vit: nn.Module,
         images: ImageBatches,
         *,
-        neurons: RegisterNeurons | Mapping[int, list[int]] | None = None,
+        neurons: RegisterNeurons | Mapping[int, list[int]] | str | Path | None = None,
         num: int | None = None,
-        **options: Any,
+        peak: Peak = "neuron",
+        scale: float | Sequence[float] = 1.0,
     ) -> Artifact:
         """Bake the neurons, which are searched unless they are given.
 
@@ -117,8 +121,11 @@ class BiasRegisters(Repair):
             found = tune_register_neurons(vit, images)
             num = found.num if num is None else num
             neurons = RegisterNeurons(found.model, found.layers, provenance(found, vit, images))
+        elif isinstance(neurons, str | Path):
+            neurons = RegisterNeurons.named(neurons, model_name(vit))
+            num = neurons.provenance.get("num_registers") if num is None else num
         num = 1 if num is None else num
-        return bake_registers(vit, neurons, images, num=num, **options).artifact
+        return bake_registers(vit, neurons, images, num=num, peak=peak, scale=scale).artifact
 
     def apply(self, vit: nn.Module, artifact: Artifact, **options: Any) -> None:
         """Insert the constants; there are no options."""
@@ -149,7 +156,3 @@ class BiasRegisters(Repair):
     def example(self, vit: nn.Module, images: ImageBatches, neurons: RegisterNeurons) -> Artifact:
         """Bake the neurons as they are."""
         return self.fit(vit, images, neurons=neurons)
-
-    def command(self, model: str = "MODEL") -> str:
-        """The command that bakes."""
-        return f"`ttrb bake {model} --images DIR --out FILE.safetensors`"

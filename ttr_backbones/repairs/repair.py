@@ -192,7 +192,7 @@ class Repair(ABC):
             shipped = f"They ship for {', '.join(files)}" if files else "None ships at all"
             raise InputError(
                 f"no artifact of the repair {self.type!r} ships for {tagged!r}. {shipped}. Make "
-                f"one with {self.command(model)} and pass artifact='{model}.safetensors'"
+                f"one with {self.command(model)} and pass artifact='FILE.safetensors'"
             )
         return Artifact.load(files[tagged])
 
@@ -202,4 +202,4 @@ class Repair(ABC):
 
     def command(self, model: str = "MODEL") -> str:
         """Return what makes an artifact for `model`, for messages."""
-        return f"`fit_repair({self.type!r}, vit, images).save('{model}.safetensors')`"
+        return f"`ttrb repair {self.type} {model} --images DIR --out FILE.safetensors`"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +16,9 @@ from ttr_backbones.neuron_search.tune import tune_register_neurons
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.registry import register_repair
 from ttr_backbones.repairs.repair import Repair
+from ttr_backbones.vits.edit import Fill, Peak
 from ttr_backbones.vits.edit_site import EditSite
-from ttr_backbones.vits.neurons import RegisterNeurons
+from ttr_backbones.vits.neurons import RegisterNeurons, model_name
 from ttr_backbones.vits.register_tokens import num_test_time_registers
 from ttr_backbones.vits.registers import add_test_time_registers
 
@@ -41,7 +42,8 @@ class TestTimeRegisters(Repair):
     label = "test-time register"
     colour = "#0072b2"
     fit_options: ClassVar[Mapping[str, str]] = {
-        "neurons": "the list; by default it is searched on the images",
+        "neurons": "the list, a JSON file, or auto for the one that ships; by default it is "
+        "searched on the images",
         **_MOVES,
     }
     options: ClassVar[Mapping[str, str]] = {
@@ -56,8 +58,13 @@ class TestTimeRegisters(Repair):
         vit: nn.Module,
         images: ImageBatches,
         *,
-        neurons: RegisterNeurons | Mapping[int, list[int]] | None = None,
-        **options: Any,
+        neurons: RegisterNeurons | Mapping[int, list[int]] | str | Path | None = None,
+        num: int | None = None,
+        peak: Peak | None = None,
+        keep_cls: bool | None = None,
+        fill: Fill | None = None,
+        scale: float | Sequence[float] | None = None,
+        positions: Sequence[int] | None = None,
     ) -> Artifact:
         """Search the neurons, unless they are given.
 
@@ -66,11 +73,17 @@ class TestTimeRegisters(Repair):
         """
         if neurons is None:
             found = tune_register_neurons(vit, images)
-            options = {"num": found.num, **options}
+            num = found.num if num is None else num
             neurons = RegisterNeurons(found.model, found.layers, provenance(found, vit, images))
+        elif isinstance(neurons, str | Path):
+            neurons = RegisterNeurons.named(neurons, model_name(vit))
+            num = neurons.provenance.get("num_registers") if num is None else num
         elif not isinstance(neurons, RegisterNeurons):
             neurons = RegisterNeurons("", neurons)
         neurons.check(vit)
+        moves = (num, peak, keep_cls, fill, scale, positions)
+        named = zip(("num", "peak", "keep_cls", "fill", "scale", "positions"), moves, strict=True)
+        options = {name: value for name, value in named if value is not None}
         artifact = of_neurons(neurons, options)
         self.check(artifact)
         return artifact
