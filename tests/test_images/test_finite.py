@@ -16,7 +16,7 @@ from ttr_backbones.registers import (
     outlier_mask,
     tune_register_neurons,
 )
-from ttr_backbones.repairs import forms
+from ttr_backbones.repairs.effects import measure_effects
 from ttr_backbones.report.inspection import inspect_model
 from ttr_backbones.report.summary import summarize
 
@@ -94,7 +94,7 @@ def test_the_image_is_named_by_its_place_in_all(planted):
         lambda: find_register_neurons(vit, images, threshold=60.0, batch_size=4),
         lambda: verify_neurons(vit, LIST, images, batch_size=4),
         lambda: bake_registers(vit, LIST, images, batch_size=4),
-        lambda: forms.compare_forms(vit, baked, images, batch_size=4),
+        lambda: measure_effects(vit, {"bias": baked.artifact}, images, batch_size=4),
     ):
         with pytest.raises(NonFiniteError, match=r"block 3|final features") as error:
             look()
