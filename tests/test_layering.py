@@ -24,7 +24,7 @@ METHOD = {"compat", "vits", "images", "neuron_search", "repairs"}
 # What a config is made of: models, data, metrics, hooks.
 BUILT = {
     *("registers", "backbones", "losses", "heads", "segmentors", "datasets", "evaluation"),
-    *("object_discovery", "engine", "probes", "report"),
+    *("object_discovery", "engine", "probes", "report", "distillation"),
 }
 BENEATH_APP = ROOT | METHOD | BUILT | {"tasks", "recipes"}
 
@@ -56,6 +56,8 @@ ARROWS = {
     "tasks": ROOT | {"compat", "evaluation", "engine"},
     "recipes": {"errors", "packaged", "atomic", "compat", "tasks"},
     "report": ROOT | METHOD | {"registers", "backbones", "engine"},
+    # A repair that is trained by mmengine's Runner: `repairs` knows torch and timm only.
+    "distillation": ROOT | METHOD | {"backbones", "datasets", "engine", "recipes"},
     "app": BENEATH_APP,
     "inference": BENEATH_APP | {"app"},
     "export": BENEATH_APP | {"app", "inference"},

@@ -31,6 +31,8 @@ from ttr_backbones.repairs import (
 from ttr_backbones.vits.weights_hash import weights_hash
 
 LAYERS = {1: [3, 7], 2: [11]}
+# What makes a fit of a repair quick; by default it is given neurons, and need not search them.
+OPTIONS = {"ph_reg": {"epochs": 1, "views": 2, "registers": 3}}
 
 
 @pytest.fixture
@@ -40,8 +42,8 @@ def images():
 
 @pytest.fixture(params=REPAIRS)
 def fitted(request, make_vit, images):
-    neurons = RegisterNeurons("", LAYERS)
-    return fit_repair(request.param, make_vit(), images, neurons=neurons)
+    options = OPTIONS.get(request.param, {"neurons": RegisterNeurons("", LAYERS)})
+    return fit_repair(request.param, make_vit(), images, **options)
 
 
 @torch.no_grad()
@@ -90,7 +92,8 @@ def test_every_repair__belongs_to_the_weights_that_it_was_fitted_to(fitted, make
 
 
 @torch.no_grad()
-def test_every_repair__is_what_the_functions_of_registers_do(fitted, make_vit, images):
+@pytest.mark.parametrize("fitted", ["test_time", "bias"], indirect=True)
+def test_test_time_repairs__are_what_the_functions_of_registers_do(fitted, make_vit, images):
     by_hand = {
         "test_time": lambda vit: add_test_time_registers(vit, LAYERS),
         "bias": lambda vit: add_bias_registers(vit, bake_registers(vit, LAYERS, images)),

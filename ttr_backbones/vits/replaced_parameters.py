@@ -32,7 +32,7 @@ def replace_parameters(vit: nn.Module, values: Mapping[str, Tensor]) -> None:
             has = f"{tuple(known[name].shape)}" if name in known else "no such parameter"
             raise InputError(
                 f"the values of {name} are {tuple(value.shape)}, the model has {has}: they belong "
-                "to another model"
+                "to another model, or to one made with another model_kwargs=dict(img_size=...)"
             )
         module, _, parameter = name.rpartition(".")
         groups.setdefault(module, {})[parameter] = value
