@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from ttr_backbones.engine.unwrap import unwrapped
+from ttr_backbones.repairs.ph_reg import Distillation
 from ttr_backbones.repairs.training_log import TrainingLog
 
 FILE = "ph_reg.safetensors"
@@ -43,7 +44,8 @@ class SaveArtifact(Hook):
 
     @master_only
     def _write(self, runner: Any) -> None:
-        distillation = unwrapped(runner.model).distillation
+        model: Any = unwrapped(runner.model)
+        distillation: Distillation = model.distillation
         log = TrainingLog()
         log.start(steps=runner.max_iters, parameters=distillation.num_trained)
         losses, _ = runner.message_hub.get_scalar("train/loss").data

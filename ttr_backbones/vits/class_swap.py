@@ -92,8 +92,9 @@ def describe_registers(vit: nn.Module) -> dict[str, Any] | None:
     Args:
         vit: the model.
     """
-    told: dict[str, Any] | None = vit.describe() if has_test_time_registers(vit) else None
-    return told
+    if not (isinstance(vit, RegisterMixin) and vit.is_test_time):
+        return None
+    return vit.describe()
 
 
 class Mixin(nn.Module):

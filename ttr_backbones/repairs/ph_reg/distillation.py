@@ -164,7 +164,7 @@ def _student(vit: nn.Module, registers: int, blocks: int, seed: int) -> nn.Modul
     student = sharing_copy(vit, lambda tensor: id(tensor) not in ids).eval()
     for name, parameter in list(student.named_parameters()):
         if name in names:
-            parameter.requires_grad_(requires_grad=True)
+            parameter.requires_grad = True
         else:  # another object of the same memory: that of `vit` stays as it is
             path, _, last = name.rpartition(".")
             frozen = nn.Parameter(parameter.detach(), requires_grad=False)

@@ -133,12 +133,15 @@ class PhReg(Repair):
         _train(distillation, images, log or TrainingLog(), epochs, lr, final_lr, weight_decay)
         return distillation.artifact(epochs=epochs, lr=lr, final_lr=final_lr, decay=weight_decay)
 
-    def apply(self, vit: nn.Module, artifact: Artifact, *, control: Control | None = None) -> None:
+    def apply(
+        self, vit: nn.Module, artifact: Artifact, *, control: Control | None = None, **options: Any
+    ) -> None:
         """Put the registers and the trained parameters in.
 
         Raises:
             InputError: tensors of another model; no such control.
         """
+        del options  # there are no others
         tensors = dict(artifact.tensors)
         registers = _controlled(tensors.pop(REGISTERS), control)
         add_learned_registers(vit, registers)

@@ -133,5 +133,5 @@ class Teacher:
 def image_hash(image: Tensor, more: str = "") -> str:
     """SHA-256 of the numbers of an image [3, H, W] on the CPU, and of a text."""
     digest = hashlib.sha256(f"{tuple(image.shape)} {more}\n".encode())
-    digest.update(image.detach().float().contiguous().numpy())
+    digest.update(image.detach().float().contiguous().numpy().tobytes())
     return digest.hexdigest()
