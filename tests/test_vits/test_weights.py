@@ -51,6 +51,14 @@ def as_dinov2(vit):
     return state
 
 
+def as_dinov2_teacher(vit):
+    """`teacher_checkpoint.pth` of DINOv2: heads, and blocks in the chunks of FSDP."""
+    state = {f"backbone.{key}": value for key, value in as_dinov2(vit).items()}
+    state = {re.sub(r"blocks\.(\d+)\.", r"blocks.\1.\1.", k): v for k, v in state.items()}
+    heads = ("dino_head.mlp.0.weight", "ibot_head.last_layer.weight_g")
+    return state | dict.fromkeys(heads, torch.ones(3, 3))
+
+
 _CLIP_NAMES = [
     (r"^patch_embed\.proj\.", "conv1."),
     (r"^norm_pre\.", "ln_pre."),
@@ -131,6 +139,9 @@ def write(tmp_path, how, state):
         (REG4, as_dinov2, "bare"),
         (GIANT, as_dinov2, "bare"),
         (DINOV2, lambda vit: {f"backbone.{k}": v for k, v in as_dinov2(vit).items()}, "teacher"),
+        (DINOV2, as_dinov2_teacher, "teacher"),
+        # The distilled files of Denoising-ViT.
+        (DINOV2, lambda vit: {f"model.{k}": v for k, v in vit.state_dict().items()}, "model"),
         (CLIP, as_openai_clip, "torchscript"),
         (CLIP, as_openai_clip, "safetensors"),
         (CLIP, lambda v: {f"module.{k}": t for k, t in as_openai_clip(v).items()}, "state_dict"),
@@ -230,11 +241,13 @@ def test_a_misfit_names_its_reason(tmp_path, theirs, model, message):
 
 
 @pytest.mark.parametrize(
-    "name", ["embeddings.patch_embeddings.projection.weight", "layers.0.ln1.w"]
+    "name", ["beit.encoder.layer.0.lambda_1", "layers.0.ln1.w", "module.denoiser.norm1.weight"]
 )
 def test_other_libraries_layouts_are_named(tmp_path, name):
     torch.save({name: torch.ones(2)}, tmp_path / "other.pth")
-    with pytest.raises(InputError, match=r"layout of (Hugging Face|OpenMMLab)"):
+    with pytest.raises(
+        InputError, match=r"layout of (Hugging Face|OpenMMLab)|denoiser of Denoising-ViT"
+    ):
         create_vit("vit_tiny_patch16_224", checkpoint=tmp_path / "other.pth")
 
 

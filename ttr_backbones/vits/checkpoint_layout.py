@@ -10,12 +10,18 @@ import torch
 from torch import Tensor
 
 from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.vits.hugging_face_names import (
+    EMBEDDING,
+    is_hugging_face,
+    publishers_names,
+)
 
 # torch.compile, FSDP and activation checkpointing write their own level into every name.
 _WRAPPERS = re.compile(r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 # The patch embedding, of which every backbone has one.
 _EMBEDDINGS = re.compile(
-    r"(?P<prefix>.*?)(?:patch_embed\.proj|preprocessor\.patchifier\.proj|conv1)\.weight"
+    r"(?P<prefix>.*?)(?:(?:patch_embed\.proj|preprocessor\.patchifier\.proj|conv1)\.weight|"
+    rf"{EMBEDDING})"
 )
 _HEAD = re.compile(
     r"(?:\w*heads?|head_\w+|fc|classifier|projector|prototypes|decoder\w*|mask_head)(?:\.|$)"
@@ -105,10 +111,11 @@ def choose_backbone(
 
 def _begins(match: re.Match[str], tensors: Mapping[str, Tensor]) -> bool:
     prefix = match["prefix"]
-    if prefix and not prefix.endswith("."):
+    if (prefix and not prefix.endswith(".")) or tensors[match[0]].ndim < 2:
         return False
-    # A convolution called conv1 is everywhere; CLIP's has the class embedding beside it.
-    return not match[0].endswith("conv1.weight") or f"{prefix}class_embedding" in tensors
+    # A convolution called conv1 is everywhere; that of CLIP and PE has such blocks beside it.
+    block = f"{prefix}transformer.resblocks.0.ln_1.weight"
+    return not match[0].endswith("conv1.weight") or block in tensors
 
 
 def _state(prefix: str, others: set[str], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -119,7 +126,11 @@ def _state(prefix: str, others: set[str], tensors: Mapping[str, Tensor]) -> dict
         for key, value in tensors.items()
         if key.startswith(prefix) and not (inner and key.startswith(inner))
     }
-    if "class_embedding" in state:  # with its prefix timm recognises the visual tower of a CLIP
+    if is_hugging_face(state):
+        outer = re.sub(r"\w+\.$", "", prefix)  # of vision_model. or vit.
+        beside = {k.removeprefix(outer): v for k, v in tensors.items() if k.startswith(outer)}
+        return publishers_names(state, beside)
+    if "conv1.weight" in state:  # with its prefix timm recognises the visual tower of a CLIP
         return {f"visual.{key}": value for key, value in state.items()}
     if prefix.endswith(_TRUNK):
         state = {f"{_TRUNK}{key}": value for key, value in state.items()}

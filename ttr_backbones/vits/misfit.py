@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 _HUGGING_FACE = re.compile(r"embeddings\.(patch_|position_|cls_)|\.layer\.\d+\.|vision_model\.")
+_DENOISER = re.compile(r"(\w+\.)*denoiser\.")
 _OPENMMLAB = re.compile(r"patch_embed\.projection\.|^(\w+\.)?layers\.\d+\.(ln|ffn|attn)")
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 
@@ -46,9 +47,15 @@ def misfit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], model: str
 
 def foreign_layout(names: list[str]) -> str | None:
     """Name the layout of a file that is not timm's and not convertible, None if it is not known."""
+    if any(map(_DENOISER.match, names)):
+        return (
+            "is a denoiser of Denoising-ViT, a block that goes behind a ViT, and holds no ViT. "
+            "Give a distilled file of theirs (voc_distilled, imgnet_distilled)"
+        )
     if any(map(_HUGGING_FACE.search, names)):
         return (
-            "is in the layout of Hugging Face transformers. Give the same weights as timm or their "
+            "is in a layout of Hugging Face transformers that is not known here (known: DINOv2, "
+            "DINOv3, CLIP, SigLIP, ViT). Give the same weights as timm or their "
             "authors publish them (model='hf-hub:timm/NAME' with pretrained=True, or that file)"
         )
     if any(map(_OPENMMLAB.search, names)):

@@ -1,9 +1,10 @@
 """Load a local weight file into a timm ViT, whichever of the usual formats it has.
 
-timm (also safetensors), DINOv2 (`*_pretrain.pth`), OpenAI CLIP (a TorchScript archive or its state
-dict), open_clip, the visual tower of a CLIP alone, and what trainers write around these. timm knows
-how to rename the keys; what is added here is that the backbone is found in the file, that every
-tensor must find its place at its own size, and that a misfit is explained.
+timm (also safetensors), DINO, DINOv2 and DINOv3 (`*_pretrain.pth`), OpenAI CLIP (a TorchScript
+archive or its state dict), open_clip, PE, EVA, the visual tower of a CLIP alone, Hugging Face
+transformers, and what trainers write around these: known by their content, not by the suffix.
+timm knows how to rename the keys; what is added here is that the backbone is found in the file,
+that every tensor must find its place at its own size, and that a misfit is explained.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from ttr_backbones.vits.checkpoint_layout import (
     stored_backbones,
     tensors_by_name,
 )
+from ttr_backbones.vits.declared import declared_misfit
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.finite_weights import require_finite
+from ttr_backbones.vits.fitting_name import fitting_model
 from ttr_backbones.vits.misfit import foreign_layout, misfit, other_patch
 
 # Scalars in OpenAI's files of CLIP and in no other's.
@@ -81,7 +84,10 @@ def _stored(
     stored = choose_backbone(found, kernel.shape, str(path), prefix)
     patch = None if stored.kernel is None else other_patch(stored.kernel, kernel, _name(vit))
     if patch is not None:
-        raise InputError(f"{path} does not hold the weights of {_name(vit)}: {patch}.")
+        raise _refusal(vit, stored, path, patch)
+    declared = declared_misfit(vit, path, _name(vit))
+    if declared is not None:
+        raise _refusal(vit, stored, path, declared)
     act = family.mlp(family.blocks(vit)[0]).act
     if all(key in tensors for key in _OPENAI) and not isinstance(act, QuickGELU):
         raise InputError(
@@ -103,12 +109,19 @@ def _converted(stored: StoredBackbone, vit: nn.Module, path: Path) -> dict[str, 
         if "blocks.0.norm1.weight" in plain:  # timm's own names, which need no conversion
             own = {key: value for key, value in wanted.items() if key != "pos_embed"}
             why = misfit(plain, own, _name(vit)) or _unknown_grid(stored, {}, vit) or why
-        raise InputError(f"{path} does not hold the weights of {_name(vit)}: {why}") from error
+        raise _refusal(vit, stored, path, why) from error
     state = {key: value for key, value in state.items() if key in wanted or not is_head(key)}
     problem = misfit(state, wanted, _name(vit)) or _unknown_grid(stored, state, vit)
     if problem is not None:
-        raise InputError(f"{path} does not hold the weights of {_name(vit)}: {problem}.")
+        raise _refusal(vit, stored, path, problem)
     return state
+
+
+def _refusal(vit: nn.Module, stored: StoredBackbone, path: Path, problem: str) -> InputError:
+    """Say what does not fit, and which architecture does, if it is a usual one."""
+    other = fitting_model(stored.state, stored.kernel, _name(vit))
+    told = f"{path} does not hold the weights of {_name(vit)}: {problem}."
+    return InputError(f"{told} It fits {other}." if other else told)
 
 
 def _positions(stored: StoredBackbone, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
