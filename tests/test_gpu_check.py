@@ -40,7 +40,6 @@ def test_rehearsal__runs_every_step_and_misses_no_goal(tmp_path):
         "heads",
         "memory",
         "processes",
-        "data",
         "export",
         "everything else",
     ]

@@ -18,7 +18,10 @@ def part_of(path):
 
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if part_of(path) != "configs")
-ROOT = {"errors", "packaged", "safe_load", "atomic", "folder_files", "file_damage", "result_names"}
+ROOT = {
+    *("errors", "packaged", "safe_load", "atomic", "folder_files", "file_damage", "result_names"),
+    "text_table",
+}
 
 METHOD = {"compat", "vits", "images", "neuron_search", "repairs"}
 # What a config is made of: models, data, metrics, hooks.
@@ -38,6 +41,7 @@ ARROWS = {
     "folder_files": set(),
     "file_damage": set(),
     "result_names": set(),
+    "text_table": set(),
     "compat": {"errors", "safe_load"},
     "vits": ROOT | {"compat"},
     "images": ROOT | {"compat", "vits"},

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ttr_backbones.backbones import TimmViT
+from ttr_backbones.backbones.cached import cache_features
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import add_test_time_registers, remove_test_time_registers
 
@@ -17,8 +18,8 @@ TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 @pytest.fixture
 def make(tiny_weights, tmp_path):
     def made(*, cached=True, **options):
-        folder = tmp_path / "cache" if cached else None
-        return TimmViT(TAG, checkpoint=tiny_weights, feature_cache=folder, **options).eval()
+        backbone = TimmViT(TAG, checkpoint=tiny_weights, **options).eval()
+        return cache_features(backbone, tmp_path / "cache") if cached else backbone
 
     return made
 
@@ -88,5 +89,5 @@ def test_a_copy_describes_itself(make, photos):
 
 
 def test_a_backbone_that_is_trained_has_none(make):
-    with pytest.raises(InputError, match=r"feature_cache.*frozen"):
+    with pytest.raises(InputError, match=r"a feature cache .* frozen"):
         make(frozen=False)

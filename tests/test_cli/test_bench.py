@@ -79,14 +79,6 @@ def test_bench_object_discovery__on_random_images(bench):
     assert lines[-1].endswith("2 of 2 images have the same box both ways")
 
 
-def test_bench_data__on_drawn_images(bench):
-    config = "augreg_vitt16_linear_ade20k_200it"
-    _, told = bench("data", "--config", config, "--workers", "0", *QUICK)
-    assert names(told) == ["0 workers", "backbone's forward"]
-    assert told["parts"]["data"]["setting"]["config"] == config
-    assert told["parts"]["data"]["setting"]["images"] == "24 drawn"
-
-
 def test_bench_memory__measures_nothing(bench):
     argv = ["--models", f"{SMALLEST},{TINY}", "--batch-sizes", "2", "--heads", "1"]
     lines, told = bench("memory", *argv)
@@ -105,7 +97,6 @@ def test_bench__all_parts_in_a_short_form(bench, monkeypatch):
         "train": {"size": 32, "num_classes": 5, "heads": 2, "batch_sizes": "1"},
         "search": {"size": 32, "num_images": 2, "batch_sizes": "2"},
         "object-discovery": {"size": 64, "num_images": 2, "batch_sizes": "2"},
-        "data": {"config": "augreg_vitt16_linear_ade20k_200it", "workers": "0"},
         "memory": {"models": SMALLEST, "batch_sizes": "1"},
     }
     monkeypatch.setattr(command, "_SHORT", small)
@@ -128,7 +119,6 @@ def test_bench__all_parts_in_a_short_form(bench, monkeypatch):
         (["search", "--num-images", "0"], "--num-images 0: expected a number, 1 or more"),
         (["forward", "--rounds", "0"], "--rounds 0: expected a number, 1 or more"),
         (["forward", "--batch-sizes", "1,x"], "--batch-sizes 1,x: expected whole numbers of 1 or"),
-        (["data", "--workers", "-1"], "--workers -1: expected whole numbers of 0 or more"),
         (["forward", "--variants", "fast"], "unknown variant 'fast'"),
         (["forward", "--size", "100"], "size 100: expected a multiple of"),
         (["search", "--size", "100"], "--size 100: expected a multiple of the patch, 16 px"),
@@ -139,7 +129,6 @@ def test_bench__all_parts_in_a_short_form(bench, monkeypatch):
         (["search", "--images", "nowhere", "--model", TINY], "nowhere: no such folder"),
         (["search", "--model", "vit_tiny_patch16_223"], "Did you mean 'vit_tiny_patch16_224'"),
         (["forward", "--device", "nonsense"], "--device nonsense cannot be used here"),
-        (["data", "--config", "dinov2_vits14_linear_voc2012"], "which does not exist. Get PASCAL"),
     ],
 )
 def test_bench__errors(argv, message, capsys):

@@ -78,7 +78,7 @@ def test_ctrl_c__saves_stops_with_130_and_the_same_command_goes_on(
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(compare._Line, "update", interrupt)
+            patched.setattr(compare._Progress, "update", interrupt)
             assert run(seeds="0,1") == 130
     finally:
         signal.signal(signal.SIGINT, before)
@@ -90,7 +90,7 @@ def test_ctrl_c__saves_stops_with_130_and_the_same_command_goes_on(
 
     told = []
     with monkeypatch.context() as patched:
-        patched.setattr(compare._Line, "update", lambda _, text: told.append(text))
+        patched.setattr(compare._Progress, "update", lambda _, text: told.append(text))
         assert run(seeds="0,1") == 0
     assert [text for text in told if "training" in text] == ["training 6/6"]
     assert any(re.fullmatch(r"testing 2/2, [\d.]+/s", text) for text in told)
@@ -168,7 +168,10 @@ def test_result_that_cannot_be_read__is_named(run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--seeds", "0,x"], "--seeds 0,x: expected whole numbers as in 0,1,2, got 'x'"),
+        (
+            ["--seeds", "0,x"],
+            "--seeds 0,x: expected whole numbers of 0 or more separated by commas",
+        ),
         (["--repairs", "none,test-time"], "unknown choice 'test-time'. Did you mean 'test_time'"),
         (["--repairs", "trained"], "nothing to compare: tiny, trained is left out"),
         (["--data-root", "KITTI=/x"], "KITTI=/x: unknown data set type or config 'KITTI'"),
@@ -179,14 +182,17 @@ def test_input__that_is_wrong(config, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
-def test_line__moves_on_a_terminal(monkeypatch, capsys):
+def test_progress__moves_on_a_terminal_and_the_result_stays(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    line = compare._Line(12)
-    line.start("a")
-    line.update("training 1/9")
-    line.update("training 2/9")  # too soon to be worth a look
-    line.end("done")
-    assert (
-        capsys.readouterr().err
-        == "[ 1/12] a: \r[ 1/12] a: training 1/9\x1b[K\r[ 1/12] a: done\x1b[K\n"
-    )
+    monkeypatch.setenv("TERM", "xterm")
+    progress = compare._Progress(12)
+    progress.start("a")
+    progress.update("training 1/9")  # too soon to be worth a look
+    progress.end("done")
+    progress.start("b")
+    progress.end("reused")
+    written = capsys.readouterr().err
+    assert written.startswith("\x1b[?25l[ 1/12] a: ")
+    assert "training" not in written
+    assert written.endswith("\x1b[2K[ 2/12] b: reused\n")
+    assert "\x1b[2K[ 1/12] a: done\n" in written

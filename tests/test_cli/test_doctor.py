@@ -24,6 +24,7 @@ HEALTHY = {
     "safetensors": "0.8.0",
     "tensorboard": "2.21.0",
     "packaging": "26.0",
+    "rich": "15.0.0",
     "setuptools": "84.0.0",
 }
 

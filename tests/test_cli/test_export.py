@@ -46,7 +46,7 @@ def test_mismatch__is_exit_code_1_and_no_file(arguments, tmp_path, capsys, monke
     [
         (["--out", "model.pth"], "--out model.pth: unknown suffix '.pth'."),
         (["--size", "33", "48", "--dynamic"], "--dynamic takes images of any size"),
-        (["--blocks", "last"], "--blocks last: expected block numbers"),
+        (["--blocks", "last"], "--blocks last: expected whole numbers"),
         (["--blocks", "12"], "out_indices names block 12"),
         (["--repair", "no.json"], "no register-neuron list at no.json"),
         (["--size", "0", "48"], "expected numbers above 0"),
@@ -62,7 +62,7 @@ def test_wrong_arguments(arguments, tmp_path, capsys, options, message):
 
 def test_no_such_model(tmp_path, capsys):
     assert main(["export", "vit_tiny_patch61_224", "--out", str(tmp_path / "model.pt2")]) == 2
-    assert "no timm model, no config file" in capsys.readouterr().err
+    assert "unknown timm model or config 'vit_tiny_patch61_224'" in capsys.readouterr().err
 
 
 def test_no_network(tmp_path, capsys, monkeypatch):

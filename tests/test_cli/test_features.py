@@ -64,7 +64,7 @@ def test_config__gives_backbone_and_normalisation(shared, tiny_weights, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--blocks", "last"], "--blocks last: expected block numbers"),
+        (["--blocks", "last"], "--blocks last: expected whole numbers"),
         (["--images", "nowhere"], "nowhere: no such folder"),
         (["--checkpoint", "no.pth"], "--checkpoint no.pth: no such file"),
         (["--repair", "no.json"], "no register-neuron list at no.json"),
@@ -80,7 +80,7 @@ def test_model__that_is_neither(arguments, tmp_path, capsys):
     arguments[1] = "vit_tiny_patch61_224"
     assert main([*arguments, str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert "no timm model, no config file" in error
+    assert "unknown timm model or config 'vit_tiny_patch61_224'" in error
     assert "vit_tiny_patch16_224" in error
 
 

@@ -62,9 +62,9 @@ def config(tmp_path):
 
 def test_sweep__prints_and_saves_the_full_table(config, tmp_path, capsys):
     assert main([*config(), "--normalize"]) == 0
-    # The log tells first that this backbone is random.
-    printed = capsys.readouterr().out.splitlines()
-    head, *lines = (line for line in printed if " - mmengine - " not in line)
+    printed = capsys.readouterr()
+    assert "is frozen with random weights" in printed.err, "stdout is for the table"
+    head, *lines = printed.out.splitlines()
     assert head.split()[:7] == [
         "repair",
         "block",
@@ -118,8 +118,12 @@ def test_sweep__names_registers_that_are_no_tokens(config, tmp_path, capsys):
     ("changes", "argv", "message"),
     [
         ({}, ["--facets", "keys"], "--facets: unknown facet 'keys'. Did you mean 'key'"),
-        ({}, ["--blocks", "last"], "--blocks last: expected numbers separated by commas"),
-        ({}, ["--bias", "0,,1"], "--bias 0,,1: expected numbers separated by commas, got ''"),
+        ({}, ["--blocks", "last"], "--blocks last: expected whole numbers separated by commas"),
+        (
+            {},
+            ["--bias", "0,,1"],
+            "separated by commas, as in 0,-0.1, got ''",
+        ),
         ({}, ["--blocks", "-5"], "blocks names block -5, the model has blocks 0..3"),
         ({}, ["--repairs", "trained"], "--repairs: unknown choice 'trained'"),
         ({"method": "tokencut"}, [], "model.method.type='lost', this one has 'ObjectDiscoverer'"),

@@ -47,7 +47,7 @@ def test_fingerprint__changes_with_the_result(cfg, changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"model.backbone.feature_cache": "maps"},
+        {"custom_hooks": [{"type": "CacheFeatures", "folder": "maps"}]},
         {"work_dir": "elsewhere"},
         {"train_dataloader.num_workers": 0, "test_dataloader.persistent_workers": False},
         {"default_hooks.logger.interval": 1, "default_hooks.checkpoint.interval": 1},

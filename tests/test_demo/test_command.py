@@ -35,7 +35,7 @@ def test_the_tasks_offered_are_those_that_exist(capsys):
 
 
 def test_a_word_among_the_seeds_is_refused():
-    with pytest.raises(InputError, match=r"expected integers separated by commas.*got 'a,b'"):
+    with pytest.raises(InputError, match=r"--seeds a,b: expected whole numbers .*, got 'a'"):
         run("--seeds", "a,b")
 
 

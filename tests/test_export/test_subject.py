@@ -86,7 +86,7 @@ def test_classes__are_those_of_the_data_set(tiny_weights, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "options", "kind", "message"),
     [
-        (["no_such_config"], {}, MissingFileError, "is no timm model, no config file"),
+        (["no_such_config"], {}, MissingFileError, "unknown timm model or config"),
         ([CONFIG], {}, InputError, "has a head to load, and no checkpoint was given"),
         ([CONFIG, "no.pth"], {}, MissingFileError, "the checkpoint no.pth does not exist"),
         ([TAG, "no.pth"], {}, MissingFileError, "no.pth: no such file"),

@@ -33,8 +33,12 @@ def report(shared, tiny_weights, tmp_path_factory):
     names = [f"{i}.jpg" for i in range(10)]
     summary = summarize(inspections, model=TINY, size=(224, 224), images=names, neurons=NEURONS)
     shown = as_shown(images, family_of(vit).facts(vit))
-    out, told = tmp_path_factory.mktemp("show"), []
-    write_report(out / "new", inspections, shown, summary, foreground=True, tell=told.append)
+    out, told, steps = tmp_path_factory.mktemp("show"), [], []
+    write_report(
+        out / "new", inspections, shown, summary, foreground=True, tell=told.append,
+        progress=lambda *step: steps.append(step),
+    )  # fmt: skip
+    assert steps == [(0, None), *((written, len(told)) for written in range(1, len(told)))]
     return out / "new", inspections, summary, told
 
 

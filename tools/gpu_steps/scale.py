@@ -27,7 +27,6 @@ class Scale:
         classes: of the heads.
         matrix_sides: of the matrix products; None is what the bench takes.
         trained_size: side in pixels of the images that are trained on.
-        workers: numbers of loader processes.
     """
 
     base: str = "vit_base_patch14_dinov2"
@@ -41,7 +40,6 @@ class Scale:
     classes: int = 150
     matrix_sides: tuple[int, ...] | None = None
     trained_size: int = 224
-    workers: tuple[int, ...] = (0, 4, 8)
 
     def subject(self, model: str) -> Subject:
         """The ViT of a timm name, with random weights."""
@@ -61,5 +59,4 @@ TINY = Scale(
     classes=8,
     matrix_sides=(256,),
     trained_size=64,
-    workers=(1,),
 )

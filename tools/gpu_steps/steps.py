@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gpu_steps import (
     counts,
-    data,
     environment,
     export,
     gpu_tests,
@@ -61,7 +60,6 @@ STEPS = (
             "nccl": Goal(0.01, "at most"),
         },
     ),
-    Step("data", data.run, 60),
     Step("export", export.run, 60, {"difference": Goal(1e-2, "at most", on_cpu=True)}),
     Step("everything else", register.everything, 300),
 )

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import timm
-from mmengine.config import Config
 from mmseg.registry import MODELS
 
-from ttr_backbones.app.config import read_config
 from ttr_backbones.app.config_errors import clear_config_errors
+from ttr_backbones.app.model_or_config import read_backbone
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 from ttr_backbones.repairs.choice import repair_of_words
 
 
@@ -45,28 +42,12 @@ def make_backbone(
 
     Raises:
         MissingFileError: no such config, list or weight file.
-        InputError: see `TimmViT`; a config without one; options of a config with a timm model.
+        InputError: see `TimmViT` and `read_backbone`.
     """
-    if checkpoint is not None and not Path(checkpoint).expanduser().is_file():
-        raise MissingFileError(f"--checkpoint {checkpoint}: no such file")
-    options: dict[str, Any]
-    preprocessor: dict[str, Any] = {}
-    if is_timm_name(name):
-        if cfg_options:
-            raise InputError(f"--cfg-options change a config, and {name} is a timm model")
-        options = {"type": "TimmViT", "model": name, "pretrained": True}
-    else:
-        model = read_named_config(name, cfg_options).model
-        options = dict(model.get("backbone") or {})
-        if options.get("type") not in ("TimmViT", TimmViT):
-            raise InputError(
-                f"{name}: model.backbone is {options.get('type')!r}, expected type='TimmViT'"
-            )
-        preprocessor = dict(model.get("data_preprocessor") or {})
+    found = read_backbone(name, cfg_options=cfg_options, checkpoint=checkpoint)
+    options, preprocessor = found.options, found.preprocessor
     if repair is not None:
         options["repair"] = repair_of_words(repair, options.get("repair"))
-    if checkpoint is not None:
-        options |= {"pretrained": False, "checkpoint": str(checkpoint)}
     if blocks is not None:
         options["out_indices"] = tuple(blocks)
     with clear_config_errors():
@@ -76,25 +57,3 @@ def make_backbone(
         list(preprocessor.get("mean") or backbone.mean),
         list(preprocessor.get("std") or backbone.std),
     )
-
-
-def is_timm_name(name: str) -> bool:
-    """Whether `name` is that of a timm model rather than of a config."""
-    of_timm = name.startswith(("hf-hub:", "local-dir:")) or timm.is_model(name.partition(".")[0])
-    return of_timm and not Path(name).is_file()
-
-
-def read_named_config(name: str, options: Sequence[str] | None) -> Config:
-    """Read a config as `read_config` does, where `name` might have been a timm model.
-
-    Raises:
-        MissingFileError: it is neither; the nearest names are told.
-        InputError: an option that cannot be read.
-    """
-    try:
-        return read_config(name, options)
-    except MissingFileError as error:
-        near = unknown_name("timm model", name, timm.list_models("vit_*"))
-        raise MissingFileError(
-            f"{name!r} is no timm model, no config file and no recipe. {near} {error}"
-        ) from error

@@ -7,6 +7,8 @@ from mmengine.config import Config
 from ttr_backbones.app.config import type_name
 from ttr_backbones.errors import InputError
 
+_MODULE = "ttr_backbones.report.feature_cache_hook"
+
 
 def use_feature_cache(cfg: Config, folder: str | None) -> None:
     """Give the frozen backbone of `cfg` a cache for the images of validation and testing.
@@ -23,5 +25,8 @@ def use_feature_cache(cfg: Config, folder: str | None) -> None:
             f"{type_name(backbone) or 'not there'}"
             f"{' with frozen=False' if backbone.get('frozen') is False else ''}: leave it out"
         )
-    cfg.model.backbone.feature_cache = folder
-    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), {"type": "ReportFeatureCache"}]
+    hook = {"type": "CacheFeatures", "folder": folder}
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
+    # So that the config in the work dir runs without this command too.
+    imports = dict(cfg.get("custom_imports") or {})
+    cfg.custom_imports = imports | {"imports": [*(imports.get("imports") or []), _MODULE]}

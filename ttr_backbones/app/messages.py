@@ -10,13 +10,24 @@ from ttr_backbones.errors import as_sentence
 
 
 def note(message: str) -> None:
-    """Tell the user what is done on their behalf; one of several processes tells it."""
+    """Print what is done on the user's behalf to stderr; one of several processes prints it."""
     if is_first():
         print(f"ttrb: note: {as_sentence(message)}", file=sys.stderr)
 
 
+def log_to_stderr() -> None:
+    """Send what mmengine logs without a Runner to stderr: stdout is for a command's result."""
+    from logging import FileHandler, StreamHandler
+
+    from mmengine.logging import MMLogger
+
+    for handler in MMLogger.get_current_instance().handlers:
+        if isinstance(handler, StreamHandler) and not isinstance(handler, FileHandler):
+            handler.setStream(sys.stderr)
+
+
 def warn(message: str, files: list[tuple[Path, str]] | None = None) -> None:
-    """Print a warning to stderr, with at most ten files and what is to be said of each.
+    """Print a warning to stderr, with at most ten files and the reason for each.
 
     One of several processes prints it.
     """
@@ -24,5 +35,5 @@ def warn(message: str, files: list[tuple[Path, str]] | None = None) -> None:
         return
     lines = [f"{file.name} ({why})" for file, why in (files or [])[:10]]
     more = ", ..." if files and len(files) > len(lines) else ""
-    told = f": {', '.join(lines)}{more}" if lines else ""
-    print(f"ttrb: warning: {as_sentence(message + told)}", file=sys.stderr)
+    which = f": {', '.join(lines)}{more}" if lines else ""
+    print(f"ttrb: warning: {as_sentence(message + which)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""From MODEL or CONFIG on the command line to a ViT, its weights and its test-time registers."""
+"""From MODEL or CONFIG on the command line to a ViT, its weights and its repair."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ttr_backbones.errors import InputError, MissingFileError, unknown_name
+from ttr_backbones.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
     from ttr_backbones.registers import RegisterNeurons
@@ -75,62 +75,26 @@ class VitSource:
 
 
 def vit_source(args: argparse.Namespace) -> VitSource:
-    """Tell whether `args.model` is a timm name or a config, and read it.
+    """Read what `args.model` names, a timm model or a config.
 
     Raises:
-        MissingFileError: neither, or --checkpoint does not exist.
+        MissingFileError: neither, or its weight file does not exist.
         InputError: --cfg-options without a config, or a config without a `TimmViT` with weights.
     """
-    import ttr_backbones.registers  # noqa: F401 -- makes timm importable beside a CPU-only torch
-    import timm  # isort: skip
-
-    checkpoint: Path | None = args.checkpoint
-    if checkpoint is not None and not checkpoint.is_file():
-        raise MissingFileError(f"--checkpoint {checkpoint}: no such file")
-    name: str = args.model
-    hub = name.startswith(("hf-hub:", "local-dir:"))
-    if hub or (timm.is_model(name.partition(".")[0]) and not Path(name).is_file()):
-        if args.cfg_options:
-            raise InputError(f"--cfg-options goes with a config, and {name} is a timm model")
-        return VitSource(name, checkpoint)
-    return _from_config(name, args.cfg_options, checkpoint)
-
-
-def _from_config(name: str, options: list[str] | None, checkpoint: Path | None) -> VitSource:
-    from ttr_backbones.app.config import apply_options, type_name
+    from ttr_backbones.app.model_or_config import read_backbone
     from ttr_backbones.backbones.repair_options import refuse_registers
-    from ttr_backbones.recipes import all_names, axis_files, named_config
 
-    try:
-        cfg = named_config(name)
-    except MissingFileError as error:
-        if name.endswith(".py") or "/" in name:
-            raise
-        import timm
-
-        if any(name.endswith(f"_{protocol}") for protocol in axis_files("protocols")):
-            raise  # it says which part of the name is wrong
-        known = [*map(str, all_names()), *axis_files("protocols"), *timm.list_models("*vit*")]
-        told = unknown_name("timm model or config", name.partition(".")[0], known)
-        raise MissingFileError(told) from error
-    path = cfg.filename
-    apply_options(cfg, options)
-    backbone = (cfg.get("model") or {}).get("backbone") or {}
-    if type_name(backbone) != "TimmViT":
+    found = read_backbone(args.model, cfg_options=args.cfg_options, checkpoint=args.checkpoint)
+    options = found.options
+    refuse_registers(options.get("registers"))
+    path = options.get("checkpoint")
+    checkpoint = None if path is None else Path(path).expanduser()
+    if checkpoint is None and not options.get("pretrained"):
         raise InputError(
-            f"{path}: expected a config whose model.backbone is a TimmViT, got "
-            f"{type_name(backbone) or 'none'}"
+            f"{found.name}: the backbone has no weights, neither `checkpoint` nor `pretrained`: "
+            "give a weight file as --checkpoint FILE"
         )
-    own = backbone.get("checkpoint")
-    if checkpoint is None and own is not None:
-        checkpoint = Path(own).expanduser()
-        if not checkpoint.is_file():
-            raise MissingFileError(f"{path}: no file at model.backbone.checkpoint={own}")
-    if checkpoint is None and not backbone.get("pretrained"):
-        raise InputError(
-            f"{path}: the backbone has no weights, neither `checkpoint` nor `pretrained`: give a "
-            "weight file as --checkpoint FILE"
-        )
-    refuse_registers(backbone.get("registers"))
-    kwargs = backbone.get("model_kwargs") or {}
-    return VitSource(backbone["model"], checkpoint, kwargs, backbone.get("repair"))
+    if checkpoint is not None and not checkpoint.is_file():
+        raise MissingFileError(f"{found.name}: no file at model.backbone.checkpoint={path}")
+    kwargs = options.get("model_kwargs") or {}
+    return VitSource(options["model"], checkpoint, kwargs, options.get("repair"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import logging
@@ -16,11 +15,10 @@ import torch
 from mmengine.logging import print_log
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 import ttr_backbones
 from ttr_backbones.atomic import UnwritableError, write_atomically
-from ttr_backbones.backbones.description import Backbone, description
 from ttr_backbones.errors import InputError
 
 _ENTRY = "feature_cache"  # of a file's header: order of the axes and checksum of every map
@@ -70,7 +68,7 @@ class FeatureCache:
     def __init__(self, folder: str | Path, describe: Callable[[], Mapping[str, Any]]) -> None:
         self.folder = Path(folder).expanduser()
         if self.folder.exists() and not self.folder.is_dir():
-            raise InputError(f"feature_cache={folder}: expected a folder, and this is a file")
+            raise InputError(f"the feature cache {folder} is a file, expected a folder")
         self.describe = describe
         self.hits = self.misses = self.bytes_read = self.bytes_written = 0
         self._writes = True
@@ -154,28 +152,6 @@ class FeatureCache:
             self._told.add(what)
             told = f"feature cache: {message} (Told once.)"
             print_log(told, logger="current", level=logging.WARNING)
-
-
-def cache_of(backbone: Backbone, folder: str | Path | None) -> FeatureCache | None:
-    """Make the cache of a frozen backbone, None without a folder.
-
-    Raises:
-        InputError: the backbone is trained, or `folder` is a file.
-    """
-    if folder is None:
-        return None
-    if not backbone.frozen:
-        raise InputError(
-            f"feature_cache={str(folder)!r} keeps what a frozen backbone computes, and this one "
-            "has frozen=False: leave one of them out"
-        )
-    return FeatureCache(folder, functools.partial(description, backbone))
-
-
-def is_watched(module: nn.Module) -> bool:
-    """Whether somebody looks at what `module` does on the way: then it has to do it."""
-    hooks = ("_forward_hooks", "_forward_pre_hooks")
-    return any(getattr(part, name) for part in module.modules() for name in hooks)
 
 
 class _Kind:

@@ -12,9 +12,8 @@ from typing import Any, Literal, get_args
 import torch
 from mmengine.logging import print_log
 from mmseg.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
-from ttr_backbones.backbones.feature_cache import cache_of, is_watched
 from ttr_backbones.backbones.input_range import check_input_once
 from ttr_backbones.backbones.own_weights import OwnWeights
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
@@ -65,8 +64,6 @@ class TimmViT(OwnWeights):
             from the first pass on, maps given in float32 all the same; "auto": a frozen backbone
             on a GPU that has bfloat16 uses it, elsewhere nothing is changed.
         compiled: compile the blocks at the first pass (`torch.compile`).
-        feature_cache: folder in which a frozen backbone keeps the maps of images that it is given
-            in eval mode, to take them from there when they come again.
         registers: the former name of `repair`; an error says what to write.
 
     Raises:
@@ -92,7 +89,6 @@ class TimmViT(OwnWeights):
         frozen: bool = True,
         precision: Precision = "auto",
         compiled: bool = False,
-        feature_cache: str | Path | None = None,
         registers: None = None,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
@@ -132,7 +128,6 @@ class TimmViT(OwnWeights):
         self.pos_embed = pos_embed or authors_way(self.vit, model, checkpoint)
         self._tables = PositionTables(self.pos_embed)
         check_options(self, model)
-        self.feature_cache = cache_of(self, feature_cache)
         if choice is not None:
             add_repair(self.vit, choice)
         if frozen:
@@ -181,7 +176,7 @@ class TimmViT(OwnWeights):
     def features(self, x: Tensor) -> Features:
         """Take the maps of `forward` and what the model says of the whole image from one pass.
 
-        All blocks run, and nothing is taken from or kept in the feature cache.
+        All blocks run.
 
         Args:
             x: images [B, 3, H, W]; what they are padded with counts as part of the image.
@@ -246,15 +241,7 @@ class TimmViT(OwnWeights):
             InputError: no images, or a size that cannot be padded.
         """
         wanted = list(dict.fromkeys(taps))
-        compute = functools.partial(self._maps, taps=wanted)
-        if self.feature_cache is None or self.training or is_watched(self):
-            maps = compute(x)
-        else:
-            maps = self.feature_cache(x, compute, wanted)
-        return dict(zip(wanted, maps, strict=True))
-
-    def _maps(self, x: Tensor, taps: Sequence[Tap]) -> list[Tensor]:
-        return list(self._computed(x, taps, tapped_maps).maps)
+        return dict(zip(wanted, self._computed(x, wanted, tapped_maps).maps, strict=True))
 
     def _computed(self, x: Tensor, taps: Sequence[Tap], function: Callable[..., Any]) -> Features:
         if x.ndim != 4:
@@ -287,6 +274,12 @@ class TimmViT(OwnWeights):
         if inference:
             return torch.inference_mode()
         return torch.no_grad() if self.frozen else contextlib.nullcontext()
+
+
+def is_watched(module: nn.Module) -> bool:
+    """Whether hooks look at what `module` does on the way: then it has to do it, eagerly."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks")
+    return any(getattr(part, name) for part in module.modules() for name in hooks)
 
 
 def _own(one: Tensor) -> Tensor:

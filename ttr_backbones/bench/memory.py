@@ -21,6 +21,7 @@ from ttr_backbones.bench.live_memory import LiveMemory, bytes_of, peak_bytes
 from ttr_backbones.bench.rounds import Tell, silent
 from ttr_backbones.bench.row import Measured
 from ttr_backbones.bench.training import TrainSetting, make_training, random_batch
+from ttr_backbones.text_table import aligned
 from ttr_backbones.vits.taps import Tap
 
 Numbers = Literal["fp32", "bf16"]
@@ -237,18 +238,26 @@ def smallest_gpu(peak: int) -> int | None:
 
 
 def _lines(found: Sequence[Footprint]) -> list[str]:
-    measured = any(one.measured_forward for one in found)
-    heading = f"{'backbone':36}{'':6}{'batch':>6}{'weights':>9}{'forward':>9}{'on':>6}"
-    heading += f"{'training':>10}{'on':>6}"
-    lines = [heading + (f"{'measured: forward':>20}{'training':>10}" if measured else "")]
-    for one in found:
-        line = f"{one.model:36}{one.numbers:6}{one.batch_size:6}{_gb(one.weights):>9}"
-        line += f"{_gb(one.forward):>9}{_gpu(max(one.forward, one.loaded)):>6}"
-        line += f"{_gb(one.train):>10}{_gpu(max(one.train, one.loaded)):>6}"
+    measured = any(footprint.measured_forward for footprint in found)
+    headings = ["backbone", "", "batch", "weights", "forward", "on", "training", "on"]
+    if measured:
+        headings += ["measured: forward", "training"]
+    rows = [headings]
+    for footprint in found:
+        cells = [
+            footprint.model,
+            footprint.numbers,
+            str(footprint.batch_size),
+            _gb(footprint.weights),
+            _gb(footprint.forward),
+            _gpu(max(footprint.forward, footprint.loaded)),
+            _gb(footprint.train),
+            _gpu(max(footprint.train, footprint.loaded)),
+        ]
         if measured:
-            line += f"{_gb(one.measured_forward):>20}{_gb(one.measured_train):>10}"
-        lines.append(line)
-    return lines
+            cells += [_gb(footprint.measured_forward), _gb(footprint.measured_train)]
+        rows.append(cells)
+    return aligned(rows, "ll" + "r" * (len(headings) - 2))
 
 
 def _gb(count: int | None) -> str:

@@ -9,36 +9,29 @@ from typing import Any
 
 from ttr_backbones.bench.machine import Machine
 from ttr_backbones.bench.row import Measured, Row
+from ttr_backbones.text_table import aligned
 
-_COLUMNS = (
-    ("contestant", 34),
-    ("variant", 14),
-    ("batch", -5),
-    ("images/s", -9),
-    ("ms/batch", -9),
-    ("ratio (quartiles)", -22),
-    ("goal", -13),
-    ("tokens/s", -10),
-    ("GFLOP/s", -9),
-    ("of mm", -6),
-    ("peak MiB", -9),
+_HEADINGS = (
+    *("contestant", "variant", "batch", "images/s", "ms/batch", "ratio (quartiles)", "goal"),
+    *("tokens/s", "GFLOP/s", "of mm", "peak MiB"),
 )
 
 
 def as_table(machine: Machine, measured: Sequence[Measured]) -> list[str]:
     """Give the lines of the table: a heading per part, its rows, its notes."""
-    rows = [row for part in measured for row in part.rows]
-    lines = [_line([name for name, _ in _COLUMNS])] if rows else []
+    cells = [_cells(row, row.share(machine.rates)) for part in measured for row in part.rows]
+    heading, *rows = aligned([_HEADINGS, *cells], "ll" + "r" * (len(_HEADINGS) - 2), gap=1)
+    lines = [heading] if rows else []
     for part in measured:
-        lines += ["", f"{part.part}: {_setting(part)}{_baseline(part)}", *part.lines]
-        lines += [_row_line(row, row.share(machine.rates)) for row in part.rows]
+        of_part, rows = rows[: len(part.rows)], rows[len(part.rows) :]
+        lines += ["", f"{part.part}: {_setting(part)}{_baseline(part)}", *part.lines, *of_part]
         lines += [f"  {note.removeprefix(f'{part.part}: ')}" for note in part.notes]
     return lines
 
 
 def as_json(machine: Machine, measured: Sequence[Measured]) -> str:
     """Give everything that was measured as the text of a JSON file."""
-    told = {
+    record = {
         "machine": asdict(machine),
         "rows": [row.as_dict(machine.rates) for part in measured for row in part.rows],
         "parts": {
@@ -46,34 +39,23 @@ def as_json(machine: Machine, measured: Sequence[Measured]) -> str:
             for part in measured
         },
     }
-    return json.dumps(told, indent=1) + "\n"
+    return json.dumps(record, indent=1) + "\n"
 
 
-def _row_line(row: Row, share: float | None) -> str:
-    return _line(
-        [
-            row.contestant,
-            row.variant,
-            str(row.batch_size),
-            _number(row.images_per_second),
-            _number(1e3 * row.seconds),
-            _ratio(row),
-            _goal(row),
-            _number(row.tokens_per_second),
-            _number(row.flops_per_second, 1e9),
-            "" if share is None else f"{100 * share:.0f} %",
-            _number(row.peak_bytes, 2**20),
-        ]
-    )
-
-
-def _line(cells: Sequence[str]) -> str:
-    """Pad cells to their columns: to the left of text, to the right of numbers."""
-    padded = [
-        cell.ljust(width) if width > 0 else cell.rjust(-width)
-        for cell, (_, width) in zip(cells, _COLUMNS, strict=True)
+def _cells(row: Row, share: float | None) -> list[str]:
+    return [
+        row.contestant,
+        row.variant,
+        str(row.batch_size),
+        _number(row.images_per_second),
+        _number(1e3 * row.seconds),
+        _ratio(row),
+        _goal(row),
+        _number(row.tokens_per_second),
+        _number(row.flops_per_second, 1e9),
+        "" if share is None else f"{100 * share:.0f} %",
+        _number(row.peak_bytes, 2**20),
     ]
-    return " ".join(padded).rstrip()
 
 
 def _number(value: float | None, unit: float = 1.0) -> str:
@@ -99,12 +81,12 @@ def _goal(row: Row) -> str:
 
 def _setting(part: Measured) -> str:
     """The setting in a few words; lists of neurons are for the JSON file."""
-    told: list[str] = []
+    words: list[str] = []
     for name, value in part.setting.items():
         if isinstance(value, dict):
             continue
-        told.append(f"{name.replace('_', ' ')} {_value(value)}")
-    return ", ".join(told)
+        words.append(f"{name.replace('_', ' ')} {_value(value)}")
+    return ", ".join(words)
 
 
 def _baseline(part: Measured) -> str:

@@ -69,15 +69,34 @@ def comma_list(text: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in text.split(",")))
 
 
-def block_list(text: str) -> list[int]:
-    """Read the value of --blocks.
+def integer_list(option: str, text: str, least: int | None = None) -> list[int]:
+    """Read whole numbers.
+
+    Args:
+        option: as the user writes it, for the message.
+        text: what stands behind it.
+        least: the smallest number that may be in it.
 
     Raises:
-        InputError: it is no list of numbers.
+        InputError: anything but such numbers separated by commas.
     """
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(
-            f"--blocks {text}: expected block numbers separated by commas, as in 8,11 or -1"
-        ) from None
+    parts = comma_list(text)
+    for part in parts:
+        if not re.fullmatch(r"-?[0-9]+", part) or (least is not None and int(part) < least):
+            bound = "" if least is None else f" of {least} or more"
+            raise InputError(
+                f"{option} {text}: expected whole numbers{bound} separated by commas, as in 1,8, "
+                f"got {part!r}"
+            )
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def number_list(option: str, text: str) -> list[float]:
+    """Read finite numbers, as `integer_list` reads whole ones."""
+    parts = comma_list(text)
+    for part in parts:
+        if not re.fullmatch(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)(e-?[0-9]+)?", part):
+            raise InputError(
+                f"{option} {text}: expected numbers separated by commas, as in 0,-0.1, got {part!r}"
+            )
+    return list(dict.fromkeys(map(float, parts)))

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from ttr_backbones.atomic import write_atomically
-from ttr_backbones.cli.arguments import add_cfg_options
+from ttr_backbones.cli.arguments import integer_list
 from ttr_backbones.cli.bench_parts import MEASURES, MODEL
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 
-CONFIG = "dinov2_vits14_linear_ade20k"
 PARTS = {
     "forward": "the frozen backbone: plain timm, ours without and with a register, as token and as "
     "bias, the authors' form of the hook; eager, compiled, bf16, channels-last",
     "train": "a training step of a linear head, and of several heads in one pass",
     "search": "the neuron search",
     "object-discovery": "object discovery (LOST) after the backbone",
-    "data": "the data loader of a config, with several numbers of workers",
     "memory": "what fits on which GPU, worked out without running anything",
 }
 # What each part takes, with its value if none is given; None is worked out later.
@@ -45,13 +42,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "search": _IMAGES,
     "object-discovery": {**_IMAGES, "size": 480},  # VOC's images have about 500 x 375
-    "data": {
-        "config": CONFIG,
-        "data_root": None,
-        "cfg_options": None,
-        "workers": "0,1,2,4",
-        "rounds": 5,
-    },
     "memory": {
         "models": None,
         "size": None,
@@ -67,7 +57,6 @@ _SHORT: dict[str, dict[str, Any]] = {
     "train": {"size": 224},
     "search": {"num_images": 16},
     "object-discovery": {"num_images": 8},
-    "data": {"workers": "0,2"},
     "memory": {"batch_sizes": "8"},
 }
 
@@ -95,10 +84,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--heads", type=int, help="train, memory: linear heads trained at once (8; 1)")
     add("--images", type=Path, metavar="DIR", help="search, object-discovery: photographs")
     add("--num-images", type=int, help="search, object-discovery: number of images (32)")
-    add("--config", help=f"data: config ({CONFIG}, on drawn images)")
-    add("--data-root", metavar="DIR", help="data: where its data set lies")
-    add("--workers", metavar="N,N", help="data: numbers of worker processes (0,1,2,4)")
-    add_cfg_options(parser)
     add("--rounds", type=int, help="medians are over these")
     add("--device", help="torch device (default: the GPU if there is one)")
     add("--threads", type=int, help="threads on the CPU (torch's default)")
@@ -109,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print one table, write the numbers if asked."""
     wanted = _wanted(args)
     from ttr_backbones.app.devices import choose_device
+    from ttr_backbones.app.messages import log_to_stderr
+    from ttr_backbones.app.progress import StatusLine
     from ttr_backbones.bench.machine import this_machine
     from ttr_backbones.bench.table import as_json, as_table
     import torch  # isort: skip
@@ -116,15 +103,16 @@ def run(args: argparse.Namespace) -> int:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = choose_device(args.device)
+    log_to_stderr()
+    status = StatusLine()
     try:
-        measured = [MEASURES[part](own, device, _tell) for part, own in wanted.items()]
+        measured = [MEASURES[part](own, device, status.show) for part, own in wanted.items()]
         timed = any(part.rows for part in measured)
-        machine = this_machine(device, matrix_products=timed, tell=_tell)
+        machine = this_machine(device, matrix_products=timed, tell=status.show)
     finally:
-        _tell("")
+        status.close()
     print(machine)
-    for line in as_table(machine, measured):
-        print(line)
+    print("\n".join(as_table(machine, measured)))
     if args.json is not None:
         write_atomically(args.json, as_json(machine, measured).encode())
     return 0
@@ -153,9 +141,7 @@ def _wanted(args: argparse.Namespace) -> dict[str, argparse.Namespace]:
     for part in parts:
         short = {**_SHORT[part], "rounds": _OPTIONS["all"]["rounds"]} if args.part == "all" else {}
         own = {"short": False, **_OPTIONS[part], **short, **given}
-        for name in ("batch_sizes", "workers"):
-            if name in own:
-                own[name] = _numbers(name, own[name], least=int(name == "batch_sizes"))
+        own["batch_sizes"] = integer_list("--batch-sizes", own["batch_sizes"], least=1)
         wanted[part] = argparse.Namespace(**own)
     return wanted
 
@@ -172,22 +158,5 @@ def _check(given: dict[str, Any]) -> None:
         raise MissingFileError(f"--json {given['json']}: no folder {given['json'].parent}")
 
 
-def _numbers(name: str, text: str, least: int) -> list[int]:
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() and int(part) >= least for part in parts):
-        raise InputError(
-            f"{_spelt(name)} {text}: expected whole numbers of {least} or more, as 1,8"
-        )
-    return list(dict.fromkeys(map(int, parts)))
-
-
 def _spelt(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _tell(message: str) -> None:
-    """Show what is going on; on a terminal each line takes the place of the one before."""
-    if sys.stderr.isatty():
-        print(f"\r{message}\x1b[K", end="", file=sys.stderr, flush=True)
-    elif message:
-        print(f"bench: {message}", file=sys.stderr)

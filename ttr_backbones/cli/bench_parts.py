@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttr_backbones.cli.arguments import comma_list
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from ttr_backbones.bench.variants import Variant
 
 MODEL = "vit_small_patch16_224"
-_DRAWN = "ADE20KDataset"  # the data set for which images can be drawn
 
 
 def forward(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
@@ -94,43 +92,13 @@ def object_discovery(args: argparse.Namespace, device: torch.device, tell: Tell)
     )
 
 
-def data(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
-    """Measure data loading, on drawn images where no folder is given."""
-    from ttr_backbones.app.config import load_config, set_data_root, type_name
-    from ttr_backbones.app.config_errors import clear_config_errors
-    from ttr_backbones.app.folders import check_folders
-    from ttr_backbones.app.loaders import pin_loaders
-    from ttr_backbones.bench.data import bench_data
-    from ttr_backbones.bench.drawn_data import draw_ade20k
-
-    common = {"work_dir": None, "launcher": "none"}
-    cfg = load_config(argparse.Namespace(**{**vars(args), **common}))
-    loader = cfg.get("train_dataloader")
-    with tempfile.TemporaryDirectory(prefix="ttrb-bench-") as folder:
-        drawn = args.data_root is None and loader and type_name(loader.dataset) == _DRAWN
-        if drawn:
-            tell("data: draw images")
-            set_data_root(cfg, str(draw_ade20k(Path(folder))))
-        check_folders(cfg, "train_dataloader")
-        pin_loaders(cfg)
-        with clear_config_errors():
-            return bench_data(
-                cfg,
-                source="drawn" if drawn else loader.dataset.get("data_root", ""),
-                workers=args.workers,
-                rounds=args.rounds,
-                device=device,
-                tell=tell,
-            )
-
-
 def memory(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
     """Work out what fits where."""
     from ttr_backbones.bench.memory import MODELS, bench_memory
     from ttr_backbones.bench.training import TrainSetting
 
     return bench_memory(
-        args.models.split(",") if args.models else MODELS,
+        comma_list(args.models) if args.models else MODELS,
         batch_sizes=args.batch_sizes,
         setting=TrainSetting(args.size or TrainSetting.size, args.num_classes),
         heads=args.heads,
@@ -144,7 +112,6 @@ MEASURES: dict[str, Callable[[argparse.Namespace, torch.device, Tell], Measured]
     "train": train,
     "search": search,
     "object-discovery": object_discovery,
-    "data": data,
     "memory": memory,
 }
 
@@ -169,7 +136,7 @@ def _subject(args: argparse.Namespace) -> Subject:
 def _variants(args: argparse.Namespace, default: list[str]) -> list[Variant]:
     from ttr_backbones.bench.variants import choose_variants
 
-    return choose_variants(args.variants.split(",") if args.variants else default)
+    return choose_variants(comma_list(args.variants) if args.variants else default)
 
 
 def _images(args: argparse.Namespace, vit: Any) -> torch.Tensor:

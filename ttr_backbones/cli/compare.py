@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ttr_backbones.app.progress import StatusLine
 from ttr_backbones.atomic import write_atomically
-from ttr_backbones.cli.arguments import add_recipe_options, comma_list
+from ttr_backbones.cli.arguments import add_recipe_options, comma_list, integer_list
 from ttr_backbones.errors import InputError, MissingFileError, StopSignal
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run or reuse every cell, print the table, and return 1 if a cell failed."""
-    kinds, seeds = _kinds(args.repairs), _seeds(args.seeds)
+    kinds, seeds = _kinds(args.repairs), integer_list("--seeds", args.seeds, least=0)
     from ttr_backbones.cli.exit_codes import EXIT_INTERRUPTED
     from ttr_backbones.compare.options import Options
     from ttr_backbones.compare.plan import make_plan
@@ -71,12 +70,12 @@ def run(args: argparse.Namespace) -> int:
     outcomes: dict[str, Outcome] = {}
     failed: dict[str, str] = {}
     _check_data(plan)
-    line = _Line(len(plan.cells))
+    progress = _Progress(len(plan.cells))
     try:
         for cell in plan.cells:
-            _run(cell, line, outcomes, failed)
+            _run(cell, progress, outcomes, failed)
     except KeyboardInterrupt as stop:
-        line.end("interrupted")
+        progress.end("interrupted")
         _write(plan, outcomes, failed, args.out)
         print(
             f"ttrb: interrupted; {len(outcomes)} of {len(plan.cells)} cells are done. The same "
@@ -133,21 +132,16 @@ def _kinds(text: str | None) -> list[str] | None:
     return sorted(kinds, key=lambda kind: order.get(kind, 1))
 
 
-def _seeds(text: str) -> list[int]:
-    for part in comma_list(text):
-        if not re.fullmatch(r"\d+", part):
-            raise InputError(f"--seeds {text}: expected whole numbers as in 0,1,2, got {part!r}")
-    return [int(part) for part in comma_list(text)]
-
-
-def _run(cell: Cell, line: _Line, outcomes: dict[str, Outcome], failed: dict[str, str]) -> None:
+def _run(
+    cell: Cell, progress: _Progress, outcomes: dict[str, Outcome], failed: dict[str, str]
+) -> None:
     """Run or reuse a cell; if it fails, keep the reason and let the others run."""
     from ttr_backbones.app.failure import original_message
     from ttr_backbones.compare.cells import finished, run_cell
 
-    line.start(cell.name)
+    progress.start(cell.name)
     try:
-        outcome = finished(cell) or run_cell(cell, line.update)
+        outcome = finished(cell) or run_cell(cell, progress.update)
     except InputError as error:
         failed[cell.name] = original_message(error)
     except Exception as error:  # noqa: BLE001 -- one cell out of memory must not cost the others
@@ -160,9 +154,9 @@ def _run(cell: Cell, line: _Line, outcomes: dict[str, Outcome], failed: dict[str
         (cell.folder / _DETAILS).unlink(missing_ok=True)
         how = ", ".join(part for part in (f"{outcome.seconds:.0f} s", outcome.how) if part)
         metric = cell.row.metric
-        line.end(f"{metric.name} {metric.shown(outcome.value)} {metric.unit} ({how})")
+        progress.end(f"{metric.name} {metric.shown(outcome.value)} {metric.unit} ({how})")
         return
-    line.end(f"FAILED: {failed[cell.name]}")
+    progress.end(f"FAILED: {failed[cell.name]}")
 
 
 def _write(plan: Plan, outcomes: dict[str, Outcome], failed: dict[str, str], out: Path) -> str:
@@ -190,26 +184,23 @@ def _write(plan: Plan, outcomes: dict[str, Outcome], failed: dict[str, str], out
     return text
 
 
-class _Line:
-    """One line of progress per cell on stderr; on a terminal it moves while the cell runs."""
+class _Progress:
+    """A line on stderr for each cell; while the cell runs it says how far it is."""
 
     def __init__(self, cells: int) -> None:
         self._cells, self._number = cells, 0
-        self._moves, self._last = sys.stderr.isatty(), 0.0
-        self._head = ""
+        self._head, self._line = "", StatusLine()
 
     def start(self, name: str) -> None:
         """Begin the next cell."""
         self._number += 1
         self._head = f"[{self._number:{len(str(self._cells))}}/{self._cells}] {name}: "
-        print(self._head, end="", file=sys.stderr, flush=True)
+        self.update("")
 
-    def update(self, told: str) -> None:
-        """Show how far the cell is, a few times per second."""
-        if self._moves and time.monotonic() - self._last > 0.2:
-            self._last = time.monotonic()
-            print(f"\r{self._head}{told}\x1b[K", end="", file=sys.stderr, flush=True)
+    def update(self, state: str) -> None:
+        """Show how far the cell is."""
+        self._line.show(self._head + state)
 
-    def end(self, told: str) -> None:
-        """End the line."""
-        print(f"\r{self._head}{told}\x1b[K" if self._moves else told, file=sys.stderr, flush=True)
+    def end(self, result: str) -> None:
+        """Print what became of the cell."""
+        self._line.keep(self._head + result)

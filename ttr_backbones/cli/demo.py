@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ttr_backbones.cli.arguments import integer_list
 from ttr_backbones.demo.tasks import DEMONSTRATIONS
 from ttr_backbones.errors import InputError, MissingFileError
 
@@ -52,7 +53,7 @@ def _planted(args: argparse.Namespace) -> int:
                 f"--{flag} goes with a real model: add --model NAME or --checkpoint FILE, or leave "
                 f"--{flag} out for the planted one"
             )
-    seeds = parse_seeds("0,1,2" if args.seeds is None else args.seeds)
+    seeds = integer_list("--seeds", args.seeds or "0,1,2", least=0)
     from ttr_backbones.demo.run import run_demo
 
     run_demo(args.out, seeds, task=args.task or "segmentation", tell=_tell)
@@ -83,20 +84,6 @@ def _real(args: argparse.Namespace) -> int:
     print(summary["verdict"])
     print(f"picture: {picture}")
     return 0
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Read "0,1,2".
-
-    Raises:
-        InputError: anything but integers separated by commas.
-    """
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(
-            f"--seeds: expected integers separated by commas, as in 0,1,2, got {text!r}"
-        ) from None
 
 
 def model_of_file(checkpoint: Path) -> str:

@@ -38,6 +38,7 @@ PACKAGES = (
     "safetensors",
     "tensorboard",
     "packaging",
+    "rich",
     "h5py",
     "onnx",
     "onnxscript",

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ttr_backbones.cli.arguments import add_cfg_options, allow_negative_lists, block_list
+from ttr_backbones.cli.arguments import add_cfg_options, allow_negative_lists, integer_list
 from ttr_backbones.errors import InputError
 
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """Export, and tell how the file compares."""
     if args.dynamic and args.size is not None:
         raise InputError("--dynamic takes images of any size: leave out --size, or --dynamic")
-    blocks = None if args.blocks is None else block_list(args.blocks)
+    blocks = None if args.blocks is None else integer_list("--blocks", args.blocks)
 
     from ttr_backbones.app.messages import note
     from ttr_backbones.export import MismatchError, check_target, export_model, load_subject

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ttr_backbones.app.launcher import add_launcher, take_names, this_process
-from ttr_backbones.cli.arguments import add_cfg_options, allow_negative_lists, block_list
+from ttr_backbones.cli.arguments import add_cfg_options, allow_negative_lists, integer_list
 
 DTYPES = ("fp16", "bf16", "fp32")  # inference.write_features imports too much for --help
 
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the features."""
     take_names(args.launcher, args.local_rank)
     rank, world_size, local_rank = this_process()
-    blocks = None if args.blocks is None else block_list(args.blocks)
+    blocks = None if args.blocks is None else integer_list("--blocks", args.blocks)
     from ttr_backbones.images.photos import photo_files
 
     photo_files(args.images)  # before gigabytes of weights are fetched

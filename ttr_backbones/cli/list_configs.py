@@ -6,6 +6,7 @@ import argparse
 import fnmatch
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.text_table import aligned
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,9 +37,8 @@ def _print_axes() -> None:
     for axis in AXES:
         files = axis_files(axis)
         print(f"{axis}:")
-        width = max(map(len, files))
-        for name, path in files.items():
-            print(f"  {name:{width}}  {summary(path)}")
+        for line in aligned([(name, summary(path)) for name, path in files.items()], "ll"):
+            print(f"  {line}")
     print("a recipe: <backbone>[_<repair>]_<protocol>; ttrb configs PATTERN lists recipes")
 
 
@@ -49,10 +49,9 @@ def _print_recipes(pattern: str) -> None:
     found = [name for name in all_names() if fnmatch.fnmatchcase(str(name), wildcards)]
     if not found:
         raise InputError(f"no recipe's name matches {pattern!r}; ttrb configs lists their parts")
-    width = max(len(str(name)) for name in found)
+    rows = []
     for name in found:
-        parts = (name.backbone, name.repair, name.protocol)
-        told = [
-            summary(axis_files(axis)[part]) for axis, part in zip(AXES, parts, strict=True) if part
-        ]
-        print(f"{name!s:{width}}  {'; '.join(told)}")
+        parts = zip(AXES, (name.backbone, name.repair, name.protocol), strict=True)
+        summaries = [summary(axis_files(axis)[part]) for axis, part in parts if part]
+        rows.append((str(name), "; ".join(summaries)))
+    print("\n".join(aligned(rows, "ll")))

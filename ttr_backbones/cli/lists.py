@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from typing import TYPE_CHECKING
+
+from ttr_backbones.text_table import aligned
+
+if TYPE_CHECKING:
+    from ttr_backbones.registers import RegisterNeurons
 
 _WIDTH = 100
+_HEADINGS = ("model", "neurons", "blocks", "found at")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,20 +32,25 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.repairs.choice import in_words
     from ttr_backbones.vits.neurons import LISTS
 
-    print(f"{'model':48}{'neurons':>8}  {'blocks':8}{'found at':>9}")
-    for file in sorted(LISTS.glob("*.json")):
-        neurons = registers.RegisterNeurons.load(file)
-        told = neurons.provenance
-        size = f"{told['input_size']} px" if told.get("input_size") else "?"
-        print(f"{neurons.model:48}{len(neurons):>8}  {_span(list(neurons.layers)):8}{size:>9}")
+    lists = [registers.RegisterNeurons.load(file) for file in sorted(LISTS.glob("*.json"))]
+    heading, *lines = aligned([_HEADINGS, *map(_cells, lists)], "lrlr")
+    print(heading)
+    for neurons, line in zip(lists, lines, strict=True):
+        print(line)
         for key in ("source", "doubt"):
-            if key in told:
-                text = textwrap.wrap(f"{key}: {told[key]}", _WIDTH - 2)
+            if key in neurons.provenance:
+                text = textwrap.wrap(f"{key}: {neurons.provenance[key]}", _WIDTH - 2)
                 print(textwrap.indent("\n".join(text), "  "))
         for repair in REPAIRS.values():
             if neurons.model in repair.shipped_files():
                 print(f"  {in_words(repair.auto())} ships too")
     return 0
+
+
+def _cells(neurons: RegisterNeurons) -> list[str]:
+    size = neurons.provenance.get("input_size")
+    found_at = f"{size} px" if size else "?"
+    return [neurons.model, str(len(neurons)), _span(list(neurons.layers)), found_at]
 
 
 def _span(blocks: list[int]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.progress import ProgressBar
-from ttr_backbones.cli.arguments import add_cfg_options
+from ttr_backbones.cli.arguments import add_cfg_options, comma_list
 from ttr_backbones.cli.list_doubts import warn_of_doubts
 from ttr_backbones.cli.model_and_images import tell_bad
 from ttr_backbones.errors import InputError, MissingFileError
@@ -125,7 +125,19 @@ def run(args: argparse.Namespace) -> int:
     summary = summarize(inspections, model=source.model, size=size, images=names, neurons=neurons)
     print(summary["verdict"], flush=True)
     shown = as_shown(images, family_of(vit).facts(vit))
-    write_report(args.out, inspections, shown, summary, foreground=args.foreground, tell=_tell)
+    bar = ProgressBar("files drawn")
+    try:
+        write_report(
+            args.out,
+            inspections,
+            shown,
+            summary,
+            foreground=args.foreground,
+            tell=_print_path,
+            progress=bar,
+        )
+    finally:
+        bar.close()
     return 0
 
 
@@ -162,7 +174,7 @@ def _choices(
         own = with_neurons(str(neurons), own)
     kinds = [NONE, str(own.get("type"))]
     if listed is not None:
-        kinds = list(dict.fromkeys(kind.strip() for kind in listed.split(",")))
+        kinds = comma_list(listed)
     found = []
     for kind in kinds:
         if kind not in REPAIRS:
@@ -205,5 +217,5 @@ def _neurons(source: VitSource, choices: list[Choice], vit: Any) -> RegisterNeur
         return None
 
 
-def _tell(path: Any) -> None:
+def _print_path(path: Any) -> None:
     print(path, flush=True)

@@ -6,15 +6,20 @@ import argparse
 import csv
 import io
 import json
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ttr_backbones.app.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.atomic import write_atomically
-from ttr_backbones.cli.arguments import add_overrides, allow_negative_lists, comma_list
+from ttr_backbones.cli.arguments import (
+    add_overrides,
+    allow_negative_lists,
+    comma_list,
+    integer_list,
+    number_list,
+)
 from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.text_table import aligned
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -61,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     axes = _axes(args)
     from ttr_backbones.app.config import load_config
     from ttr_backbones.app.folders import check_folders
+    from ttr_backbones.app.messages import log_to_stderr
 
     cfg = load_config(args)
     lost = _lost_arguments(cfg)
@@ -69,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or Path(cfg.work_dir)
     out.mkdir(parents=True, exist_ok=True)
     join_processes(args, cfg)
+    log_to_stderr()
     rows: list[Row] = []
     for options in repairs:
         rows += _scores(*_swept(cfg, options, axes | {"k": lost.get("k", 100)}))
@@ -90,20 +97,11 @@ def _axes(args: argparse.Namespace) -> dict[str, Any]:
         if facet not in get_args(Facet):
             raise InputError(f"--facets: {unknown_name('facet', facet, get_args(Facet))}")
     return {
-        "blocks": [int(block) for block in _numbers("--blocks", args.blocks, r"-?\d+")],
+        "blocks": integer_list("--blocks", args.blocks),
         "facets": facets,
         "normalize": [False, True] if args.normalize else [False],
-        "biases": [float(b) for b in _numbers("--bias", args.bias, r"-?(\d+\.?\d*|\.\d+)")],
+        "biases": number_list("--bias", args.bias),
     }
-
-
-def _numbers(option: str, text: str, pattern: str) -> list[str]:
-    for part in comma_list(text):
-        if not re.fullmatch(pattern, part):
-            raise InputError(
-                f"{option} {text}: expected numbers separated by commas, got {part!r} among them"
-            )
-    return comma_list(text)
 
 
 def _lost_arguments(cfg: Config) -> dict[str, Any]:
@@ -211,17 +209,22 @@ def _mark_best(rows: list[Row]) -> None:
         max(same, key=lambda row: row["CorLoc"])["best"] = True
 
 
-def _table(rows: list[Row]) -> Iterable[str]:
-    yield (
-        f"{'repair':18}{'block':>6}  {'facet':8}{'normalize':>10}{'bias':>8}{'CorLoc':>9}"
-        f"{'collapsed':>11}  of {rows[0]['images']} images"
-    )
-    for row in rows:
-        yield (
-            f"{row['repair']:18}{row['block']:6}  {row['facet']:8}"
-            f"{'yes' if row['normalize'] else 'no':>10}{row['bias']:8g}{row['CorLoc']:9.2f}"
-            f"{row['collapsed']:11}{'  *' if row['best'] else ''}"
-        )
+def _table(rows: list[Row]) -> list[str]:
+    headings = ["repair", "block", "facet", "normalize", "bias", "CorLoc", "collapsed"]
+    cells = [
+        [
+            row["repair"],
+            str(row["block"]),
+            row["facet"],
+            "yes" if row["normalize"] else "no",
+            f"{row['bias']:g}",
+            f"{row['CorLoc']:.2f}",
+            str(row["collapsed"]),
+            "*" if row["best"] else "",
+        ]
+        for row in rows
+    ]
+    return aligned([[*headings, f"of {rows[0]['images']} images"], *cells], "lrlrrrrl")
 
 
 def _write(rows: list[Row], cfg: Config, out: Path) -> None:
@@ -230,13 +233,13 @@ def _write(rows: list[Row], cfg: Config, out: Path) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(out / "sweep.csv", table.getvalue().encode())
-    told = {
+    record = {
         "config": str(cfg.filename),
         "model": cfg.model.to_dict(),
         "dataset": cfg.test_dataloader.dataset.to_dict(),
         "note": WARNING,
         "rows": rows,
     }
-    text = json.dumps(told, indent=1, default=str) + "\n"
+    text = json.dumps(record, indent=1, default=str) + "\n"
     write_atomically(out / "sweep.json", text.encode())
     print(f"table: {out / 'sweep.csv'}, {out / 'sweep.json'}")

@@ -16,6 +16,7 @@ _OUTSIDE = {
     "": {"work_dir", "launcher", "experiment_name", "log_level", "log_processor", "visualizer"},
     "default_hooks": {"timer", "logger", "checkpoint", "visualization"},
 }
+_OUTSIDE_HOOKS = {"CacheFeatures"}
 _LOADING = {"num_workers", "persistent_workers", "prefetch_factor", "pin_memory"}
 _OUTSIDE |= {f"{split}_dataloader": _LOADING for split in ("train", "val", "test")}
 
@@ -35,8 +36,10 @@ def fingerprint(cfg: Config, *, tta: bool = False) -> str:
         within = content.get(part) if part else content
         for key in keys & set(within or ()):
             del within[key]
+    hooks = content.pop("custom_hooks", None) or []
+    if hooks := [hook for hook in hooks if hook["type"] not in _OUTSIDE_HOOKS]:
+        content["custom_hooks"] = hooks
     backbone = content["model"]["backbone"]
-    backbone.pop("feature_cache", None)
     choice = repair_options(backbone["model"], backbone.get("repair"))
     backbone["repair"] = None if choice is None else choice.identity
     text = json.dumps(_plain({**content, "tta": tta}), sort_keys=True, default=str)

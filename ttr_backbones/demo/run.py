@@ -30,6 +30,7 @@ from ttr_backbones.demo.planted import (
 from ttr_backbones.demo.tasks import DEMONSTRATIONS, Demonstration
 from ttr_backbones.demo.train import Result, run_model
 from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.text_table import aligned
 
 BEFORE, PLANTED, REGISTER = "before planting", "planted", "planted + test-time register"
 FRACTION = 0.08
@@ -127,34 +128,33 @@ def format_table(rows: Sequence[Row], task: Demonstration) -> str:
     """Lay out all rows, the mean over the seeds first."""
     seeds = list(dict.fromkeys(row.seed for row in rows))
     names = list(dict.fromkeys(row.model for row in rows))
-    lines = [f"{'':30}{'outlier patches':>16}{'largest norm':>14}{task.metric.name:>8}"]
-    lines.append(f"{len(seeds)} seeds (means; of the norms the largest)")
+    cells = [["", "outlier patches", "largest norm", task.metric.name]]
     for name in names:
-        own = [row for row in rows if row.model == name]
-        lines.append(
-            _line(
-                name,
-                mean(row.outlier_fraction for row in own),
-                max(row.largest_norm for row in own),
-                mean(row.score for row in own),
-                task.decimals,
-            )
-        )
-    for seed in seeds:
-        lines.append(f"seed {seed}")
-        lines += [
-            _line(row.model, row.outlier_fraction, row.largest_norm, row.score, task.decimals)
-            for row in rows
-            if row.seed == seed
-        ]
+        of_model = [row for row in rows if row.model == name]
+        fraction = mean(row.outlier_fraction for row in of_model)
+        largest = max(row.largest_norm for row in of_model)
+        score = mean(row.score for row in of_model)
+        cells.append(_cells(name, fraction, largest, score, task.decimals))
+    cells += [
+        _cells(row.model, row.outlier_fraction, row.largest_norm, row.score, task.decimals)
+        for seed in seeds
+        for row in rows
+        if row.seed == seed
+    ]
+    heading, *laid_out = aligned(cells, "lrrr")
+    lines = [heading]
+    titles = [f"{len(seeds)} seeds (means; of the norms the largest)"]
+    titles += [f"seed {seed}" for seed in seeds]
+    for start, title in zip(range(0, len(laid_out), len(names)), titles, strict=True):
+        lines += [title, *laid_out[start : start + len(names)]]
     lines.append(
         f"An outlier patch has a norm above {OUTLIER_NORM:.0f} at the last block. {task.unit}."
     )
     return "\n".join(lines)
 
 
-def _line(name: str, fraction: float, norm: float, score: float, decimals: int) -> str:
-    return f"  {name:28}{100 * fraction:>14.2f} %{norm:>14.1f}{score:>8.{decimals}f}"
+def _cells(name: str, fraction: float, norm: float, score: float, decimals: int) -> list[str]:
+    return [f"  {name}", f"{100 * fraction:.2f} %", f"{norm:.1f}", f"{score:.{decimals}f}"]
 
 
 def _run_three(

@@ -11,7 +11,8 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ttr_backbones.app.backbone import is_timm_name, make_backbone, read_named_config
+from ttr_backbones.app.backbone import make_backbone
+from ttr_backbones.app.model_or_config import is_model_name, read_named_config
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.errors import InputError
 from ttr_backbones.export.image_input import ImageInput
@@ -80,7 +81,7 @@ def load_subject(
         InputError: see `make_backbone` and `build_model`; an option that goes with the other kind,
             or a model whose inputs or backbone cannot be exported.
     """
-    if is_timm_name(name):
+    if is_model_name(name):
         made = make_backbone(
             name,
             repair=repair,

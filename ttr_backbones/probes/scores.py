@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ttr_backbones.atomic import write_atomically
+from ttr_backbones.text_table import aligned
 
 
 class Score(NamedTuple):
@@ -72,14 +73,16 @@ class Scores:
         rows.sort(key=lambda row: row.get(self.key, 0.0), reverse=self.higher_is_better)
         others = [key for key in (rows[0] if rows else {}) if key not in ("iteration", "probe")]
         columns = sorted(others, key=lambda key: key != self.key)
-        width = max(len(name) for name in self.names) + 2
-        lines = [f"{f'iteration {latest}':{width}}" + "".join(f"{key:>11}" for key in columns)]
+        cells = [[f"iteration {latest}", *columns]]
         for row in rows:
-            values = "".join(f"{row[key]:>11.4g}" for key in columns)
             is_best = self.best() == Score(row["probe"], latest, row[self.key])
-            lines.append(f"{row['probe']:{width}}{values}{'  best so far' if is_best else ''}")
-        lost = [f"{name:{width}}diverged at iteration {at}" for name, at in self.diverged.items()]
-        return lines + lost
+            values = [f"{row[key]:.4g}" for key in columns]
+            cells.append([row["probe"], *values, *(["best so far"] if is_best else [])])
+        cells += [[name] for name in self.diverged]
+        lines = aligned(cells, "l" + "r" * len(columns) + "l")
+        whole, lost = lines[: len(rows) + 1], lines[len(rows) + 1 :]
+        ends = [f"  diverged at iteration {at}" for at in self.diverged.values()]
+        return whole + [line + end for line, end in zip(lost, ends, strict=True)]
 
     def write(self, folder: Path) -> None:
         """Write `probes.csv` and `probes.json`."""
@@ -90,13 +93,13 @@ class Scores:
         writer.writerows(self.rows)
         write_atomically(folder / "probes.csv", table.getvalue().encode())
         best = self.best()
-        told = {
+        record = {
             "metric": self.key,
             "higher_is_better": self.higher_is_better,
             "best": best._asdict() if best else None,
             **self.state(),
         }
-        write_atomically(folder / "probes.json", (json.dumps(told, indent=1) + "\n").encode())
+        write_atomically(folder / "probes.json", (json.dumps(record, indent=1) + "\n").encode())
 
     def state(self) -> dict[str, Any]:
         """Return plain data for a checkpoint."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ttr_backbones.compat import prepare_torchvision
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 from ttr_backbones.recipes.axes import axis_files
 from ttr_backbones.recipes.evaluate import default_backbone
@@ -122,6 +123,7 @@ def is_timm_name(name: str) -> bool:
     """Whether timm makes a model of this name: one of its own, of a hub or of a folder."""
     if name.startswith(_HUBS):
         return True
+    prepare_torchvision()
     import timm
 
     return bool(timm.is_model(name.partition(".")[0]))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,7 @@ def write_report(
     *,
     foreground: bool = False,
     tell: Callable[[Path], None] = lambda _: None,
+    progress: Callable[[int, int | None], None] = lambda *_: None,
 ) -> None:
     """Write the pictures, `numbers.json` and `report.html`.
 
@@ -123,9 +125,11 @@ def write_report(
         summary: what `summarize` says of them; the PCA's explained variance is added.
         foreground: draw the PCA maps of the foreground alone.
         tell: called with the path of every file that has been written.
+        progress: called with (files written, files in all) before each of them is drawn.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    progress(0, None)
     pca = pca_maps(inspections, foreground=foreground)
     summary = {**summary, "pca": {"explained": pca.explained, "foreground": foreground}}
     numbers = out / "numbers.json"
@@ -133,10 +137,14 @@ def write_report(
     tell(numbers)
     drawn = [one.first(MOST_DRAWN) for one in inspections]
     colours = replace(pca, maps=[maps[:MOST_DRAWN] for maps in pca.maps])
-    for name, figure in _figures(drawn, images[:MOST_DRAWN], colours, summary):
-        with writing_atomically(out / f"{name}.png") as partial:
-            figure.savefig(partial, format="png")
+    figures = _figures(drawn, images[:MOST_DRAWN], colours, summary)
+    count = len(figures) + 2  # the numbers and the page
+    for index, (name, draw) in enumerate(figures.items(), start=1):
+        progress(index, count)
+        with writing_atomically(out / f"{name}.png") as unfinished:
+            draw().savefig(unfinished, format="png")
         tell(out / f"{name}.png")
+    progress(count - 1, count)
     write_page(
         out / "report.html",
         [one.first(MOST_ON_PAGE) for one in inspections],
@@ -152,24 +160,26 @@ def _figures(
     images: NDArray[np.uint8],
     pca: PcaMaps,
     summary: dict[str, Any],
-) -> Iterator[tuple[str, Figure]]:
-    """Draw one figure after the other, each with the name of its file."""
+) -> dict[str, Callable[[], Figure]]:
+    """What draws each figure, by the name of its file."""
     block, title = summary["block"], heading(summary)
-    told = f"{title}\n{summary['verdict']}"
-    yield "overview", draw_overview(inspections, images, pca, block=block, title=told)
+    above = f"{title}\n{summary['verdict']}"
+    shown = (inspections, images)
+    figures: dict[str, Callable[[], Figure]] = {
+        "overview": partial(draw_overview, *shown, pca, block=block, title=above)
+    }
     for where in inspections[0].attention:
-        mean = draw_mean_attention(inspections, images, where, title=title)
-        yield f"attention_block{where}", mean
-        yield f"heads_block{where}", draw_heads(inspections, images, where, title=title)
-    yield "norms", draw_norms_per_block(inspections, images, block, title=title)
-    for name, draw in DRAWN_FROM_NUMBERS.items():
-        yield name, draw(summary, title=title)
-    yield "pca", draw_pca(inspections, images, pca, title=title)
-    if strongest := strongest_neurons(summary):
-        yield (
-            "neurons",
-            draw_neurons(inspections, images, strongest, block=block, title=title),
+        figures[f"attention_block{where}"] = partial(
+            draw_mean_attention, *shown, where, title=title
         )
+        figures[f"heads_block{where}"] = partial(draw_heads, *shown, where, title=title)
+    figures["norms"] = partial(draw_norms_per_block, *shown, block, title=title)
+    for name, draw in DRAWN_FROM_NUMBERS.items():
+        figures[name] = partial(draw, summary, title=title)
+    figures["pca"] = partial(draw_pca, *shown, pca, title=title)
+    if strongest := strongest_neurons(summary):
+        figures["neurons"] = partial(draw_neurons, *shown, strongest, block=block, title=title)
+    return figures
 
 
 def strongest_neurons(summary: dict[str, Any]) -> list[tuple[int, int]]:

@@ -1,0 +1,34 @@
+"""Tables of plain text, laid out by rich: the same on a terminal, in a pipe and in a file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+
+_ANY_WIDTH = 1_000_000  # a table is never cut or wrapped
+
+
+def aligned(rows: Iterable[Sequence[str]], justify: str, gap: int = 2) -> list[str]:
+    """Lay out rows in columns, one line for each row, without colour codes or blanks at its end.
+
+    Args:
+        rows: cells of one line each. A row may be shorter than the others.
+        justify: a letter for each column: "l" for words, "r" for numbers.
+        gap: blanks between columns.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=None, show_header=False, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0)
+    )
+    for letter in justify:
+        table.add_column(justify="left" if letter == "l" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    if not table.row_count:
+        return []
+    page = io.StringIO()
+    Console(file=page, width=_ANY_WIDTH, color_system=None, force_terminal=False).print(table)
+    return [line.rstrip() for line in page.getvalue().splitlines()]
