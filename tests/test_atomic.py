@@ -10,7 +10,7 @@ from ttr_backbones.atomic import (
     UnwritableError,
     append_atomically,
     check_writable,
-    in_words,
+    clear_write_errors,
     remove_partial_files,
     unwritable,
     write_atomically,
@@ -116,7 +116,7 @@ def test_append__is_all_or_nothing(tmp_path):
 def test_a_failing_write__names_the_innermost_open_file(tmp_path):
     with (
         pytest.raises(UnwritableError, match=r"^/dev/full cannot be written: no space"),
-        in_words(),
+        clear_write_errors(),
         (tmp_path / "outer").open("w"),
         FULL.open("w") as inner,
     ):
@@ -153,7 +153,7 @@ def test_error__in_words(error, told):
 )
 def test_other_errors__pass(error):
     assert unwritable(error) is None
-    with pytest.raises(type(error)), in_words():
+    with pytest.raises(type(error)), clear_write_errors():
         raise error
 
 

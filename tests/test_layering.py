@@ -176,7 +176,7 @@ INSIDE = {
 }
 REASONS = {
     "bench/authors_form.py": "restates the authors' hook on timm's model, to compare with",
-    "bench/forms.py": "its baseline is timm's own pass in as few steps as it takes",
+    "bench/contestants.py": "its baseline is timm's own pass in as few steps as it takes",
     "demo/planted.py": "plants its neurons in the weights of a timm Mlp that it made itself",
     "recipes/timm_facts.py": "reads the pretrained_cfg of a name for a config, without a model",
 }

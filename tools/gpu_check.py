@@ -114,12 +114,12 @@ def _check(step: Step, device: torch.device, folder: Path) -> Check:
     from gpu_steps.step import Check
 
     shared = Path(os.environ.get("TTRB_SHARED", _TOOLS.parents[1] / "shared"))
-    own = folder / step.name.replace(" ", "_")
-    own.mkdir()
+    step_folder = folder / step.name.replace(" ", "_")
+    step_folder.mkdir()
     return Check(
         device=device,
         scale=REAL if device.type == "cuda" else TINY,
-        folder=own,
+        folder=step_folder,
         shared=shared if shared.is_dir() else None,
         goals=step.goals,
         write=print,

@@ -25,7 +25,7 @@ from ttr_backbones.cli.parser import Parser  # noqa: E402
 from ttr_backbones.errors import InputError, MissingFileError  # noqa: E402
 
 if TYPE_CHECKING:
-    from soaking.run import Row
+    from soaking.run import SoakRow
 
 _FORMAT = "{:>5}  {:<24}  {:<14}  {:<4}  {}"
 _HEAD = _FORMAT.format("cycle", "fault", "resumed from", "", "what the run said")
@@ -112,7 +112,7 @@ def _empty_folder(wanted: Path | None) -> Path:
     return wanted
 
 
-def _lines(row: Row) -> Iterator[str]:
+def _lines(row: SoakRow) -> Iterator[str]:
     said = row.said if len(row.said) <= _WIDTH else f"{row.said[: _WIDTH - 3]}..."
     yield _FORMAT.format(
         row.cycle, row.fault, row.resumed_from, "BAD" if row.problems else "ok", said

@@ -55,7 +55,7 @@ def writing_atomically(path: str | Path, size: int | None = None) -> Iterator[Pa
     """
     target = Path(path).resolve()
     partial = target.with_name(f".{target.name}.{os.getpid()}{_SUFFIX}")
-    with in_words(path, size):
+    with clear_write_errors(path, size):
         if target.exists() and not target.is_file():
             yield target
             return
@@ -77,7 +77,7 @@ def append_atomically(path: str | Path, content: bytes) -> None:
     Raises:
         UnwritableError: the disk is full or read-only, or a permission is missing.
     """
-    with in_words(path), Path(path).open("ab", buffering=0) as file:
+    with clear_write_errors(path), Path(path).open("ab", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         try:
             while content:
@@ -99,7 +99,7 @@ def check_writable(folder: str | Path) -> None:
     """
     folder = Path(folder)
     probe = folder / f".{os.getpid()}{_SUFFIX}"
-    with in_words(folder):
+    with clear_write_errors(folder):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(bytes(_PROBE))
@@ -127,7 +127,7 @@ def remove_partial_files(folder: str | Path, name: str = "") -> list[Path]:
 
 
 @contextlib.contextmanager
-def in_words(path: str | Path | None = None, size: int | None = None) -> Iterator[None]:
+def clear_write_errors(path: str | Path | None = None, size: int | None = None) -> Iterator[None]:
     """Say in words that a file cannot be written, see `unwritable`; let other errors pass.
 
     Raises:
@@ -180,8 +180,8 @@ def unwritable(
 def _errno(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno
-    told = re.search(r"\(os error (\d+)\)", str(error))  # safetensors is Rust and has words only
-    return int(told[1]) if told else None
+    found = re.search(r"\(os error (\d+)\)", str(error))  # safetensors is Rust and has words only
+    return int(found[1]) if found else None
 
 
 def _open_for_writing(error: BaseException) -> str | None:

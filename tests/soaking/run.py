@@ -24,7 +24,7 @@ _KILLED = -signal.SIGKILL
 
 
 @dataclass
-class Row:
+class SoakRow:
     """A line of the table.
 
     Args:
@@ -71,7 +71,7 @@ class Soak:
         self._training: Training | None = None
         self._site = Site(folder / "disk" / "run", self._work.files, disk, rng)
 
-    def run(self, count: int, deadline: float) -> Iterator[Row]:
+    def run(self, count: int, deadline: float) -> Iterator[SoakRow]:
         """Run `count` cycles, or until `time.monotonic()` is `deadline`, then one without a fault.
 
         Yields:
@@ -108,7 +108,7 @@ class Soak:
             for index in self._site.rng.permutation(len(FAULTS)):
                 yield FAULTS[index]
 
-    def _cycle(self, number: str, fault: Fault) -> tuple[Training, Row]:
+    def _cycle(self, number: str, fault: Fault) -> tuple[Training, SoakRow]:
         before, half_written = self._iteration(), self._half_written()
         fault.before()
         training = self._train(number, self._site.work_dir, sabotage=fault.sabotage)
@@ -123,7 +123,7 @@ class Soak:
         ]
         said = training.last_words.replace(f"{self._folder}/", "")
         latest = latest_checkpoint(self._site.work_dir)
-        return training, Row(number, fault.name, said, problems, latest, half_written)
+        return training, SoakRow(number, fault.name, said, problems, latest, half_written)
 
     def _train(
         self, name: str, work_dir: Path, sabotage: Sabotage | None = None, last: int | None = None
@@ -141,7 +141,7 @@ class Soak:
         if lost > (0 if isinstance(fault, Stop) else INTERVAL):
             yield f"{lost} iterations were lost"
 
-    def _compared(self, training: Training, last: int) -> Row:
+    def _compared(self, training: Training, last: int) -> SoakRow:
         undisturbed = self._folder / "undisturbed"
         other = self._train("undisturbed", undisturbed, last=last)
         other.run_until()
@@ -151,7 +151,7 @@ class Soak:
             name = f"iter_{last}.pth"
             problems += differences(self._site.work_dir / name, undisturbed / name)
         said = f"{last} iterations with and without faults give the same, bit for bit"
-        return Row("end", "", "" if problems else said, problems)
+        return SoakRow("end", "", "" if problems else said, problems)
 
     def _iteration(self) -> int:
         latest = latest_checkpoint(self._site.work_dir)
@@ -172,7 +172,7 @@ def _unnamed(fault: Fault, training: Training, half_written: set[Path]) -> Itera
         yield from (f"{path.name} was left half-written" for path in half_written)
 
 
-def _resumed(row: Row, training: Training) -> Row:
+def _resumed(row: SoakRow, training: Training) -> SoakRow:
     """Complete `row` with what the training after it says."""
     found = re.search(r"^ttrb: note: resuming from (.+)\.$", training.said, re.MULTILINE)
     row.resumed_from = Path(found[1]).name if found else "the start"

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from ttr_backbones.backbones.input_range import range_problem
-from ttr_backbones.engine.normalization import normalization_problem
+from ttr_backbones.engine.normalization import end_range_check, normalization_problem
 
 IMAGENET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
 HALF = {"mean": [127.5] * 3, "std": [127.5] * 3}
@@ -73,6 +73,8 @@ def test_first_images__of_another_normalisation_are_told_once(warnings):
 def test_first_images__are_not_told_again_by_who_compared_mean_and_std(warnings):
     model = segmentor(IMAGENET)
     assert "data_preprocessor normalises unlike" in normalization_problem(model)
+    assert not hasattr(model.backbone, "input_checked"), "asking changes nothing"
+    end_range_check(model)
     warnings.clear()
     model.test_step({"inputs": [torch.full((3, 32, 32), 255)], "data_samples": None})
     assert not warnings

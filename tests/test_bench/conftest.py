@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ttr_backbones.bench.forms import forms
-from ttr_backbones.bench.subject import Subject
+from ttr_backbones.bench.benched_vit import BenchedVit
+from ttr_backbones.bench.contestants import make_contestants
 from ttr_backbones.registers import RegisterNeurons
 
 SMALL = {
@@ -35,17 +35,19 @@ def images():
 
 
 @pytest.fixture
-def subject(small, layers):
-    return Subject("vit_tiny_patch16_224", neurons=RegisterNeurons("", layers), model_kwargs=small)
+def benched(small, layers):
+    return BenchedVit(
+        "vit_tiny_patch16_224", neurons=RegisterNeurons("", layers), model_kwargs=small
+    )
 
 
 @pytest.fixture
-def backbone(subject):
+def backbone(benched):
     torch.manual_seed(0)
-    return subject.backbone()
+    return benched.backbone()
 
 
 @pytest.fixture
 def models(backbone, layers, images):
     """The contestants of `ttrb bench forward`, {name: model}."""
-    return forms(backbone, layers, images)
+    return make_contestants(backbone, layers, images)

@@ -10,7 +10,7 @@ from ttr_backbones.bench.compile_counts import (
     possible_variants,
     why_not_compiled,
 )
-from ttr_backbones.bench.forms import AUTHORS, as_variant
+from ttr_backbones.bench.contestants import AUTHORS, as_variant
 from ttr_backbones.bench.variants import VARIANTS
 from ttr_backbones.errors import InputError
 

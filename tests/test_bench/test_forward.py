@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ttr_backbones.bench import compile_counts, forward
-from ttr_backbones.bench.forms import AUTHORS, BARE, PLAIN, TOKEN, repaired
+from ttr_backbones.bench.contestants import AUTHORS, BARE, PLAIN, TOKEN, repaired
 from ttr_backbones.bench.forward import bench_forward
 from ttr_backbones.bench.variants import VARIANTS
 from ttr_backbones.errors import InputError
@@ -15,10 +15,10 @@ NAMES = [PLAIN, BARE, TOKEN, BIAS, AUTHORS]
 
 
 @pytest.fixture
-def bench(subject):
+def bench(benched):
     def run(*variants, **kwargs):
         chosen = [VARIANTS[name] for name in variants]
-        return bench_forward(subject, variants=chosen, rounds=2, **kwargs)
+        return bench_forward(benched, variants=chosen, rounds=2, **kwargs)
 
     return run
 

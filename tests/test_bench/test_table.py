@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ttr_backbones.bench.machine import Machine
-from ttr_backbones.bench.row import Measured, Ratio, Row, patch_tokens
+from ttr_backbones.bench.row import BenchRow, Measured, Ratio, patch_tokens
 from ttr_backbones.bench.table import as_json, as_table
 
 MACHINE = Machine("cpu", "a CPU", 2, None, "2.9", "1.0", {"fp32": 200e9})
@@ -14,12 +14,12 @@ MACHINE = Machine("cpu", "a CPU", 2, None, "2.9", "1.0", {"fp32": 200e9})
 @pytest.fixture
 def measured():
     common = {"part": "forward", "variant": "eager", "batch_size": 8, "first_seconds": 9.0}
-    plain = Row(
+    plain = BenchRow(
         contestant="plain timm", images_per_second=20.0, seconds=0.4, against="plain timm",
         ratio=Ratio(1.0, 1.0, 1.0), flops_per_second=150e9, tokens_per_second=3920.0,
         peak_bytes=5 * 2**20, **common,
     )  # fmt: skip
-    ours = Row(
+    ours = BenchRow(
         contestant="ours", images_per_second=19.0, seconds=0.42, against="plain timm",
         ratio=Ratio(1.0612, 1.01, 1.07), goal=1.05, **common,
     )  # fmt: skip
@@ -67,5 +67,5 @@ def test_patch_tokens__of_padded_images():
 
 @pytest.mark.parametrize(("median", "met"), [(1.05, True), (1.0501, False)])
 def test_row__a_goal_is_the_most_that_the_ratio_may_be(median, met):
-    row = Row("p", "c", "eager", 1, 1.0, 1.0, 1.0, "b", Ratio(median, 1.0, 2.0), goal=1.05)
+    row = BenchRow("p", "c", "eager", 1, 1.0, 1.0, 1.0, "b", Ratio(median, 1.0, 2.0), goal=1.05)
     assert row.met is met

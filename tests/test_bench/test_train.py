@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ttr_backbones.bench.forms import BARE, TOKEN
+from ttr_backbones.bench.contestants import BARE, TOKEN
 from ttr_backbones.bench.train import PLAIN, bench_train, make_trainings
 from ttr_backbones.bench.training import TrainSetting, random_batch
 from ttr_backbones.bench.variants import VARIANTS
@@ -60,9 +60,9 @@ def test_training__holds_the_moments_and_the_batch(trainings):
     assert training.held[-1].shape == (1, 64, 64)
 
 
-def test_bench_train__a_row_for_every_contestant(subject):
+def test_bench_train__a_row_for_every_contestant(benched):
     measured = bench_train(
-        subject,
+        benched,
         setting=SETTING,
         heads=3,
         batch_sizes=(2,),
@@ -84,6 +84,6 @@ def test_bench_train__a_row_for_every_contestant(subject):
     assert peaks[BARE] < peaks[MANY]
 
 
-def test_bench_train__needs_several_heads(subject):
+def test_bench_train__needs_several_heads(benched):
     with pytest.raises(InputError, match="heads=1: expected at least 2"):
-        bench_train(subject, heads=1)
+        bench_train(benched, heads=1)

@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 import ttr_backbones
 from ttr_backbones.backbones import TimmViT, create_vit
 from ttr_backbones.backbones.description import description
-from ttr_backbones.bench.forms import BARE, PLAIN, forms
+from ttr_backbones.bench.contestants import BARE, PLAIN, forms
 from ttr_backbones.cli import main, sweep
 from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.errors import InputError
-from ttr_backbones.export import load_subject
+from ttr_backbones.export import load_exportable
 from ttr_backbones.export.about import about
 from ttr_backbones.recipes import named_config, recipe
 from ttr_backbones.repairs import REPAIRS, apply_repair, fit_repair, load_repair, remove_repair
@@ -133,7 +133,7 @@ def test_a_repair_of_ones_own__is_known_everywhere(clamp, data_root, tmp_path, c
     assert main([*predicted, "--data-only"]) == 0
 
     # Export, bench and sweep.
-    subject = load_subject(str(own), checkpoint)
+    subject = load_exportable(str(own), checkpoint)
     assert json.loads(about(subject, None, None)["repair"]) == key["repair"]
     assert main(["export", str(own), str(checkpoint), "--out", str(tmp_path / "own.pt2")]) == 0
     contestants = forms(plain, {1: [2]}, images)

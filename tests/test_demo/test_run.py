@@ -7,7 +7,7 @@ from PIL import Image
 
 from ttr_backbones.datasets import scenes
 from ttr_backbones.demo import planted
-from ttr_backbones.demo.run import BEFORE, PLANTED, REGISTER, Row, format_table, run_demo
+from ttr_backbones.demo.run import BEFORE, PLANTED, REGISTER, DemoRow, format_table, run_demo
 from ttr_backbones.demo.tasks import DEMONSTRATIONS
 from ttr_backbones.errors import InputError
 from ttr_backbones.recipes import recipe
@@ -63,7 +63,7 @@ def test_object_discovery_end_to_end(tmp_path):
 
 def test_table_has_means_and_every_seed():
     rows = [
-        Row(seed, name, fraction, norm + seed, miou + seed)
+        DemoRow(seed, name, fraction, norm + seed, miou + seed)
         for seed in (0, 2)
         for name, fraction, norm, miou in (
             (BEFORE, 0.0, 5.0, 70.0),

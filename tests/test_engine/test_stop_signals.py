@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ttr_backbones.engine.stop_signals import SIGNALS, defer_stop, stop_asked, stop_signals
+from ttr_backbones.engine.stop_signals import SIGNALS, defer_stop, stop_signal, stop_signals
 from ttr_backbones.errors import StopSignal
 
 
@@ -43,7 +43,7 @@ def test_a_run_that_looks__goes_on_until_it_stops_itself():
         defer_stop()
         signal.raise_signal(signal.SIGUSR1)
         signal.raise_signal(signal.SIGTERM)  # torchrun's, after slurm's
-        raise StopSignal("its own end", stop_asked())
+        raise StopSignal("its own end", stop_signal())
 
     with pytest.raises(StopSignal, match="its own end") as stop:
         listening(run)
@@ -60,9 +60,9 @@ def test_ctrl_c__the_second_stops_at_once_unless_a_launcher_repeats_it(
     def run():
         defer_stop()
         signal.raise_signal(signal.SIGINT)
-        reached.append(stop_asked())
+        reached.append(stop_signal())
         signal.raise_signal(signal.SIGINT)
-        raise StopSignal("its own end", stop_asked())
+        raise StopSignal("its own end", stop_signal())
 
     with pytest.raises(KeyboardInterrupt) as stop:
         listening(run)
@@ -97,7 +97,7 @@ def test_handlers__are_restored():
     with pytest.raises(KeyError):
         listening(fail)
     assert handlers() == before != during[0]
-    assert stop_asked() is None
+    assert stop_signal() is None
 
 
 def test_another_thread__leaves_the_handlers_alone():

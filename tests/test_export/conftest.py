@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-from ttr_backbones.export import load_subject
+from ttr_backbones.export import load_exportable
 
 HEADS = {
     "linear": {"type": "LinearSegHead", "in_channels": [32], "num_classes": 7},
@@ -61,7 +61,7 @@ def model_config(head, preprocessor=None, test_cfg=None, **backbone):
 
 
 @pytest.fixture(scope="module")
-def make_subject(tmp_path_factory):
+def make_exportable(tmp_path_factory):
     """Write a config and a checkpoint of a random head, and load them as the command does."""
 
     def make(head, preprocessor=None, **options):
@@ -75,11 +75,11 @@ def make_subject(tmp_path_factory):
             checkpoint = folder / "head.pth"
             torch.save(random_head(head), checkpoint)
         torch.manual_seed(0)
-        subject = load_subject(str(config), checkpoint)
-        vit = subject.backbone.vit
+        exportable = load_exportable(str(config), checkpoint)
+        vit = exportable.backbone.vit
         # timm draws them so small that a misplaced row would not show.
         torch.nn.init.normal_(dict(vit.named_parameters())["pos_embed"], std=0.5)
-        return subject
+        return exportable
 
     return make
 

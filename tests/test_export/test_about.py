@@ -8,9 +8,9 @@ import torch
 from ttr_backbones.export.about import about
 
 
-def test_about__is_flat_text_and_json(make_subject):
-    subject = make_subject("lin4", pos_embed="dinov2")
-    told = about(subject, (48, 64), 2)
+def test_about__is_flat_text_and_json(make_exportable):
+    exportable = make_exportable("lin4", pos_embed="dinov2")
+    told = about(exportable, (48, 64), 2)
     assert all(isinstance(value, str) for value in told.values())
     assert told["input"].startswith(
         "image: float32 [2, 3, H, W], RGB on the scale 0..255, H, W = 48, 64"
@@ -22,13 +22,13 @@ def test_about__is_flat_text_and_json(make_subject):
     assert json.loads(told["blocks"]) == [0, 1, 2, 3]
     assert json.loads(told["versions"])["torch"] == torch.__version__
     assert told["checkpoint"] == "head.pth"
-    content = subject.checkpoint.read_bytes()
+    content = exportable.checkpoint.read_bytes()
     assert told["checkpoint_sha256"] == hashlib.sha256(content).hexdigest()
     assert told["pos_embed"] == "dinov2"
 
 
-def test_about__any_size_without_a_checkpoint(make_subject):
-    told = about(make_subject(None, pad="corner"), None, None)
+def test_about__any_size_without_a_checkpoint(make_exportable):
+    told = about(make_exportable(None, pad="corner"), None, None)
     assert "image: float32 [B, 3, H, W]" in told["input"]
     assert "any H and W" in told["input"]
     assert told["output"].startswith("map_0, map_1, ...: ")

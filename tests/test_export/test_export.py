@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.export import MismatchError, check, check_target, export_model, load_subject
+from ttr_backbones.export import MismatchError, check, check_target, export_model, load_exportable
 from ttr_backbones.export.about import about
 from ttr_backbones.export.files import open_onnx, open_pt2
 from ttr_backbones.repairs import apply_repair, fit_repair
@@ -33,8 +33,8 @@ def opened(path):
     return open_onnx(path) if path.suffix == ".onnx" else open_pt2(path)
 
 
-def assert_equal(run, subject, images):
-    outputs, expected = run(images), subject.eager(images)
+def assert_equal(run, exportable, images):
+    outputs, expected = run(images), exportable.eager(images)
     assert outputs.keys() == expected.keys()
     for name, output in outputs.items():
         largest = expected[name].abs().max().item()
@@ -49,16 +49,16 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def any_size(make_subject, tmp_path_factory):
-    """Export a case; give the file for every size, its subject and what was compared."""
+def any_size(make_exportable, tmp_path_factory):
+    """Export a case; give the file for every size, its exportable and what was compared."""
     folder, exported = tmp_path_factory.mktemp("any_size"), {}
 
     def export(name):
         if name not in exported:
             head, options = CASES[name]
-            subject = make_subject(head, **options)
-            differences = export_model(subject, folder / name, any_size=True)
-            exported[name] = (folder / name, subject, differences)
+            exportable = make_exportable(head, **options)
+            differences = export_model(exportable, folder / name, any_size=True)
+            exported[name] = (folder / name, exportable, differences)
         return exported[name]
 
     return export
@@ -69,13 +69,13 @@ def any_size(make_subject, tmp_path_factory):
     "case", ["ms.onnx", "key.pt2", pytest.param("dpt.onnx", marks=pytest.mark.nightly)]
 )
 def test_any_size__equals_the_model(any_size, random_images, case):
-    path, subject, _ = any_size(case)
+    path, exportable, _ = any_size(case)
     run = opened(path)
     for shape in ((1, 64, 96), (3, 80, 48), (2, 61, 177), (4, 48, 48)):
-        assert_equal(run, subject, random_images(*shape))
+        assert_equal(run, exportable, random_images(*shape))
     if case == "ms.onnx":  # even single patches
         for shape in ((1, 16, 16), (2, 3, 40)):
-            assert_equal(run, subject, random_images(*shape))
+            assert_equal(run, exportable, random_images(*shape))
 
 
 def test_any_size__compared_where_it_could_go_wrong(any_size):
@@ -87,45 +87,49 @@ def test_any_size__compared_where_it_could_go_wrong(any_size):
 
 
 def test_any_size__says_what_it_is(any_size):
-    path, subject, _ = any_size("ms.onnx")
+    path, exportable, _ = any_size("ms.onnx")
     said = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-    assert said == about(subject, None, None)
+    assert said == about(exportable, None, None)
 
 
 def test_one_size__number_of_images_and_weights_beside(
-    make_subject, tmp_path, monkeypatch, random_images
+    make_exportable, tmp_path, monkeypatch, random_images
 ):
     """The crop of a padded map too, which is resampled by a grid here, and constant registers."""
     from torch.onnx._internal.exporter import _onnx_program
 
     monkeypatch.setattr(_onnx_program, "_LARGE_MODEL_THRESHOLD", 1000)
     options = {"pos_embed": "dinov2", "pad": "center", "crop": True, "repair": None}
-    subject = make_subject("lin4", **options)
+    exportable = make_exportable("lin4", **options)
     images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     neurons = {"neurons": {0: [3, 70], 1: [7]}}
-    plain = subject.eager(random_images(2, 50, 131))["depth"]
-    apply_repair(subject.backbone.vit, fit_repair("bias", subject.backbone.vit, images, **neurons))
-    assert not torch.allclose(subject.eager(random_images(2, 50, 131))["depth"], plain, rtol=1e-3)
+    plain = exportable.eager(random_images(2, 50, 131))["depth"]
+    apply_repair(
+        exportable.backbone.vit, fit_repair("bias", exportable.backbone.vit, images, **neurons)
+    )
+    assert not torch.allclose(
+        exportable.eager(random_images(2, 50, 131))["depth"], plain, rtol=1e-3
+    )
     out = tmp_path / "new" / "model.onnx"
-    differences = export_model(subject, out, size=(50, 131), batch=2)
+    differences = export_model(exportable, out, size=(50, 131), batch=2)
     assert [difference.shape for difference in differences] == [(2, 3, 50, 131)]
     assert sorted(file.name for file in out.parent.iterdir()) == ["model.onnx", "model.onnx.data"]
-    assert_equal(open_onnx(out), subject, random_images(2, 50, 131))
+    assert_equal(open_onnx(out), exportable, random_images(2, 50, 131))
     [image] = onnxruntime.InferenceSession(out).get_inputs()
     assert image.shape == [2, 3, 50, 131]
 
 
 @pytest.fixture(scope="module")
 def real(tiny_weights, tmp_path_factory):
-    """{output: its subject}, of the real ViT and random heads."""
+    """{output: its exportable}, of the real ViT and random heads."""
     folder = tmp_path_factory.mktemp("real")
-    subjects = {}
+    exportables = {}
     for output, form in (("logits", []), ("depth", BIAS)):
         torch.manual_seed(0)
         state = {f"decode_head.{n}": torch.randn(size).abs() for n, size in HEADS[output].items()}
         state[next(name for name in state if "conv" in name)].normal_(std=0.02)
         torch.save(state, folder / f"{output}.pth")
-        subjects[output] = load_subject(
+        exportables[output] = load_exportable(
             TTR[output],
             folder / f"{output}.pth",
             cfg_options=[
@@ -134,15 +138,15 @@ def real(tiny_weights, tmp_path_factory):
                 *form,
             ],
         )
-    return subjects
+    return exportables
 
 
 @pytest.fixture(scope="module")
 def real_files(real, tmp_path_factory):
     """{output: file for every size}."""
     folder = tmp_path_factory.mktemp("real_files")
-    for output, subject in real.items():
-        export_model(subject, folder / f"{output}.onnx", any_size=True, size=(96, 96))
+    for output, exportable in real.items():
+        export_model(exportable, folder / f"{output}.onnx", any_size=True, size=(96, 96))
     return {output: folder / f"{output}.onnx" for output in real}
 
 
@@ -150,16 +154,16 @@ def real_files(real, tmp_path_factory):
 @pytest.mark.parametrize("size", [(224, 224), (161, 300)], ids=str)
 @pytest.mark.parametrize("output", ["logits", "depth"])
 def test_real_vit_with_register_and_head__on_photographs(real_files, real, photos, output, size):
-    subject, exported = real[output], open_onnx(real_files[output])
+    exportable, exported = real[output], open_onnx(real_files[output])
     images = torch.nn.functional.interpolate(photos(224)[:2], size) * 127.5 + 127.5
-    assert_equal(exported, subject, images)
+    assert_equal(exported, exportable, images)
     if output == "logits":
-        classes = [run(images)["logits"].argmax(1) for run in (exported, subject.eager)]
+        classes = [run(images)["logits"].argmax(1) for run in (exported, exportable.eager)]
         assert (classes[0] == classes[1]).float().mean() > 0.9999
 
 
 def test_real_vit__registers_in_either_form_are_told(real):
-    told = {output: about(subject, (96, 96), None) for output, subject in real.items()}
+    told = {output: about(exportable, (96, 96), None) for output, exportable in real.items()}
     registers = {output: json.loads(facts["repair"]) for output, facts in told.items()}
     assert registers["logits"]["peak"] == "neuron"
     assert registers["depth"]["type"] == "bias"
@@ -172,12 +176,12 @@ def test_real_vit__registers_in_either_form_are_told(real):
         assert len(facts["weights_sha256"]) == len(facts["checkpoint_sha256"]) == 64
 
 
-def test_mismatch__leaves_what_was_there(make_subject, tmp_path, monkeypatch):
+def test_mismatch__leaves_what_was_there(make_exportable, tmp_path, monkeypatch):
     out = tmp_path / "model.pt2"
     out.write_bytes(b"old")
     monkeypatch.setattr(check, "TOLERANCE", -1.0)
     with pytest.raises(MismatchError, match=r"model.pt2 is not written, it differs from the model"):
-        export_model(make_subject("linear"), out, size=(32, 48))
+        export_model(make_exportable("linear"), out, size=(32, 48))
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt2"]
     assert out.read_bytes() == b"old"
 
@@ -202,6 +206,6 @@ def test_target__that_is_a_folder(tmp_path):
         ({"opset": 18}, "--opset 18 is for .onnx files"),
     ],
 )
-def test_wrong_numbers(make_subject, tmp_path, options, message):
+def test_wrong_numbers(make_exportable, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        export_model(make_subject("linear"), tmp_path / "model.pt2", **options)
+        export_model(make_exportable("linear"), tmp_path / "model.pt2", **options)

@@ -21,17 +21,17 @@ from ttr_backbones.export.trace import trace
 
 
 @pytest.fixture(scope="module")
-def subject(make_subject):
-    return make_subject("linear")
+def exportable(make_exportable):
+    return make_exportable("linear")
 
 
 @pytest.fixture(scope="module")
-def program(subject):
-    return trace(subject, size=(32, 48))
+def program(exportable):
+    return trace(exportable, size=(32, 48))
 
 
 @pytest.mark.exports
-def test_onnx__names_sides_and_description(subject, program, tmp_path, random_images):
+def test_onnx__names_sides_and_description(exportable, program, tmp_path, random_images):
     path = tmp_path / "model.onnx"
     write_onnx(program, path, {"model": "ViT", "classes": '["é"]'}, outputs=["logits"], opset=18)
     session = onnxruntime.InferenceSession(path)

@@ -19,69 +19,69 @@ def assert_equal(outputs, expected):
 
 @pytest.mark.parametrize("pos_embed", ["timm", "dinov2"])
 @pytest.mark.parametrize("head", ["linear", "ms", "lin1", "lin4", "dpt", None])
-def test_any_size__equals_the_model(make_subject, random_images, head, pos_embed):
+def test_any_size__equals_the_model(make_exportable, random_images, head, pos_embed):
     options = {"pos_embed": pos_embed, "pad": "corner" if head is None else "center"}
     if head != "linear" and head is not None:
         options["crop"] = True
-    subject = make_subject(head, **options)
-    graph = ModelGraph(subject, None)
+    exportable = make_exportable(head, **options)
+    graph = ModelGraph(exportable, None)
     for batch, size in enumerate(SIZES, start=1):
         images = random_images(batch, *size)
-        expected = subject.eager(images)
-        assert list(expected) == subject.outputs
+        expected = exportable.eager(images)
+        assert list(expected) == exportable.outputs
         assert_equal(graph(images), expected)
 
 
 @pytest.mark.parametrize("pos_embed", ["timm", "dinov2"])
-def test_one_size__has_the_positions_as_a_constant(make_subject, random_images, pos_embed):
-    subject = make_subject("ms", pos_embed=pos_embed)
-    graph = ModelGraph(subject, (50, 131))
+def test_one_size__has_the_positions_as_a_constant(make_exportable, random_images, pos_embed):
+    exportable = make_exportable("ms", pos_embed=pos_embed)
+    graph = ModelGraph(exportable, (50, 131))
     assert dict(graph.named_buffers())["model.backbone.table"].shape == (1, 1 + 4 * 9, 32)
     images = random_images(2, 50, 131)
-    expected = subject.eager(images)
+    expected = exportable.eager(images)
     with torch.no_grad():
-        dict(subject.backbone.vit.named_parameters())["pos_embed"].zero_()
+        dict(exportable.backbone.vit.named_parameters())["pos_embed"].zero_()
     assert torch.equal(graph(images)["logits"], expected["logits"])
-    assert not torch.allclose(subject.eager(images)["logits"], expected["logits"], atol=0.1)
+    assert not torch.allclose(exportable.eager(images)["logits"], expected["logits"], atol=0.1)
 
 
-def test_padding_of_the_data_preprocessor__comes_off_again(make_subject, random_images):
-    subject = make_subject("linear", {"test_cfg": {"size_divisor": 48}})
+def test_padding_of_the_data_preprocessor__comes_off_again(make_exportable, random_images):
+    exportable = make_exportable("linear", {"test_cfg": {"size_divisor": 48}})
     images = random_images(2, 50, 97)
-    expected = subject.eager(images)
+    expected = exportable.eager(images)
     assert expected["logits"].shape == (2, 7, 50, 97)
     for size in (None, (50, 97)):
-        assert_equal(ModelGraph(subject, size)(images), expected)
+        assert_equal(ModelGraph(exportable, size)(images), expected)
 
 
-def test_facets_and_channels_in_the_order_of_the_model(make_subject, random_images):
+def test_facets_and_channels_in_the_order_of_the_model(make_exportable, random_images):
     order = {
         "type": "EachSizePreProcessor",
         "mean": [1, 2, 3],
         "std": [4, 5, 6],
         "bgr_to_rgb": False,
     }
-    subject = make_subject(None, order, pad="corner", facet="key")
+    exportable = make_exportable(None, order, pad="corner", facet="key")
     images = random_images(2, 48, 64)
-    assert_equal(ModelGraph(subject, None)(images), subject.eager(images))
+    assert_equal(ModelGraph(exportable, None)(images), exportable.eager(images))
 
 
-def test_model__is_left_as_it_is_and_its_weights_are_shared(make_subject, random_images):
-    subject = make_subject("dpt")
+def test_model__is_left_as_it_is_and_its_weights_are_shared(make_exportable, random_images):
+    exportable = make_exportable("dpt")
     images = random_images(1, 64, 96)
-    expected = subject.eager(images)["depth"]
-    kinds = [type(module) for module in subject.model.modules()]
-    graph = ModelGraph(subject, None)
-    assert [type(module) for module in subject.model.modules()] == kinds
-    assert torch.equal(subject.eager(images)["depth"], expected)
-    weights = {parameter.data_ptr() for parameter in subject.backbone.parameters()}
+    expected = exportable.eager(images)["depth"]
+    kinds = [type(module) for module in exportable.model.modules()]
+    graph = ModelGraph(exportable, None)
+    assert [type(module) for module in exportable.model.modules()] == kinds
+    assert torch.equal(exportable.eager(images)["depth"], expected)
+    weights = {parameter.data_ptr() for parameter in exportable.backbone.parameters()}
     assert weights <= {parameter.data_ptr() for parameter in graph.parameters()}
 
 
 @pytest.mark.exports
-def test_compile__takes_it_whole_and_once_for_all_sizes(make_subject, random_images):
+def test_compile__takes_it_whole_and_once_for_all_sizes(make_exportable, random_images):
     """No graph break (fullgraph) and, once sizes are free, no other graph for another size."""
-    graph = ModelGraph(make_subject("linear", pos_embed="dinov2", crop=True), None)
+    graph = ModelGraph(make_exportable("linear", pos_embed="dinov2", crop=True), None)
     torch._dynamo.reset()
     counter = CompileCounter()
     compiled = torch.compile(graph, backend=counter, fullgraph=True, dynamic=True)
@@ -91,6 +91,6 @@ def test_compile__takes_it_whole_and_once_for_all_sizes(make_subject, random_ima
     assert counter.frame_count == 1
 
 
-def test_one_size__that_cannot_be_padded(make_subject):
+def test_one_size__that_cannot_be_padded(make_exportable):
     with pytest.raises(InputError, match="50 x 131 pixels is no multiple of the 16 x 16 patch"):
-        ModelGraph(make_subject("linear", pad=None), (50, 131))
+        ModelGraph(make_exportable("linear", pad=None), (50, 131))

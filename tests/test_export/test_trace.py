@@ -11,8 +11,8 @@ VALUE_DEPENDENT = ("aten.item", "local_scalar", "nonzero", "masked_select", "uni
 
 
 @pytest.fixture(scope="module")
-def subject(make_subject):
-    return make_subject("linear")
+def exportable(make_exportable):
+    return make_exportable("linear")
 
 
 def operators(program):
@@ -27,10 +27,10 @@ def operators(program):
         ("dpt", {"peak": "layer", "fill": "only_outliers", "keep_cls": True}),
     ],
 )
-def test_trace__no_value_decides(make_subject, head, options):
+def test_trace__no_value_decides(make_exportable, head, options):
     neurons = {0: [3, 70], 1: [7]}
     repair = {"type": "test_time", "neurons": neurons, "num": 2} | options
-    program = trace(make_subject(head, repair=repair), size=(32, 48), batch=1)
+    program = trace(make_exportable(head, repair=repair), size=(32, 48), batch=1)
     found = operators(program)
     assert any("argmax" in name for name in found), "the registers are inside"
     assert not [name for name in found if any(word in name for word in VALUE_DEPENDENT)]
@@ -38,19 +38,19 @@ def test_trace__no_value_decides(make_subject, head, options):
 
 
 @pytest.mark.exports
-def test_trace__free_and_fixed_sides(subject):
-    program = trace(subject, size=None, batch=2)
+def test_trace__free_and_fixed_sides(exportable):
+    program = trace(exportable, size=None, batch=2)
     shape = next(n for n in program.graph.nodes if n.name == "image").meta["val"].shape
     assert [isinstance(side, int) for side in shape] == [True, True, False, False]
     assert shape[0] == 2
 
 
-def test_trace__any_size_without_padding(make_subject):
+def test_trace__any_size_without_padding(make_exportable):
     with pytest.raises(InputError, match="would lose its last pixels without a word"):
-        trace(make_subject("linear", pad=None), size=None)
+        trace(make_exportable("linear", pad=None), size=None)
 
 
-def test_trace__a_head_that_looks_at_values(make_subject):
+def test_trace__a_head_that_looks_at_values(make_exportable):
     class Looking(nn.Module):
         def __init__(self, inner):
             super().__init__()
@@ -59,7 +59,7 @@ def test_trace__a_head_that_looks_at_values(make_subject):
         def predict(self, maps, *args):
             return self.inner.predict(maps, *args) * (1 if maps[0].sum() > 0 else 2)
 
-    subject = make_subject("linear")
-    subject.model.decode_head = Looking(subject.model.decode_head)
+    exportable = make_exportable("linear")
+    exportable.model.decode_head = Looking(exportable.model.decode_head)
     with pytest.raises(InputError, match=r"torch\.export cannot trace EncoderDecoder whole: "):
-        trace(subject, size=(32, 48))
+        trace(exportable, size=(32, 48))

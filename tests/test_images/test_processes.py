@@ -9,7 +9,7 @@ import torch
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import image_batches
 from ttr_backbones.images.photos import Photos
-from ttr_backbones.images.processes import add_up, own_batches, take_largest
+from ttr_backbones.images.processes import add_up, process_batches, take_largest
 from ttr_backbones.neuron_search.onset import block_norms, find_onset
 from ttr_backbones.neuron_search.search import NoOutliersError
 from ttr_backbones.registers import find_register_neurons, verify_neurons
@@ -128,7 +128,7 @@ def two_passes(vit, files):
     batches = image_batches(files, vit, batch_size=2, size=64, on_bad="skip")
     for _ in range(2):
         told.append([[], 0])
-        told[-1][1] = sum(len(batch) for batch in own_batches(batches))
+        told[-1][1] = sum(len(batch) for batch in process_batches(batches))
     return told, [path.stem for path, _ in batches.bad]
 
 

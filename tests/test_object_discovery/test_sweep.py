@@ -5,7 +5,7 @@ import torch
 
 from ttr_backbones.datasets import BoxSample
 from ttr_backbones.object_discovery import ObjectDiscoverer
-from ttr_backbones.object_discovery.sweep import Cell, Sweep
+from ttr_backbones.object_discovery.sweep import Sweep, SweepSetting
 
 BACKBONE = {
     "type": "TimmViT",
@@ -63,6 +63,6 @@ def test_collapsed_images_are_counted_for_their_cell(data):
     sweep = Sweep(model().backbone, [0], ["key"], [True], [0.0, 2.0])
     sweep(*data)
     collapsed = sweep.result().collapsed
-    assert collapsed[Cell(0, "key", True, 2.0)] == 4
-    assert collapsed[Cell(0, "key", True, 0.0)] < 4
-    assert sweep.result(size=3).collapsed[Cell(0, "key", True, 2.0)] == 3
+    assert collapsed[SweepSetting(0, "key", True, 2.0)] == 4
+    assert collapsed[SweepSetting(0, "key", True, 0.0)] < 4
+    assert sweep.result(size=3).collapsed[SweepSetting(0, "key", True, 2.0)] == 3

@@ -60,9 +60,9 @@ def test_compare__knows_the_metric(norm_config, tested, tmp_path, capsys):
 
 
 def test_export__gives_the_maps_of_a_task_without_output(norm_config):
-    from ttr_backbones.export.subject import load_subject
+    from ttr_backbones.export.exportable import load_exportable
 
-    assert load_subject(str(norm_config)).outputs == ["map_0"]
+    assert load_exportable(str(norm_config)).outputs == ["map_0"]
 
 
 def test_published_numbers__have_a_table_of_the_task(norm_config, tested, monkeypatch):

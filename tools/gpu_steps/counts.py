@@ -7,17 +7,17 @@ import torch
 from gpu_steps.step import Check
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.bench.compile_counts import host_reads
-from ttr_backbones.bench.forms import AUTHORS, PLAIN, TOKEN, forms
+from ttr_backbones.bench.contestants import AUTHORS, PLAIN, TOKEN, make_contestants
 from ttr_backbones.bench.forward import forward_counts, forward_reads
 
 
 def run(check: Check) -> None:
-    """Count for all forms; those that are the package's own have goals."""
-    subject = check.scale.subject(check.scale.base)
-    backbone = subject.backbone().to(check.device)
+    """Count for all contestants; those that are the package's own have goals."""
+    benched = check.scale.benched(check.scale.base)
+    backbone = benched.backbone().to(check.device)
     small, large = check.scale.sizes
     images = torch.randn(2, 3, small, small, device=check.device)
-    models = forms(backbone, subject.layers(backbone), images)
+    models = make_contestants(backbone, benched.layers(backbone), images)
     for name, reads in forward_reads(models, images[:1]).items():
         goal = None if name in {PLAIN, AUTHORS} else "reads"
         check.tell(f"values that Python waits for: {name}", reads, goal=goal)
@@ -29,11 +29,11 @@ def run(check: Check) -> None:
         if rehearsed and name != TOKEN:
             continue
         count = forward_counts({name: model}, images, other)[name]
-        told = f"{small} and {large} px in turn: {name}"
-        check.tell(f"graphs, {told}", count.graphs)
+        text = f"{small} and {large} px in turn: {name}"
+        check.tell(f"graphs, {text}", count.graphs)
         ours = name not in {PLAIN, AUTHORS}
-        check.tell(f"breaks, {told}", count.breaks, goal="breaks" if ours else None)
-        check.tell(f"recompiled, {told}", count.recompiled, goal="recompiled" if ours else None)
+        check.tell(f"breaks, {text}", count.breaks, goal="breaks" if ours else None)
+        check.tell(f"recompiled, {text}", count.recompiled, goal="recompiled" if ours else None)
 
 
 def _reads_as_trained(check: Check, images: torch.Tensor) -> int:

@@ -10,7 +10,7 @@ import torch
 
 from gpu_steps.step import Check, NotPossibleError
 from ttr_backbones.app import runner as _registers_everything  # noqa: F401
-from ttr_backbones.export import export_model, load_subject
+from ttr_backbones.export import export_model, load_exportable
 from ttr_backbones.export.packages import PACKAGES, why_not
 from ttr_backbones.heads import LinearSegHead
 
@@ -26,15 +26,15 @@ def run(check: Check) -> None:
             check.tell(suffix, None, reason)
             reasons.append(reason)
             continue
-        subject = load_subject(str(config), checkpoint)
+        exportable = load_exportable(str(config), checkpoint)
         out = check.folder / f"model{suffix}"
-        for found in export_model(subject, out, size=(size, size), progress=print):
+        for found in export_model(exportable, out, size=(size, size), progress=print):
             check.tell(f"{suffix} on the CPU, largest difference", found.relative, str(found))
         check.tell(f"{suffix}, bytes", out.stat().st_size)
         if suffix == ".pt2":
             for batch, difference in _on_device(check, out, size):
-                told = f".pt2 moved to {check.device.type}, batch {batch}: relative to the CPU"
-                check.tell(told, difference, goal="difference")
+                text = f".pt2 moved to {check.device.type}, batch {batch}: relative to the CPU"
+                check.tell(text, difference, goal="difference")
     if len(reasons) == len(PACKAGES):
         raise NotPossibleError(reasons[0])
 
@@ -55,8 +55,8 @@ def _on_device(check: Check, file: Path, size: int) -> Iterator[tuple[int, float
 def _segmentor(check: Check) -> tuple[Path, Path]:
     """A config and its head with random weights; the backbone is the one of the other steps."""
     scale = check.scale
-    subject = scale.subject(scale.base)
-    vit = subject.backbone()
+    benched = scale.benched(scale.base)
+    vit = benched.backbone()
     weights = check.folder / "vit.pth"
     torch.save(vit.vit.state_dict(), weights)
     backbone = {
@@ -64,7 +64,7 @@ def _segmentor(check: Check) -> tuple[Path, Path]:
         "model": scale.base,
         "checkpoint": str(weights),
         "model_kwargs": dict(scale.model_kwargs),
-        "repair": {"type": "test_time", "neurons": dict(subject.layers(vit))},
+        "repair": {"type": "test_time", "neurons": dict(benched.layers(vit))},
     }
     head: dict[str, Any] = {"in_channels": [vit.channels], "num_classes": scale.classes}
     model = {

@@ -17,7 +17,7 @@ def run(check: Check) -> None:
     setting = TrainSetting(scale.sizes[1], scale.classes)
     for batch in (16, 2) if check.device.type == "cuda" else (2,):
         measured = bench_train(
-            scale.subject(scale.base),
+            scale.benched(scale.base),
             setting=setting,
             heads=_HEADS,
             batch_sizes=(batch,),

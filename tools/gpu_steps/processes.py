@@ -62,7 +62,7 @@ def _train(check: Check, config: Path, name: str, *, world_size: int, batch: int
     started = []
     for rank in range(world_size):
         names = _names(rank, world_size, port) if launcher else {}
-        process = fork.Process(target=_one, args=(arguments, names, log))
+        process = fork.Process(target=_run_one, args=(arguments, names, log))
         process.start()
         started.append(process)
     for process in started:
@@ -75,7 +75,7 @@ def _train(check: Check, config: Path, name: str, *, world_size: int, batch: int
     return work_dir / f"iter_{_ITERATIONS}.pth"
 
 
-def _one(arguments: Sequence[str], names: dict[str, str], log: Path) -> None:
+def _run_one(arguments: Sequence[str], names: dict[str, str], log: Path) -> None:
     os.environ.update(names)
     with log.open("a", buffering=1) as output, contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.redirect_stdout(output))

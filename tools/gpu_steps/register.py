@@ -9,11 +9,11 @@ import torch
 from gpu_steps.rows import tell_rows
 from gpu_steps.step import Check
 from ttr_backbones.bench.compile_counts import possible_variants
-from ttr_backbones.bench.forms import PLAIN, TOKEN, forms, repaired
+from ttr_backbones.bench.contestants import PLAIN, TOKEN, make_contestants, repaired
 from ttr_backbones.bench.forward import forward_contestants
 from ttr_backbones.bench.machine import matrix_rate
 from ttr_backbones.bench.rounds import measure
-from ttr_backbones.bench.row import Row
+from ttr_backbones.bench.row import BenchRow
 from ttr_backbones.bench.variants import VARIANTS, Variant
 
 BIAS = repaired("bias")
@@ -22,25 +22,27 @@ _BAKED_ON = 4  # images
 
 
 class Forms:
-    """The forms of one ViT, to be timed batch by batch."""
+    """The contestants of one ViT, to be timed batch by batch."""
 
     def __init__(self, check: Check, model: str, size: int) -> None:
         self._check, self._size = check, size
         self._where = f"{model}, {size} px"
-        subject = check.scale.subject(model)
-        backbone = subject.backbone().to(check.device)
+        benched = check.scale.benched(model)
+        backbone = benched.backbone().to(check.device)
         self._patch = backbone.patch_size
         most = max(_BAKED_ON, *check.scale.batches)
         random = torch.Generator().manual_seed(0)
         drawn = torch.randn(most, 3, size, size, generator=random)
         self._images = drawn.to(check.device)
-        self._models = forms(backbone, subject.layers(backbone), self._images[:_BAKED_ON])
+        self._models = make_contestants(
+            backbone, benched.layers(backbone), self._images[:_BAKED_ON]
+        )
         self._rates = {}
         for number, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
             self._rates[number] = matrix_rate(dtype, check.device, check.scale.matrix_sides)
 
-    def time(self, variant: Variant, batch: int, names: Sequence[str] = ()) -> list[Row]:
-        """Time the forms of these names, by default all, and tell the rows."""
+    def time(self, variant: Variant, batch: int, names: Sequence[str] = ()) -> list[BenchRow]:
+        """Time the contestants of these names, by default all, and tell the rows."""
         models = {name: self._models[name] for name in names or self._models}
         device = self._check.device
         contestants = forward_contestants(models, variant, self._images[:batch], self._patch)
@@ -53,7 +55,7 @@ class Forms:
         tell_rows(self._check, rows, self._where, goals=goals, rates=self._rates)
         return rows
 
-    def share(self, rows: Sequence[Row], goal: str | None) -> None:
+    def share(self, rows: Sequence[BenchRow], goal: str | None) -> None:
         """Tell the share of the matrix products that the form with a register reaches."""
         row = next(row for row in rows if row.contestant == TOKEN)
         share = row.share(self._rates) or float("nan")

@@ -26,7 +26,7 @@ class Report:
         self._folder = folder
         self._start = time.monotonic()
         began = time.strftime("%Y-%m-%d %H:%M:%S %Z")
-        self._told: dict[str, Any] = {"began": began, **setting, "steps": []}
+        self._record: dict[str, Any] = {"began": began, **setting, "steps": []}
         self._lines: list[str] = []
         said = ", ".join(f"{name} {value}" for name, value in setting.items())
         self._say(f"GPU check of {began}: {said}", "", "| step | what | found | goal | |")
@@ -39,18 +39,18 @@ class Report:
 
     def begin(self, step: str) -> None:
         """Open the part of a step."""
-        self._told["steps"].append({"name": step, "state": "running", "facts": []})
+        self._record["steps"].append({"name": step, "state": "running", "facts": []})
 
     def add(self, fact: Fact) -> None:
         """Add a fact of the step that was begun last."""
-        step = self._told["steps"][-1]
+        step = self._record["steps"][-1]
         step["facts"].append(fact)
         self._row(step["name"], fact["what"], fact["text"], fact["goal"], _VERDICTS[fact["met"]])
         self._write()
 
     def end(self, outcome: Outcome) -> None:
         """Say how the step that was begun last has ended."""
-        step = self._told["steps"][-1]
+        step = self._record["steps"][-1]
         step.update(state=outcome.state, why=outcome.why, seconds=round(outcome.seconds, 1))
         why = f": {outcome.why}" if outcome.why else ""
         self._row(step["name"], f"**{outcome.state}**{why}", f"{outcome.seconds:.0f} s", None, "")
@@ -58,7 +58,7 @@ class Report:
 
     def close(self) -> bool:
         """Say what is not as it should be; return whether everything is."""
-        steps = self._told["steps"]
+        steps = self._record["steps"]
         states = [f"{step['name']} ({step['state']})" for step in steps if step["state"] != "ok"]
         judged = [(step["name"], fact) for step in steps for fact in step["facts"] if fact["goal"]]
         missed = [
@@ -70,7 +70,7 @@ class Report:
         self._say("", f"{len(steps)} steps in {self.seconds:.0f} s; not ok: {not_ok}.")
         self._say(f"{len(judged)} values had a goal, {len(missed)} missed it.")
         self._say(*(f"- {line}" for line in missed))
-        self._told["seconds"] = round(self.seconds, 1)
+        self._record["seconds"] = round(self.seconds, 1)
         self._write()
         bad = {"failed", "cut", "no time"}
         return not missed and not any(step["state"] in bad for step in steps)
@@ -85,7 +85,7 @@ class Report:
             print(line, flush=True)
 
     def _write(self) -> None:
-        text = json.dumps(self._told, indent=1) + "\n"
+        text = json.dumps(self._record, indent=1) + "\n"
         write_atomically(self._folder / "gpu_check.json", text.encode())
         table = "\n".join(self._lines) + "\n"
         write_atomically(self._folder / "gpu_check.md", table.encode())

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gpu_steps.step import Check
-from ttr_backbones.bench.row import Row
+from ttr_backbones.bench.row import BenchRow
 
 
 def tell_rows(
     check: Check,
-    rows: Sequence[Row],
+    rows: Sequence[BenchRow],
     where: str,
     *,
     goals: Mapping[str, str] | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ttr_backbones.bench.subject import Subject
+from ttr_backbones.bench.benched_vit import BenchedVit
 
 _TINY_VIT = {"img_size": 64, "depth": 2, "embed_dim": 64, "num_heads": 2, "init_values": 1.0}
 
@@ -41,9 +41,9 @@ class Scale:
     matrix_sides: tuple[int, ...] | None = None
     trained_size: int = 224
 
-    def subject(self, model: str) -> Subject:
+    def benched(self, model: str) -> BenchedVit:
         """The ViT of a timm name, with random weights."""
-        return Subject(model, model_kwargs=self.model_kwargs)
+        return BenchedVit(model, model_kwargs=self.model_kwargs)
 
 
 REAL = Scale()

@@ -205,8 +205,8 @@ def set_data_root(cfg: Config, root: str) -> None:
             "train_dataloader.dataset.data_prefix.img_path=DIR."
         )
     if missed:
-        told = ", ".join(dict.fromkeys(missed))
-        print(f"ttrb: note: --data-root does not reach all: {told}.", file=sys.stderr)
+        unreached = ", ".join(dict.fromkeys(missed))
+        print(f"ttrb: note: --data-root does not reach all: {unreached}.", file=sys.stderr)
 
 
 def _paths_below_root(dataset: ConfigDict) -> Iterator[tuple[str, str]]:

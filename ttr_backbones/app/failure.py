@@ -73,6 +73,6 @@ def _tell_torchrun(message: str) -> None:
     """Write the file that torchrun's summary is made from, as torch's ErrorHandler does."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
-        told = {"message": message, "extraInfo": {"timestamp": str(int(time.time()))}}
+        record = {"message": message, "extraInfo": {"timestamp": str(int(time.time()))}}
         with contextlib.suppress(OSError):
-            Path(path).write_text(json.dumps({"message": told}), encoding="utf-8")
+            Path(path).write_text(json.dumps({"message": record}), encoding="utf-8")

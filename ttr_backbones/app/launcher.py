@@ -43,8 +43,10 @@ def this_process() -> Process:
     except ValueError:
         process = Process(-1, 0, 0)
     if not 0 <= process.rank < process.world_size:
-        told = ", ".join(f"{name}={os.environ.get(name)!r}" for name in defaults)
-        raise InputError(f"the environment has {told}: expected 0 <= RANK < WORLD_SIZE, or neither")
+        values = ", ".join(f"{name}={os.environ.get(name)!r}" for name in defaults)
+        raise InputError(
+            f"the environment has {values}: expected 0 <= RANK < WORLD_SIZE, or neither"
+        )
     return process
 
 
@@ -190,8 +192,8 @@ def _find_the_first(launcher: str, port: int | None) -> None:
     if launcher == "slurm" and "MASTER_ADDR" not in os.environ:
         hosts = ["scontrol", "show", "hostnames", os.environ.get("SLURM_NODELIST", "")]
         with contextlib.suppress(OSError):
-            told = subprocess.run(hosts, capture_output=True, text=True, check=False).stdout
-            os.environ["MASTER_ADDR"] = (told.split() or [""])[0]
+            listed = subprocess.run(hosts, capture_output=True, text=True, check=False).stdout
+            os.environ["MASTER_ADDR"] = (listed.split() or [""])[0]
     if not os.environ.get("MASTER_ADDR"):
         raise InputError(
             f"--launcher {launcher}: nobody says where process 0 runs: set the environment "

@@ -58,7 +58,7 @@ class VitSource:
             model_kwargs=self.model_kwargs,
         )
 
-    def register_neurons(self, given: str | Path | None) -> RegisterNeurons:
+    def register_neurons(self, neurons: str | Path | None) -> RegisterNeurons:
         """Load the list `given`, else the config's, else the one that ships for the model.
 
         Raises:
@@ -67,11 +67,11 @@ class VitSource:
         """
         from ttr_backbones.registers import RegisterNeurons
 
-        if given is None:
+        if neurons is None:
             choice = self.choice()
             if choice is not None and choice.neurons is not None:
                 return choice.neurons
-        return RegisterNeurons.named("auto" if given is None else given, self.model)
+        return RegisterNeurons.named("auto" if neurons is None else neurons, self.model)
 
 
 def vit_source(args: argparse.Namespace) -> VitSource:

@@ -72,22 +72,22 @@ class FeatureCache:
         self.describe = describe
         self.hits = self.misses = self.bytes_read = self.bytes_written = 0
         self._writes = True
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def __call__(
-        self, images: Tensor, compute: Callable[[Tensor], Sequence[Tensor]], asked: Any = None
+        self, images: Tensor, compute: Callable[[Tensor], Sequence[Tensor]], request: Any = None
     ) -> list[Tensor]:
         """Take the maps of `images`; those that are not there are computed in one batch.
 
         Args:
             images: [B, ...], as the backbone is given them.
             compute: some of the images -> M maps [b, C, h, w].
-            asked: plain data that tells which maps `compute` gives.
+            request: plain data that says which maps `compute` gives.
 
         Returns:
             M maps [B, C, h, w] on the device of the images.
         """
-        kind = self._kind(images, asked)
+        kind = self._kind(images, request)
         files = [kind.file(image) for image in images.cpu()]
         maps = [self._read(file) for file in files]
         missing = [index for index, found in enumerate(maps) if found is None]
@@ -106,12 +106,12 @@ class FeatureCache:
         """What has been done so far."""
         return Counts(self.hits, self.misses, self.bytes_read, self.bytes_written)
 
-    def _kind(self, images: Tensor, asked: Any) -> _Kind:
+    def _kind(self, images: Tensor, request: Any) -> _Kind:
         device = images.device.type
         autocast = torch.is_autocast_enabled(device)
         described = {
             **self.describe(),
-            "asked": asked,
+            "asked": request,
             "device": device,
             "autocast": str(torch.get_autocast_dtype(device)) if autocast else None,
             "versions": {
@@ -138,8 +138,8 @@ class FeatureCache:
             return
         content = _saved(maps)
         try:
-            if not kind.told.exists():
-                write_atomically(kind.told, kind.description.encode())
+            if not kind.description_file.exists():
+                write_atomically(kind.description_file, kind.description.encode())
             write_atomically(file, content)
         except (OSError, UnwritableError) as error:
             self._writes = False
@@ -148,10 +148,10 @@ class FeatureCache:
             self.bytes_written += len(content)
 
     def _tell(self, what: str, message: str) -> None:
-        if what not in self._told:
-            self._told.add(what)
-            told = f"feature cache: {message} (Told once.)"
-            print_log(told, logger="current", level=logging.WARNING)
+        if what not in self._warned:
+            self._warned.add(what)
+            text = f"feature cache: {message} (Told once.)"
+            print_log(text, logger="current", level=logging.WARNING)
 
 
 class _Kind:
@@ -160,7 +160,7 @@ class _Kind:
     def __init__(self, folder: Path, description: str) -> None:
         self.description = description
         self.folder = folder / hashlib.sha256(description.encode()).hexdigest()[:16]
-        self.told = self.folder / "description.json"
+        self.description_file = self.folder / "description.json"
 
     def file(self, image: Tensor) -> Path:
         """Where the maps of an image, on the CPU, lie or would lie."""

@@ -17,7 +17,7 @@ def check_input_once(backbone: Any, images: Tensor) -> None:
 
     A backbone does not see who normalises its images. What it sees is that values lie where no
     pixel of 0..255 can come to lie; mean and std that only make them smaller are not noticed.
-    Whoever compares mean and std themselves (`CheckNormalization`) sets `input_checked`.
+    Code that compares mean and std themselves (`CheckNormalization`) sets `input_checked`.
 
     Args:
         backbone: has `mean` and `std` per channel, on the scale 0..255, and `input_checked`.

@@ -11,7 +11,7 @@ from torch import nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs import repair_named
-from ttr_backbones.repairs.choice import DEFAULT, Choice, in_words, repair_options
+from ttr_backbones.repairs.choice import DEFAULT, Choice, repair_options, repair_text
 
 
 def logged_choice(model: str, repair: Any, *, frozen: bool = True) -> Choice | None:
@@ -44,7 +44,7 @@ def refuse_registers(registers: Any) -> None:
     words = {"type": DEFAULT, **words}
     if form != "token":
         words = {**repair_named(form).auto(), **({"artifact": baked} if baked else {})}
-    raise InputError(f"registers={registers!r} is now {in_words(words)}: write that")
+    raise InputError(f"registers={registers!r} is now {repair_text(words)}: write that")
 
 
 def _warn(messages: list[str]) -> None:

@@ -15,10 +15,10 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ttr_backbones.backbones.input_range import check_input_once
-from ttr_backbones.backbones.own_weights import OwnWeights
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
 from ttr_backbones.backbones.precision import Precision, autocast, settle_precision
 from ttr_backbones.backbones.repair_options import add_repair, logged_choice, refuse_registers
+from ttr_backbones.backbones.unsaved_frozen_vit import UnsavedFrozenVit
 from ttr_backbones.backbones.vit_options import authors_way, check_options, require
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.create import create_vit
@@ -37,7 +37,7 @@ ClsToken = Literal["drop", "concat"]
 
 
 @MODELS.register_module()
-class TimmViT(OwnWeights):
+class TimmViT(UnsavedFrozenVit):
     """A timm Vision Transformer that gives maps [B, C, h, w] of its patch tokens.
 
     Args:
@@ -266,7 +266,7 @@ class TimmViT(OwnWeights):
                 maps = [one.float() for one in maps]
                 of_image = [None if one is None else one.float() for one in of_image]
         if inference:  # what leaves must be ordinary tensors: a head's gradient needs them
-            maps = [_own(one) for one in maps]
+            maps = [_ordinary(one) for one in maps]
             of_image = [None if one is None else one.clone() for one in of_image]
         return Features(tuple(maps), *of_image)
 
@@ -282,7 +282,7 @@ def is_watched(module: nn.Module) -> bool:
     return any(getattr(part, name) for part in module.modules() for name in hooks)
 
 
-def _own(one: Tensor) -> Tensor:
+def _ordinary(one: Tensor) -> Tensor:
     """[B, C, h, w] -> the same in memory of its own, channels last also where B is 1."""
     return one.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
 

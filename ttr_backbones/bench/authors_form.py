@@ -45,9 +45,9 @@ class AuthorsForm(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] -> normed patch tokens as maps [B, C, h, w]."""
-        return torch.cat([self._one(image) for image in images.split(1)])
+        return torch.cat([self._edited(image) for image in images.split(1)])
 
-    def _one(self, image: Tensor) -> Tensor:
+    def _edited(self, image: Tensor) -> Tensor:
         vit: Any = self.vit
         patches = vit.patch_embed(image)
         grid = patches.shape[1:3]

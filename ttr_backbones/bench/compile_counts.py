@@ -103,10 +103,10 @@ def possible_variants(
     if reason is None:
         return variants, []
     kept = [variant for variant in variants if not variant.compiled]
-    told = f"{part}: nothing compiled, torch.compile does not work here: {reason}"
+    note = f"{part}: nothing compiled, torch.compile does not work here: {reason}"
     if not kept:
-        raise InputError(f"{told}. Measure other variants")
-    return kept, [told]
+        raise InputError(f"{note}. Measure other variants")
+    return kept, [note]
 
 
 def host_reads(run: Callable[[], object], device: torch.device) -> int:
@@ -122,12 +122,12 @@ def host_reads(run: Callable[[], object], device: torch.device) -> int:
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("warn")
     try:
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             run()
     finally:
         torch.cuda.set_sync_debug_mode(before)
-    return sum("synchronizing CUDA operation" in str(one.message) for one in told)
+    return sum("synchronizing CUDA operation" in str(one.message) for one in caught)
 
 
 class _Reads(TorchDispatchMode):

@@ -10,25 +10,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ttr_backbones.bench.benched_vit import BenchedVit
 from ttr_backbones.bench.compile_counts import (
     CompileCounts,
     compile_counts,
     host_reads,
     possible_variants,
 )
-from ttr_backbones.bench.cost import cost_of, count_flops
-from ttr_backbones.bench.forms import (
+from ttr_backbones.bench.contestants import (
     AUTHORS,
     BARE,
     PLAIN,
     as_variant,
-    forms,
+    make_contestants,
     repaired,
 )
+from ttr_backbones.bench.cost import cost_of, count_flops
 from ttr_backbones.bench.live_memory import peak_bytes
 from ttr_backbones.bench.rounds import Tell, measure, silent
-from ttr_backbones.bench.row import Contestant, Cost, Measured, Row, patch_tokens
-from ttr_backbones.bench.subject import Subject
+from ttr_backbones.bench.row import BenchRow, Contestant, Cost, Measured, patch_tokens
 from ttr_backbones.bench.variants import VARIANTS, Variant
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs import REPAIRS
@@ -38,7 +38,7 @@ _BAKED_ON = 4  # images; the constants cost the same on however many they were m
 
 
 def bench_forward(
-    subject: Subject,
+    benched: BenchedVit,
     *,
     size: int | None = None,
     other_size: int | None = None,
@@ -51,7 +51,7 @@ def bench_forward(
     """Time the forward pass of a frozen ViT on random images.
 
     Args:
-        subject: the ViT and its register neurons.
+        benched: the ViT and its register neurons.
         size: side of the images in pixels; the model's own by default.
         other_size: with `size` in turn while graphs are counted; two patches more by default.
         batch_sizes: images at a time.
@@ -61,25 +61,25 @@ def bench_forward(
         tell: gets a line about what is going on.
 
     Raises:
-        InputError: see `Subject`; a size that is no multiple of the patch; nothing but compiled
+        InputError: see `BenchedVit`; a size that is no multiple of the patch; nothing but compiled
             variants where nothing can be compiled.
     """
     device = device or torch.device("cpu")
-    backbone = subject.backbone()
-    layers = subject.layers(backbone)
+    backbone = benched.backbone()
+    layers = benched.layers(backbone)
     patch = backbone.patch_size[0]
     size = size or family_of(backbone.vit).facts(backbone.vit).image_size[0]
     other_size = other_size or size + 2 * patch
     for side in (size, other_size):
         if side % patch:
             raise InputError(
-                f"size {side}: expected a multiple of {subject.model}'s patch, {patch} px"
+                f"size {side}: expected a multiple of {benched.model}'s patch, {patch} px"
             )
     variants, notes = possible_variants("forward", variants, device)
     backbone.to(device)
     drawn = _images(max(_BAKED_ON, *batch_sizes), size, device)
-    models = forms(backbone, layers, drawn[:_BAKED_ON])
-    rows: list[Row] = []
+    models = make_contestants(backbone, layers, drawn[:_BAKED_ON])
+    rows: list[BenchRow] = []
     for batch_size in batch_sizes:
         images = drawn[:batch_size]
         contestants = []
@@ -98,10 +98,10 @@ def bench_forward(
     if any(variant.compiled for variant in variants):
         counts = forward_counts(models, drawn[:2], _images(2, other_size, device))
         facts["compile_counts"] = {name: vars(count) for name, count in counts.items()}
-        told = f"forward: compiled, {size} and {other_size} px in turn: {_listed(counts)}"
-        notes += [told, _first_runs(rows)]
+        note = f"forward: compiled, {size} and {other_size} px in turn: {_listed(counts)}"
+        notes += [note, _first_runs(rows)]
     setting = {
-        **subject.told(),
+        **benched.setting(),
         "size": size,
         "register_neurons": {block: list(units) for block, units in layers.items()},
         "rounds": rounds,
@@ -115,7 +115,7 @@ def forward_contestants(
     """Make what is timed of `models`, run as `variant` on one batch.
 
     Args:
-        models: of `forms`; all of them, or some with `PLAIN`, which the ratios are over.
+        models: of `make_contestants`; all of them, or some with `PLAIN`, which the ratios are over.
         variant: how to run them.
         images: [B, 3, H, W], on the device of the models.
         patch: height and width of a patch in pixels.
@@ -197,7 +197,7 @@ def forward_counts(
     return {name: compile_counts(run, one, other) for name, run in compiled.items()}
 
 
-def _first_runs(rows: Sequence[Row]) -> str:
+def _first_runs(rows: Sequence[BenchRow]) -> str:
     taken = [row.first_seconds for row in rows if row.variant.startswith("compiled")]
     return (
         f"forward: compiling, in the first run, took {min(taken):.1f} to {max(taken):.1f} s each "

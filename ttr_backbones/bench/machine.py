@@ -44,10 +44,10 @@ class Machine:
 
     def __str__(self) -> str:
         where = f"{self.gpu}, " if self.gpu else ""
-        told = f"{where}{self.processor}, {self.threads} threads; torch {self.torch}, "
-        told += f"timm {self.timm}"
+        text = f"{where}{self.processor}, {self.threads} threads; torch {self.torch}, "
+        text += f"timm {self.timm}"
         rates = [f"{rate / 1e9:,.0f} GFLOP/s in {kind}" for kind, rate in self.rates.items()]
-        return f"{told}; matrix products: {', '.join(rates)}" if rates else told
+        return f"{text}; matrix products: {', '.join(rates)}" if rates else text
 
 
 def this_machine(

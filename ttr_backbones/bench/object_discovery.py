@@ -18,7 +18,7 @@ from torch import Tensor
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.bench.cost import cost_of
 from ttr_backbones.bench.rounds import Tell, measure, silent
-from ttr_backbones.bench.row import Contestant, Cost, Measured, Row, patch_tokens
+from ttr_backbones.bench.row import BenchRow, Contestant, Cost, Measured, patch_tokens
 from ttr_backbones.object_discovery import lost_batch
 
 BACKBONE, BATCHED, USUAL = "backbone", "LOST, batched", "usual: one image at a time, on CPU"
@@ -48,7 +48,7 @@ def bench_object_discovery(
     Raises:
         InputError: no round to run.
     """
-    rows: list[Row] = []
+    rows: list[BenchRow] = []
     facts: dict[str, Any] = {"images": len(images), "same_boxes": {}, "share": {}}
     notes: list[str] = []
     tokens = patch_tokens(len(images), images.shape[2:], backbone.patch_size)
@@ -106,7 +106,7 @@ def _runs(backbone: TimmViT, images: Tensor, batch_size: int) -> dict[str, Calla
     }
 
 
-def _share(rows: Sequence[Row]) -> float:
+def _share(rows: Sequence[BenchRow]) -> float:
     """Of backbone and batched LOST together, what is not the backbone."""
     seconds = {row.contestant: row.seconds for row in rows}
     return seconds[BATCHED] / (seconds[BACKBONE] + seconds[BATCHED])

@@ -12,7 +12,7 @@ from statistics import median, quantiles
 
 import torch
 
-from ttr_backbones.bench.row import Contestant, Ratio, Row
+from ttr_backbones.bench.row import BenchRow, Contestant, Ratio
 from ttr_backbones.bench.timing import seconds_of, times_for
 from ttr_backbones.errors import InputError
 
@@ -33,7 +33,7 @@ def measure(
     rounds: int,
     rest: float = 0.0,
     tell: Tell = silent,
-) -> list[Row]:
+) -> list[BenchRow]:
     """Time all contestants, and give a row for each.
 
     Args:
@@ -73,13 +73,13 @@ def _key(one: Contestant) -> Key:
     return one.name, one.variant, one.batch_size
 
 
-def _row(part: str, one: Contestant, first: float, seconds: Mapping[Key, list[float]]) -> Row:
-    own = seconds[_key(one)]
-    taken, cost = median(own), one.cost()
+def _row(part: str, one: Contestant, first: float, seconds: Mapping[Key, list[float]]) -> BenchRow:
+    times = seconds[_key(one)]
+    taken, cost = median(times), one.cost()
     ratio = None
     if one.against is not None:
-        ratio = paired(own, seconds[one.against, one.variant, one.batch_size])
-    return Row(
+        ratio = paired(times, seconds[one.against, one.variant, one.batch_size])
+    return BenchRow(
         part=part,
         contestant=one.name,
         variant=one.variant,

@@ -76,7 +76,7 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """One line of the table; the fields of `Contestant`, and what was measured.
 
     Args:
@@ -143,7 +143,7 @@ class Measured:
 
     part: str
     setting: Mapping[str, Any]
-    rows: list[Row]
+    rows: list[BenchRow]
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)

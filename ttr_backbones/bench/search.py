@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ttr_backbones.bench.cost import cost_of
 from ttr_backbones.bench.rounds import Tell, measure, silent
-from ttr_backbones.bench.row import Contestant, Measured, Row, patch_tokens
+from ttr_backbones.bench.row import BenchRow, Contestant, Measured, patch_tokens
 from ttr_backbones.neuron_search.outliers import token_norms
 from ttr_backbones.neuron_search.scan import SPARSE_BELOW, SPARSE_SHARE, neurons
 from ttr_backbones.neuron_search.search import find_register_neurons
@@ -53,7 +53,7 @@ def bench_search(
         InputError: no round to run.
     """
     tokens = patch_tokens(len(images), images.shape[2:], family_of(vit).facts(vit).patch_size)
-    rows: list[Row] = []
+    rows: list[BenchRow] = []
     same: dict[int, bool] = {}
     for batch_size in batch_sizes:
         ways = _ways(vit, images, batch_size)
@@ -75,7 +75,7 @@ def bench_search(
             for name, run in runs.items()
         ]
         rows += measure("search", contestants, images.device, rounds=rounds, tell=tell)
-    notes = [_told(rows, size, same=found) for size, found in same.items()]
+    notes = [_agreement(rows, size, same=found) for size, found in same.items()]
     setting = {"images": len(images), "size": images.shape[2], "rounds": rounds}
     return Measured("search", setting, rows, notes, {"same_neurons": all(same.values())})
 
@@ -104,7 +104,7 @@ def _ways(
     }
 
 
-def _told(rows: Sequence[Row], batch_size: int, *, same: bool) -> str:
+def _agreement(rows: Sequence[BenchRow], batch_size: int, *, same: bool) -> str:
     speed: dict[str, Any] = {
         row.contestant: row.images_per_second for row in rows if row.batch_size == batch_size
     }

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ttr_backbones.bench.machine import Machine
-from ttr_backbones.bench.row import Measured, Row
+from ttr_backbones.bench.row import BenchRow, Measured
 from ttr_backbones.text_table import aligned
 
 _HEADINGS = (
@@ -42,7 +42,7 @@ def as_json(machine: Machine, measured: Sequence[Measured]) -> str:
     return json.dumps(record, indent=1) + "\n"
 
 
-def _cells(row: Row, share: float | None) -> list[str]:
+def _cells(row: BenchRow, share: float | None) -> list[str]:
     return [
         row.contestant,
         row.variant,
@@ -65,7 +65,7 @@ def _number(value: float | None, unit: float = 1.0) -> str:
     return f"{scaled:,.0f}" if scaled >= 1000 else f"{scaled:.1f}"
 
 
-def _ratio(row: Row) -> str:
+def _ratio(row: BenchRow) -> str:
     if row.ratio is None:
         return ""
     if row.against == row.contestant:
@@ -73,7 +73,7 @@ def _ratio(row: Row) -> str:
     return f"{row.ratio.median:.3f} ({row.ratio.low:.3f}-{row.ratio.high:.3f})"
 
 
-def _goal(row: Row) -> str:
+def _goal(row: BenchRow) -> str:
     if row.goal is None:
         return ""
     return f"{row.goal:g} {'met' if row.met else 'missed'}"

@@ -15,9 +15,9 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from ttr_backbones.backbones import TimmViT
+from ttr_backbones.bench.benched_vit import BenchedVit
 from ttr_backbones.bench.compile_counts import possible_variants
-from ttr_backbones.bench.cost import cost_of
-from ttr_backbones.bench.forms import (
+from ttr_backbones.bench.contestants import (
     BARE,
     TOKEN,
     Ours,
@@ -25,10 +25,10 @@ from ttr_backbones.bench.forms import (
     Wrapped,
     as_variant,
 )
+from ttr_backbones.bench.cost import cost_of
 from ttr_backbones.bench.live_memory import peak_bytes
 from ttr_backbones.bench.rounds import Tell, measure, silent
-from ttr_backbones.bench.row import Contestant, Cost, Measured, Row, patch_tokens
-from ttr_backbones.bench.subject import Subject
+from ttr_backbones.bench.row import BenchRow, Contestant, Cost, Measured, patch_tokens
 from ttr_backbones.bench.training import Training, TrainSetting, make_training, random_batch
 from ttr_backbones.bench.variants import VARIANTS, Variant
 from ttr_backbones.errors import InputError
@@ -47,7 +47,7 @@ class MmsegLossHead(LinearSegHead):
 
 
 def bench_train(
-    subject: Subject,
+    benched: BenchedVit,
     *,
     setting: TrainSetting | None = None,
     heads: int = 8,
@@ -60,7 +60,7 @@ def bench_train(
     """Time a training step of a linear segmentation head on random images.
 
     Args:
-        subject: the ViT and its register neurons.
+        benched: the ViT and its register neurons.
         setting: what is trained.
         heads: to train at once, beside one alone; at least 2.
         batch_sizes: images per step.
@@ -70,17 +70,17 @@ def bench_train(
         tell: gets a line about what is going on.
 
     Raises:
-        InputError: see `Subject`; less than two heads at once; nothing but compiled variants where
-            nothing can be compiled.
+        InputError: see `BenchedVit`; less than two heads at once; nothing but compiled variants
+            where nothing can be compiled.
     """
     if heads < 2:
         raise InputError(f"heads={heads}: expected at least 2 to train at once")
     device, setting = device or torch.device("cpu"), setting or TrainSetting()
-    backbone = subject.backbone()
-    layers = subject.layers(backbone)
+    backbone = benched.backbone()
+    layers = benched.layers(backbone)
     variants, notes = possible_variants("train", variants, device)
     backbone.to(device)
-    rows: list[Row] = []
+    rows: list[BenchRow] = []
     losses: dict[str, float] = {}
     for batch_size in batch_sizes:
         batch = random_batch(setting, batch_size, device)
@@ -95,15 +95,15 @@ def bench_train(
         rows += measure("train", contestants, device, rounds=rounds, tell=tell)
         torch._dynamo.reset()  # noqa: SLF001 (each shape is compiled for itself)
     losses[_many(heads)] /= heads  # it tells their sum
-    told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
+    listed = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
     described = {
-        **subject.told(),
+        **benched.setting(),
         "size": setting.size,
         "classes": setting.num_classes,
         "rounds": rounds,
     }
     notes += [
-        f"train: loss of the first step: {told}",
+        f"train: loss of the first step: {listed}",
         f"train: the ratios of several heads are over {BARE}, which trains one",
     ]
     return Measured("train", described, rows, notes, {"first_loss": losses})

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from ttr_backbones import __version__
 from ttr_backbones.app import failure, launcher
-from ttr_backbones.atomic import discard, in_words
+from ttr_backbones.atomic import clear_write_errors, discard
 from ttr_backbones.cli.examples import EXAMPLES
 from ttr_backbones.cli.exit_codes import EXIT_INPUT_ERROR, EXIT_INTERRUPTED, EXIT_PIPE_CLOSED
 from ttr_backbones.cli.parser import Parser
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `ttrb` with `argv` (default: the process's own arguments); return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with in_words():
+        with clear_write_errors():
             code = _dispatch(arguments)
             launcher.at_success.close()
             sys.stdout.flush()  # here, where a closed pipe is caught

@@ -106,7 +106,9 @@ def run(args: argparse.Namespace) -> int:
     log_to_stderr()
     status = StatusLine()
     try:
-        measured = [MEASURES[part](own, device, status.show) for part, own in wanted.items()]
+        measured = [
+            MEASURES[part](options, device, status.show) for part, options in wanted.items()
+        ]
         timed = any(part.rows for part in measured)
         machine = this_machine(device, matrix_products=timed, tell=status.show)
     finally:
@@ -128,34 +130,34 @@ def _wanted(args: argparse.Namespace) -> dict[str, argparse.Namespace]:
     if args.part not in _OPTIONS:
         raise InputError(unknown_name("part of the bench", args.part, _OPTIONS))
     known = set().union(*_OPTIONS.values())
-    given = {name: value for name, value in vars(args).items() if value is not None}
-    for name in sorted(known & set(given) - set(_OPTIONS[args.part])):
+    chosen = {name: value for name, value in vars(args).items() if value is not None}
+    for name in sorted(known & set(chosen) - set(_OPTIONS[args.part])):
         places = [part for part, options in _OPTIONS.items() if name in options]
         raise InputError(
             f"{_spelt(name)} says nothing to `ttrb bench {args.part}`; it goes with "
             f"{', '.join(places)}"
         )
-    _check(given)
+    _check(chosen)
     parts = list(PARTS) if args.part == "all" else [args.part]
     wanted = {}
     for part in parts:
         short = {**_SHORT[part], "rounds": _OPTIONS["all"]["rounds"]} if args.part == "all" else {}
-        own = {"short": False, **_OPTIONS[part], **short, **given}
+        own = {"short": False, **_OPTIONS[part], **short, **chosen}
         own["batch_sizes"] = integer_list("--batch-sizes", own["batch_sizes"], least=1)
         wanted[part] = argparse.Namespace(**own)
     return wanted
 
 
-def _check(given: dict[str, Any]) -> None:
+def _check(chosen: dict[str, Any]) -> None:
     least = {"size": 1, "other_size": 1, "num_classes": 2, "heads": 1, "num_images": 1}
     for name, low in {**least, "rounds": 1, "threads": 1}.items():
-        if given.get(name, low) < low:
-            raise InputError(f"{_spelt(name)} {given[name]}: expected a number, {low} or more")
+        if chosen.get(name, low) < low:
+            raise InputError(f"{_spelt(name)} {chosen[name]}: expected a number, {low} or more")
     for name in ("checkpoint", "neurons"):
-        if name in given and not given[name].is_file():
-            raise MissingFileError(f"--{name} {given[name]}: no such file")
-    if "json" in given and not given["json"].parent.is_dir():
-        raise MissingFileError(f"--json {given['json']}: no folder {given['json'].parent}")
+        if name in chosen and not chosen[name].is_file():
+            raise MissingFileError(f"--{name} {chosen[name]}: no such file")
+    if "json" in chosen and not chosen["json"].parent.is_dir():
+        raise MissingFileError(f"--json {chosen['json']}: no folder {chosen['json'].parent}")
 
 
 def _spelt(name: str) -> str:

@@ -12,9 +12,9 @@ from ttr_backbones.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from ttr_backbones.bench.benched_vit import BenchedVit
     from ttr_backbones.bench.rounds import Tell
     from ttr_backbones.bench.row import Measured
-    from ttr_backbones.bench.subject import Subject
     from ttr_backbones.bench.variants import Variant
 
 MODEL = "vit_small_patch16_224"
@@ -33,7 +33,7 @@ def forward(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measu
     if not args.short:
         default.append("channels-last")
     return bench_forward(
-        _subject(args),
+        _benched(args),
         size=args.size,
         other_size=args.other_size,
         batch_sizes=args.batch_sizes,
@@ -50,7 +50,7 @@ def train(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measure
     from ttr_backbones.bench.training import TrainSetting
 
     return bench_train(
-        _subject(args),
+        _benched(args),
         setting=TrainSetting(args.size or TrainSetting.size, args.num_classes),
         heads=args.heads,
         batch_sizes=args.batch_sizes,
@@ -124,13 +124,13 @@ def _model(args: argparse.Namespace) -> str:
     return args.model or MODEL
 
 
-def _subject(args: argparse.Namespace) -> Subject:
-    from ttr_backbones.bench.subject import Subject
+def _benched(args: argparse.Namespace) -> BenchedVit:
+    from ttr_backbones.bench.benched_vit import BenchedVit
     from ttr_backbones.registers import RegisterNeurons
 
     path = args.neurons
     neurons = None if path is None else RegisterNeurons.load(path)
-    return Subject(_model(args), args.checkpoint, neurons)
+    return BenchedVit(_model(args), args.checkpoint, neurons)
 
 
 def _variants(args: argparse.Namespace, default: list[str]) -> list[Variant]:

@@ -102,9 +102,9 @@ def _check_data(plan: Plan) -> None:
         if why is not None:
             missing.setdefault(why, []).append(cell.row.experiment)
     if missing:
-        told = [f"{', '.join(dict.fromkeys(names))}: {why}" for why, names in missing.items()]
+        reasons = [f"{', '.join(dict.fromkeys(names))}: {why}" for why, names in missing.items()]
         raise InputError(
-            "\n  ".join(["nothing was run, because data is missing:", *told])
+            "\n  ".join(["nothing was run, because data is missing:", *reasons])
             + "\nGive it, or leave these configs out."
         )
 
@@ -147,8 +147,8 @@ def _run(
     except Exception as error:  # noqa: BLE001 -- one cell out of memory must not cost the others
         cell.folder.mkdir(parents=True, exist_ok=True)
         (cell.folder / _DETAILS).write_text(traceback.format_exc(), encoding="utf-8")
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        failed[cell.name] = f"{told} ({cell.folder / _DETAILS})"
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        failed[cell.name] = f"{text} ({cell.folder / _DETAILS})"
     else:
         outcomes[cell.name] = outcome
         (cell.folder / _DETAILS).unlink(missing_ok=True)

@@ -60,20 +60,20 @@ def run(args: argparse.Namespace) -> int:
     blocks = None if args.blocks is None else integer_list("--blocks", args.blocks)
 
     from ttr_backbones.app.messages import note
-    from ttr_backbones.export import MismatchError, check_target, export_model, load_subject
+    from ttr_backbones.export import MismatchError, check_target, export_model, load_exportable
 
     out = check_target(args.out, args.opset)
-    subject = load_subject(
+    exportable = load_exportable(
         args.model,
         args.checkpoint,
         repair=args.repair,
         blocks=blocks,
         cfg_options=args.cfg_options,
     )
-    size = subject.size if args.size is None else tuple(args.size)
+    size = exportable.size if args.size is None else tuple(args.size)
     try:
         differences = export_model(
-            subject,
+            exportable,
             out,
             size=size,
             any_size=args.dynamic,
@@ -84,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
     except MismatchError as error:
         print(f"ttrb: error: {error}", file=sys.stderr)
         return 1
-    if subject.besides is not None:
-        note(f"not inside is what `ttrb test` does besides: {subject.besides}")
+    if exportable.besides is not None:
+        note(f"not inside is what `ttrb test` does besides: {exportable.besides}")
     sides = "images of any size" if args.dynamic else "images of {} x {}".format(*size)
-    print(f"{out}: {subject.name}, {sides} -> {', '.join(subject.outputs)}")
+    print(f"{out}: {exportable.name}, {sides} -> {', '.join(exportable.outputs)}")
     for difference in differences:
         print(f"  compared at {difference}")
     return 0

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     del args
     from ttr_backbones import registers
     from ttr_backbones.repairs import REPAIRS
-    from ttr_backbones.repairs.choice import in_words
+    from ttr_backbones.repairs.choice import repair_text
     from ttr_backbones.vits.neurons import LISTS
 
     lists = [registers.RegisterNeurons.load(file) for file in sorted(LISTS.glob("*.json"))]
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
                 print(textwrap.indent("\n".join(text), "  "))
         for repair in REPAIRS.values():
             if neurons.model in repair.shipped_files():
-                print(f"  {in_words(repair.auto())} ships too")
+                print(f"  {repair_text(repair.auto())} ships too")
     return 0
 
 

@@ -54,9 +54,9 @@ class Parser(argparse.ArgumentParser):
                 continue
             if not any(option.startswith(name) for option in known):  # else an abbreviation
                 shown = [o for o in known if o.startswith("--") and not _is_hidden(known[o])]
-                told = unknown_name("option", name, shown)
+                message = unknown_name("option", name, shown)
                 if name.startswith("--") or f"-{name}" not in shown:
-                    raise InputError(f"{told} See {self.prog} --help.")
+                    raise InputError(f"{message} See {self.prog} --help.")
                 raise InputError(f"unknown option {name!r}. Did you mean '-{name}'?")
 
 

@@ -26,20 +26,25 @@ def grid_config(cfg: Config, probes: Sequence[Probe]) -> Config:
     """
     _require_sharable(cfg)
     alone = [probe_config(cfg, probe) for probe in probes]
-    backbones = [own.model.backbone for own in alone]
+    backbones = [single.model.backbone for single in alone]
     names = [probe.name for probe in probes]
     grid = copy.deepcopy(cfg)
     grid.model.type = _probe_models()[type_name(cfg.model)]
-    grid.model.backbone.out_indices = tuple({b: 0 for own in backbones for b in own.out_indices})
+    grid.model.backbone.out_indices = tuple(
+        {b: 0 for single in backbones for b in single.out_indices}
+    )
     grid.model.decode_head = {
         "type": "ProbeHeads",
-        "heads": [own.model.decode_head for own in alone],
-        "taps": [[(b, own.get("final_norm", True)) for b in own.out_indices] for own in backbones],
+        "heads": [single.model.decode_head for single in alone],
+        "taps": [
+            [(b, single.get("final_norm", True)) for b in single.out_indices]
+            for single in backbones
+        ],
         "names": names,
     }
     grid.optim_wrapper.type = "ProbeOptimWrapper"
     grid.optim_wrapper.constructor = "ProbeOptimWrapperConstructor"
-    grid.optim_wrapper.lrs = [own.optim_wrapper.optimizer.lr for own in alone]
+    grid.optim_wrapper.lrs = [single.optim_wrapper.optimizer.lr for single in alone]
     if cfg.get("val_evaluator") is not None:
         metrics = cfg.val_evaluator
         grid.val_evaluator = {"type": "ProbeEvaluator", "metrics": metrics, "names": names}
@@ -85,11 +90,11 @@ def _probe_models() -> dict[str, str]:
 
 def _blocks(cfg: Config) -> list[int]:
     """Blocks whose maps the config's head takes."""
-    given, head = list(cfg.model.backbone.get("out_indices", (-1,))), cfg.model.decode_head
+    out_indices, head = list(cfg.model.backbone.get("out_indices", (-1,))), cfg.model.decode_head
     number = 1 if isinstance(head.in_channels, int) else len(head.in_channels)
     chosen = head.get("in_index")
     chosen = range(-number, 0) if chosen is None else chosen
-    return [given[index] for index in ([chosen] if isinstance(chosen, int) else chosen)]
+    return [out_indices[index] for index in ([chosen] if isinstance(chosen, int) else chosen)]
 
 
 def _ranked_by(cfg: Config) -> tuple[str, bool]:
@@ -105,7 +110,7 @@ def _ranked_by(cfg: Config) -> tuple[str, bool]:
 def _require_sharable(cfg: Config) -> None:
     model, optimizer = cfg.model, cfg.get("optim_wrapper") or {}
     backbone = model.get("backbone") or {}
-    given: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    settings: dict[str, tuple[Any, tuple[Any, ...]]] = {
         "model.type": (type_name(model), tuple(_probe_models())),
         "model.backbone.type": (type_name(backbone), ("TimmViT",)),
         "model.backbone.frozen": (backbone.get("frozen", True), (True,)),
@@ -114,7 +119,7 @@ def _require_sharable(cfg: Config) -> None:
         "optim_wrapper.type": (type_name(optimizer) or "OptimWrapper", ("OptimWrapper",)),
         "optim_wrapper.paramwise_cfg": (optimizer.get("paramwise_cfg"), (None,)),
     }
-    for key, (value, possible) in given.items():
+    for key, (value, possible) in settings.items():
         if value not in possible:
             raise InputError(
                 f"--probe-grid trains heads of one kind on one frozen backbone, and the config has "

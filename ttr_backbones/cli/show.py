@@ -169,17 +169,17 @@ def _choices(
     from ttr_backbones.repairs.choice import DEFAULT, repair_options, with_neurons
     from ttr_backbones.report.kinds import NONE
 
-    own = dict(source.repair or REPAIRS[DEFAULT].auto())
+    default = dict(source.repair or REPAIRS[DEFAULT].auto())
     if neurons is not None:
-        own = with_neurons(str(neurons), own)
-    kinds = [NONE, str(own.get("type"))]
+        default = with_neurons(str(neurons), default)
+    kinds = [NONE, str(default.get("type"))]
     if listed is not None:
         kinds = comma_list(listed)
     found = []
     for kind in kinds:
         if kind not in REPAIRS:
             continue  # the model as it is, or unknown: told by `inspect_kinds`
-        repair = own if own.get("type") == kind else REPAIRS[kind].auto()
+        repair = default if default.get("type") == kind else REPAIRS[kind].auto()
         try:
             choice = repair_options(source.model, repair)
         except MissingFileError:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ttr_backbones.object_discovery.sweep import SweepResult
 
-Row = dict[str, Any]
+SweepRow = dict[str, Any]
 WARNING = (
     "* best CorLoc of its repair. It was chosen on the evaluation set itself, as the published "
     "sweeps were: it says how good LOST can be made there, not what to expect on other images."
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     join_processes(args, cfg)
     log_to_stderr()
-    rows: list[Row] = []
+    rows: list[SweepRow] = []
     for options in repairs:
         rows += _scores(*_swept(cfg, options, axes | {"k": lost.get("k", 100)}))
     if not is_first():
@@ -125,8 +125,8 @@ def _repairs(wanted: str | None, backbone: Any) -> list[Any]:
     from ttr_backbones.repairs import REPAIRS
     from ttr_backbones.repairs.choice import DEFAULT, NO_REPAIR, is_auto, repair_options
 
-    own = dict(backbone.get("repair") or REPAIRS[DEFAULT].auto())
-    names = comma_list(wanted) if wanted else [NO_REPAIR, str(own.get("type"))]
+    default = dict(backbone.get("repair") or REPAIRS[DEFAULT].auto())
+    names = comma_list(wanted) if wanted else [NO_REPAIR, str(default.get("type"))]
     found: list[Any] = []
     for name in names:
         if name == NO_REPAIR:
@@ -135,7 +135,7 @@ def _repairs(wanted: str | None, backbone: Any) -> list[Any]:
         if name not in REPAIRS:
             known = (NO_REPAIR, *REPAIRS)
             raise InputError(f"--repairs: {unknown_name('choice', name, known)}")
-        repair = own if own.get("type") == name else REPAIRS[name].auto()
+        repair = default if default.get("type") == name else REPAIRS[name].auto()
         try:
             if is_auto(repair):
                 repair_options(backbone.model, repair)
@@ -186,7 +186,7 @@ def _swept(cfg: Config, repair: Any, axes: dict[str, Any]) -> tuple[str, SweepRe
     return registers_of(model.backbone.vit), sweep.result(len(loader.dataset))
 
 
-def _scores(repair: str, found: SweepResult) -> list[Row]:
+def _scores(repair: str, found: SweepResult) -> list[SweepRow]:
     from ttr_backbones.evaluation import corloc
 
     return [
@@ -202,14 +202,14 @@ def _scores(repair: str, found: SweepResult) -> list[Row]:
     ]
 
 
-def _mark_best(rows: list[Row]) -> None:
+def _mark_best(rows: list[SweepRow]) -> None:
     """Mark the best of each repair; of equal ones the first."""
     for repair in {row["repair"] for row in rows}:
         same = [row for row in rows if row["repair"] == repair]
         max(same, key=lambda row: row["CorLoc"])["best"] = True
 
 
-def _table(rows: list[Row]) -> list[str]:
+def _table(rows: list[SweepRow]) -> list[str]:
     headings = ["repair", "block", "facet", "normalize", "bias", "CorLoc", "collapsed"]
     cells = [
         [
@@ -227,7 +227,7 @@ def _table(rows: list[Row]) -> list[str]:
     return aligned([[*headings, f"of {rows[0]['images']} images"], *cells], "lrlrrrrl")
 
 
-def _write(rows: list[Row], cfg: Config, out: Path) -> None:
+def _write(rows: list[SweepRow], cfg: Config, out: Path) -> None:
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, rows[0])
     writer.writeheader()

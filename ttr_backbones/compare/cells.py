@@ -185,14 +185,14 @@ class _Progress(Hook):
         if step != self._step or done <= self._last:
             self._step, self._first, self._start = step, done, now
         self._last = done
-        told = f"{step} {done}/{total}"
+        text = f"{step} {done}/{total}"
         if done > self._first and now > self._start:
-            told += f", {rate_and_eta((done - self._first) / (now - self._start), total - done)}"
-        self._tell(told)
+            text += f", {rate_and_eta((done - self._first) / (now - self._start), total - done)}"
+        self._tell(text)
 
 
 def _write(cell: Cell, outcome: Outcome, metrics: dict[str, Any], checkpoint: Path | None) -> None:
-    told = {
+    record = {
         "config": str(cell.cfg.filename),
         "repair": cell.row.repair,
         "seed": cell.seed,
@@ -205,5 +205,5 @@ def _write(cell: Cell, outcome: Outcome, metrics: dict[str, Any], checkpoint: Pa
         "versions": {"ttr_backbones": __version__, "torch": torch.__version__},
         "fingerprint": cell.fingerprint,
     }
-    text = json.dumps(told, indent=1, default=float) + "\n"
+    text = json.dumps(record, indent=1, default=float) + "\n"
     write_atomically(cell.folder / RESULT, text.encode())

@@ -133,10 +133,12 @@ class Experiment:
         return source if isinstance(source, RecipeName) else None
 
 
-def _repair(kind: str, given: dict[str, Any]) -> dict[str, Any]:
+def _repair(kind: str, configured: dict[str, Any]) -> dict[str, Any]:
     """The config's repair if it is of this kind, else that of the file, or what ships."""
     wanted = repair_named(kind).auto() if kind in REPAIRS else repair_config(kind)
-    return wanted | given if given.get("type", wanted["type"]) == wanted["type"] else wanted
+    return (
+        wanted | configured if configured.get("type", wanted["type"]) == wanted["type"] else wanted
+    )
 
 
 def _require_shipped(model: str, repair: dict[str, Any]) -> None:
@@ -197,17 +199,17 @@ def _experiment(name: str, backbone: str | None, repair: str | None) -> Experime
                 "model.backbone.repair in it, or name the types to compare by --repairs"
             )
         return Experiment(path.stem, {NONE: path.resolve()})
-    asked = parse_name(name, backbone=backbone, repair=repair)
-    parent = backbone_facts(asked.backbone).facts.get("parent") or asked.backbone
-    plain = RecipeName(parent, None, asked.protocol)
-    repair = asked.repair or repair_file(DEFAULT)
+    parsed = parse_name(name, backbone=backbone, repair=repair)
+    parent = backbone_facts(parsed.backbone).facts.get("parent") or parsed.backbone
+    plain = RecipeName(parent, None, parsed.protocol)
+    repair = parsed.repair or repair_file(DEFAULT)
     configs: dict[str, RecipeName | Path] = {NONE: plain}
     if repair is not None:
         kind = repair_config(repair)["type"]
         # Two files may be of one type: what is not the first one goes by its name.
         configs[kind if repair_file(kind) in (None, repair) else repair] = RecipeName(
-            parent, repair, asked.protocol
+            parent, repair, parsed.protocol
         )
     for sibling in trained_siblings(parent):
-        configs[TRAINED] = RecipeName(sibling, None, asked.protocol)
+        configs[TRAINED] = RecipeName(sibling, None, parsed.protocol)
     return Experiment(str(plain), configs)

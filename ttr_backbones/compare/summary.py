@@ -66,7 +66,7 @@ def summarize(cells: Sequence[Cell], outcomes: Mapping[str, Outcome]) -> list[Li
     tasks = list(dict.fromkeys(cell.row.task for cell in cells))
     lines = []
     for row in sorted(dict.fromkeys(c.row for c in cells), key=lambda row: tasks.index(row.task)):
-        own = [cell for cell in cells if cell.row == row]
-        values = tuple(outcomes[cell.name].value for cell in own if cell.name in outcomes)
-        lines.append(Line(row, values, len(own), own[0].seed is not None))
+        of_row = [cell for cell in cells if cell.row == row]
+        values = tuple(outcomes[cell.name].value for cell in of_row if cell.name in outcomes)
+        lines.append(Line(row, values, len(of_row), of_row[0].seed is not None))
     return lines

@@ -55,13 +55,13 @@ class Instances:
 
     def _boxes(self, items: list[Any], known: set[Any]) -> dict[Any, list[list[int]]]:
         boxes: dict[Any, list[list[int]]] = defaultdict(list)
-        told = bool(self.problems)  # a wrong image leaves its objects without one
+        has_problems = bool(self.problems)  # a wrong image leaves its objects without one
         for number, item in enumerate(items):
             if isinstance(item, dict) and item.get("iscrowd") and "bbox" in item:
                 continue
             wrong = _missing(item, "annotations") or _wrong_box(item)
             if not wrong and item["image_id"] not in known:
-                if told:
+                if has_problems:
                     continue
                 wrong = f"belongs to image {item['image_id']}, which the file does not list"
             if wrong:

@@ -50,11 +50,11 @@ class Albumentations(BaseTransform):
         # would then always come together.
         seed = int(np.random.randint(2**31))  # noqa: NPY002
         self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        given = {"image": cv2.cvtColor(results["img"], cv2.COLOR_BGR2RGB)}
+        inputs = {"image": cv2.cvtColor(results["img"], cv2.COLOR_BGR2RGB)}
         if "gt_depth_map" in results:
-            given["mask"] = results["gt_depth_map"]
+            inputs["mask"] = results["gt_depth_map"]
         try:
-            out = self.compose(**given)
+            out = self.compose(**inputs)
         except Exception as error:  # its CropSizeError derives from Exception only
             raise InputError(
                 f"albumentations cannot transform the image {results.get('img_path')} of "
@@ -126,10 +126,10 @@ class ColorAug(BaseTransform):
         if not 0 <= prob <= 1:
             raise InputError(f"ColorAug expects prob between 0 and 1, got {prob}.")
         ranges = {"gamma": gamma, "brightness": brightness, "color": color}
-        for name, given in ranges.items():
-            if len(given) != 2 or not 0 < given[0] <= given[1]:
+        for name, limits in ranges.items():
+            if len(limits) != 2 or not 0 < limits[0] <= limits[1]:
                 raise InputError(
-                    f"ColorAug expects {name} as (lowest, highest), both positive, got {given}."
+                    f"ColorAug expects {name} as (lowest, highest), both positive, got {limits}."
                 )
         self.prob, self.gamma, self.brightness, self.color = prob, gamma, brightness, color
 

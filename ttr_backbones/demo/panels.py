@@ -94,8 +94,8 @@ def _draw_boxes(axis: Any, image: NDArray[np.uint8], boxes: NDArray[np.floating]
 
 def _true_boxes(scenes: Path, index: int) -> NDArray[np.float64]:
     listed = json.loads((scenes / "boxes" / "val.json").read_text())
-    own = [one["bbox"] for one in listed["annotations"] if one["image_id"] == index + 1]
-    corners = np.array(own, dtype=float)
+    boxes = [one["bbox"] for one in listed["annotations"] if one["image_id"] == index + 1]
+    corners = np.array(boxes, dtype=float)
     return np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:]], axis=1)
 
 

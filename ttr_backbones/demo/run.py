@@ -45,7 +45,7 @@ NOTICE = textwrap.fill(
 
 
 @dataclass(frozen=True)
-class Row:
+class DemoRow:
     """One line of the table; the fraction in 0..1, the score as the task's metric has it."""
 
     seed: int
@@ -64,7 +64,7 @@ def run_demo(
     num_train: int = 160,
     num_val: int = 60,
     tell: Callable[[str], object] = str,
-) -> list[Row]:
+) -> list[DemoRow]:
     """Draw scenes, plant, evaluate three models per seed, and write everything into `out`.
 
     Args:
@@ -92,7 +92,7 @@ def run_demo(
     tell(NOTICE)
     scenes = write_scenes(out / "scenes", num_train=num_train, num_val=num_val, size=SIZE, seed=0)
     tell(f"drew {num_train} training and {num_val} validation scenes of {SIZE} px: {scenes}")
-    rows: list[Row] = []
+    rows: list[DemoRow] = []
     with _one_thread():
         for seed in seeds:
             results = _run_three(chosen, out, scenes, seed, iterations, tell)
@@ -124,7 +124,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def format_table(rows: Sequence[Row], task: Demonstration) -> str:
+def format_table(rows: Sequence[DemoRow], task: Demonstration) -> str:
     """Lay out all rows, the mean over the seeds first."""
     seeds = list(dict.fromkeys(row.seed for row in rows))
     names = list(dict.fromkeys(row.model for row in rows))
@@ -202,6 +202,6 @@ def _calibration_images(scenes: Path, count: int = 64) -> torch.Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _row(seed: int, name: str, result: Result) -> Row:
+def _row(seed: int, name: str, result: Result) -> DemoRow:
     outliers = (result.norms > OUTLIER_NORM).float().mean()
-    return Row(seed, name, float(outliers), float(result.norms.max()), result.score)
+    return DemoRow(seed, name, float(outliers), float(result.norms.max()), result.score)

@@ -67,7 +67,7 @@ def run_model(
     else:
         runner.train()
         score = float(runner.message_hub.get_scalar(f"val/{task.metric.key}").current())
-    norms, answers = _look(runner, task.task.answer)
+    norms, answers = _predict(runner, task.task.answer)
     return Result(score, norms, answers, time.perf_counter() - start)
 
 
@@ -93,7 +93,7 @@ def _runner(
 
 
 @torch.no_grad()
-def _look(runner: Runner, answer: str) -> tuple[Tensor, Tensor]:
+def _predict(runner: Runner, answer: str) -> tuple[Tensor, Tensor]:
     """Return the patch norms [M, h, w] and the answers [M, ...] of all validation images."""
     model: Any = runner.model.eval()
     norms, answers = [], []

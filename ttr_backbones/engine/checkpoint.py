@@ -141,7 +141,7 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
     return max(steps, key=lambda path: steps[path], default=None)
 
 
-def how_to_go_on(work_dir: str | Path) -> str:
+def resume_hint(work_dir: str | Path) -> str:
     """Say from which checkpoint the run in `work_dir` can be resumed, and how."""
     path = latest_checkpoint(work_dir)
     if path is None:

@@ -22,21 +22,19 @@ class CheckNormalization(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Compare once, before training or testing."""
-        problem = normalization_problem(unwrapped(runner.model))
+        model = unwrapped(runner.model)
+        problem = normalization_problem(model)
+        end_range_check(model)
         if problem is not None:
             runner.logger.warning(problem)
 
 
 def normalization_problem(model: nn.Module) -> str | None:
-    """Return what differs between `model.data_preprocessor` and `model.backbone`, or None.
-
-    The backbone need not look at its images for the same reason any more.
-    """
+    """Return what differs between `model.data_preprocessor` and `model.backbone`, or None."""
     backbone = getattr(model, "backbone", None)
     expected = {name: getattr(backbone, name, None) for name in ("mean", "std")}
     if any(value is None for value in expected.values()):
         return None
-    backbone.input_checked = True  # type: ignore[union-attr]
     preprocessor = getattr(model, "data_preprocessor", None)
     differing = []
     for name, value in expected.items():
@@ -55,6 +53,16 @@ def normalization_problem(model: nn.Module) -> str | None:
         f"{'; '.join(differing)}. Set model.data_preprocessor.mean and .std to the backbone's, "
         "unless the protocol you follow asks for this."
     )
+
+
+def end_range_check(model: nn.Module) -> None:
+    """Keep the backbone from checking the range of its first images.
+
+    That check only guesses at what `normalization_problem` knows: call this after it.
+    """
+    backbone: Any = getattr(model, "backbone", None)
+    if backbone is not None:
+        backbone.input_checked = True
 
 
 def _rounded(values: torch.Tensor) -> list[float]:

@@ -7,8 +7,8 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-from ttr_backbones.atomic import in_words
-from ttr_backbones.engine.checkpoint import how_to_go_on
+from ttr_backbones.atomic import clear_write_errors
+from ttr_backbones.engine.checkpoint import resume_hint
 from ttr_backbones.errors import InputError, StopSignal
 
 
@@ -20,15 +20,15 @@ def advise_resume(runner: Any) -> Iterator[None]:
     does after a second Ctrl-C, from the checkpoint before.
     """
     try:
-        with in_words():
+        with clear_write_errors():
             yield
     except InputError as error:
         if "max_iters" in runner.message_hub.runtime_info:  # what mmengine sets before training
             # In place, since it may be of any class, which the text of a worker's error repeats.
-            error.args = (f"{str(error).rstrip()} {how_to_go_on(runner.work_dir)}",)
+            error.args = (f"{str(error).rstrip()} {resume_hint(runner.work_dir)}",)
         raise
     except KeyboardInterrupt as stop:
         if isinstance(stop, StopSignal):
             raise
-        told = f"interrupted at once. {how_to_go_on(runner.work_dir)}"
-        raise StopSignal(told, signal.SIGINT) from stop
+        message = f"interrupted at once. {resume_hint(runner.work_dir)}"
+        raise StopSignal(message, signal.SIGINT) from stop

@@ -12,8 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmseg.registry import HOOKS
 
-from ttr_backbones.engine.checkpoint import HeadCheckpointHook, how_to_go_on
-from ttr_backbones.engine.stop_signals import defer_stop, stop_asked
+from ttr_backbones.engine.checkpoint import HeadCheckpointHook, resume_hint
+from ttr_backbones.engine.stop_signals import defer_stop, stop_signal
 from ttr_backbones.errors import StopSignal
 
 
@@ -54,7 +54,7 @@ class SaveOnSignal(Hook):
     def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Stop if a process was asked to, unless gradients are still being accumulated."""
         step = runner.iter + 1
-        self._agreed = self._agreed or self._asked_anywhere(step)
+        self._agreed = self._agreed or self._signal_anywhere(step)
         if self._agreed and _has_updated(runner.optim_wrapper):
             _save(runner, step)
             barrier()  # the process that writes is not left alone
@@ -62,26 +62,26 @@ class SaveOnSignal(Hook):
 
     def after_val_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Stop if this process was asked to."""
-        asked = stop_asked()
-        if asked and self._training:
+        stop = stop_signal()
+        if stop and self._training:
             _save(runner, runner.iter)
-            _end(runner, asked, f"in the validation after iteration {runner.iter}")
+            _end(runner, stop, f"in the validation after iteration {runner.iter}")
 
     def after_test_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Stop if this process was asked to."""
-        asked = stop_asked()
-        if asked:
-            raise StopSignal(f"stopped by {asked.name} in the test", asked.value)
+        stop = stop_signal()
+        if stop:
+            raise StopSignal(f"stopped by {stop.name} in the test", stop.value)
 
-    def _asked_anywhere(self, step: int) -> signal.Signals | None:
+    def _signal_anywhere(self, step: int) -> signal.Signals | None:
         if get_world_size() == 1:
-            return stop_asked()
+            return stop_signal()
         if step < self._next_look:
             return None
         (last_step, then), now = self._last_look, time.monotonic()
-        told = torch.tensor([int(stop_asked() or 0), (now - then) / (step - last_step)])
-        all_reduce(told, op="max")  # so that all know the same, also when to look next
-        number, seconds = told.tolist()
+        state = torch.tensor([int(stop_signal() or 0), (now - then) / (step - last_step)])
+        all_reduce(state, op="max")  # so that all know the same, also when to look next
+        number, seconds = state.tolist()
         self._last_look, self._next_look = (step, now), step + max(1, int(self.every / seconds))
         return signal.Signals(int(number)) if number else None
 
@@ -99,6 +99,6 @@ def _save(runner: Any, step: int) -> None:
             hook.save(runner, step)
 
 
-def _end(runner: Any, asked: signal.Signals, where: str) -> None:
-    told = f"stopped by {asked.name} {where}. {how_to_go_on(runner.work_dir)}"
-    raise StopSignal(told if is_main_process() else "", asked.value)
+def _end(runner: Any, stop: signal.Signals, where: str) -> None:
+    message = f"stopped by {stop.name} {where}. {resume_hint(runner.work_dir)}"
+    raise StopSignal(message if is_main_process() else "", stop.value)

@@ -23,27 +23,27 @@ class _Listener:
     """What has been asked of this process.
 
     Attributes:
-        asked: The first signal that came.
-        deferred: Whether a run looks at `asked`. Before that there is nothing to save, and the
+        received: The first signal that came.
+        deferred: Whether a run looks at `received`. Before that there is nothing to save, and the
             signal ends the process by a `StopSignal` at once.
     """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.asked: signal.Signals | None = None
+        self.received: signal.Signals | None = None
         self.deferred = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         by_hand = number == signal.SIGINT and not _is_of_launcher()
-        if by_hand and self.asked:
+        if by_hand and self.received:
             raise KeyboardInterrupt  # the second Ctrl-C: whoever is there has no patience left
-        self.asked = self.asked or signal.Signals(number)
+        self.received = self.received or signal.Signals(number)
         if by_hand and self.deferred:
-            told = "\nttrb: stopping after this iteration; Ctrl-C again stops at once.\n"
+            message = "\nttrb: stopping after this iteration; Ctrl-C again stops at once.\n"
             with contextlib.suppress(OSError):
-                os.write(2, told.encode())  # print may be at work where the signal came
+                os.write(2, message.encode())  # print may be at work where the signal came
         if not self.deferred:
-            raise StopSignal(f"stopped by {self.asked.name} before the first iteration", number)
+            raise StopSignal(f"stopped by {self.received.name} before the first iteration", number)
 
 
 def _is_of_launcher() -> bool:
@@ -81,21 +81,21 @@ def stop_signals() -> Iterator[None]:
         _listener = None
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-    if listener.asked:
+    if listener.received:
         raise StopSignal(
-            f"{listener.asked.name} came when the run was complete", listener.asked.value
+            f"{listener.received.name} came when the run was complete", listener.received.value
         )
 
 
 def defer_stop() -> None:
-    """Promise to look at `stop_asked` from now on."""
+    """Promise to look at `stop_signal` from now on."""
     if _listener is not None:
         _listener.deferred = True
 
 
-def stop_asked() -> signal.Signals | None:
+def stop_signal() -> signal.Signals | None:
     """Return the signal that asked this process to stop, or None."""
-    return None if _listener is None else _listener.asked
+    return None if _listener is None else _listener.received
 
 
 def _shield_worker() -> None:

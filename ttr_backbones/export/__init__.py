@@ -10,13 +10,13 @@ prepare_mmseg()
 
 from ttr_backbones.export.check import Difference, MismatchError
 from ttr_backbones.export.export import check_target, export_model
-from ttr_backbones.export.subject import Subject, load_subject
+from ttr_backbones.export.exportable import Exportable, load_exportable
 
 __all__ = [
     "Difference",
+    "Exportable",
     "MismatchError",
-    "Subject",
     "check_target",
     "export_model",
-    "load_subject",
+    "load_exportable",
 ]

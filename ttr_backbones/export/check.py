@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ttr_backbones.export.subject import Run
+from ttr_backbones.export.exportable import Run
 
 TOLERANCE = 1e-3
 """Largest difference allowed, relative to the output's largest value; float32 leaves about 1e-5."""
@@ -35,11 +35,11 @@ class Difference:
 
     def __str__(self) -> str:
         batch, _, height, width = self.shape
-        told = f"{batch} x {height} x {width}: largest difference {self.absolute:.2g}"
-        told += f" ({self.relative:.1e} of the largest value)"
+        text = f"{batch} x {height} x {width}: largest difference {self.absolute:.2g}"
+        text += f" ({self.relative:.1e} of the largest value)"
         if self.equal_classes is not None:
-            told += f", {100 * self.equal_classes:.4g} % of the pixels have the same class"
-        return told
+            text += f", {100 * self.equal_classes:.4g} % of the pixels have the same class"
+        return text
 
 
 def compare(run: Run, eager: Run, shapes: Iterable[tuple[int, ...]]) -> list[Difference]:
@@ -69,8 +69,8 @@ def _difference(run: Run, eager: Run, image: torch.Tensor) -> Difference:
     try:
         got = run(image)
     except Exception as error:
-        told = str(error).strip().partition("\n")[0]
-        raise MismatchError(f"it fails on images of {tuple(image.shape)}: {told}") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise MismatchError(f"it fails on images of {tuple(image.shape)}: {reason}") from error
     absolute, relative = [], []
     for name, right in expected.items():
         if name not in got or got[name].shape != right.shape:

@@ -10,10 +10,10 @@ from ttr_backbones.atomic import check_writable
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.export.about import about
 from ttr_backbones.export.check import Difference, MismatchError, compare
+from ttr_backbones.export.exportable import Exportable
 from ttr_backbones.export.files import check_opset, open_onnx, open_pt2, write_onnx, write_pt2
 from ttr_backbones.export.graph import Size
 from ttr_backbones.export.packages import PACKAGES, require_packages
-from ttr_backbones.export.subject import Subject
 from ttr_backbones.export.trace import trace
 from ttr_backbones.vits.family import family_of
 
@@ -49,7 +49,7 @@ def check_target(out: str | Path, opset: int | None = None) -> Path:
 
 
 def export_model(
-    subject: Subject,
+    exportable: Exportable,
     out: str | Path,
     *,
     size: Size | None = None,
@@ -58,16 +58,16 @@ def export_model(
     opset: int | None = None,
     progress: Callable[[str], None] = _no_progress,
 ) -> list[Difference]:
-    """Write `subject` to a file that needs no code of this package.
+    """Write `exportable` to a file that needs no code of this package.
 
     Its input is `image`, float32 [B, 3, H, W], RGB on the scale 0..255. Its outputs are `logits`
     [B, K, H, W], `depth` [B, 1, H, W] in metres, or `map_0`, ... [B, C, h, w]. A file that fails or
     differs is deleted; what was at `out` before then stays.
 
     Args:
-        subject: from `load_subject`.
+        exportable: from `load_exportable`.
         out: .onnx or .pt2; replaced if it is there.
-        size: (H, W) of all images; by default `subject.size`.
+        size: (H, W) of all images; by default `exportable.size`.
         any_size: for images of every size instead; `size` is then one of those compared.
         batch: number of images; by default any.
         opset: of ONNX; by default the exporter's.
@@ -81,25 +81,25 @@ def export_model(
         MismatchError: the file is not what the model is.
     """
     out = check_target(out, opset)
-    size = size or subject.size
+    size = size or exportable.size
     if min(size) < 1 or (batch is not None and batch < 1):
         raise InputError(f"size={size}, batch={batch}: expected numbers above 0")
     fixed = None if any_size else size
     progress("tracing the model")
-    program = trace(subject, size=fixed, batch=batch)
+    program = trace(exportable, size=fixed, batch=batch)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         path = Path(folder) / out.name
-        told = about(subject, fixed, batch)
+        facts = about(exportable, fixed, batch)
         progress(f"writing {out.name}")
         try:
             if out.suffix == ".onnx":
-                write_onnx(program, path, told, outputs=subject.outputs, opset=opset)
+                write_onnx(program, path, facts, outputs=exportable.outputs, opset=opset)
                 run = open_onnx(path)
             else:
-                write_pt2(program, path, told)
+                write_pt2(program, path, facts)
                 run = open_pt2(path)
             progress("comparing it with the model")
-            differences = compare(run, subject.eager, _shapes(subject, size, any_size, batch))
+            differences = compare(run, exportable.eager, _shapes(exportable, size, any_size, batch))
         except MismatchError as error:
             raise MismatchError(f"{out} is not written, {error}") from error
         _replace(path, out)
@@ -107,12 +107,12 @@ def export_model(
 
 
 def _shapes(
-    subject: Subject, size: Size, any_size: bool, batch: int | None
+    exportable: Exportable, size: Size, any_size: bool, batch: int | None
 ) -> list[tuple[int, int, int, int]]:
     """Shapes to compare: what the file is for, and where it could go wrong."""
     sizes = [size]
     if any_size:
-        vit, (height, width) = subject.backbone.vit, subject.backbone.patch_size
+        vit, (height, width) = exportable.backbone.vit, exportable.backbone.patch_size
         rows, columns = family_of(vit).facts(vit).grid
         if size == (rows * height, columns * width):
             rows += 1

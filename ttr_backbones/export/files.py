@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.export.check import MismatchError
-from ttr_backbones.export.subject import Outputs, Run
+from ttr_backbones.export.exportable import Outputs, Run
 
 ABOUT = "about.json"
 """Name of the description inside a .pt2 file."""

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.padding import Margins, crop_map, margins
+from ttr_backbones.export.exportable import Exportable
 from ttr_backbones.export.resampling import resampled_table, resampled_window
-from ttr_backbones.export.subject import Subject
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.pos_embed import position_table
 from ttr_backbones.vits.taps import Tap, tapped_maps
@@ -22,25 +22,25 @@ Size = tuple[int, int]
 
 
 class ModelGraph(nn.Module):
-    """Images [B, 3, H, W], RGB on the scale 0..255 -> the outputs of a `Subject` by name.
+    """Images [B, 3, H, W], RGB on the scale 0..255 -> the outputs of a `Exportable` by name.
 
     Args:
-        subject: what to export; it is left as it is, and its backbone's weights are shared.
+        exportable: what to export; it is left as it is, and its backbone's weights are shared.
         size: (H, W) of all images; None for any.
 
     Raises:
         InputError: the backbone cannot pad this size, or not any size.
     """
 
-    def __init__(self, subject: Subject, size: Size | None) -> None:
+    def __init__(self, exportable: Exportable, size: Size | None) -> None:
         super().__init__()
-        self.output = None if subject.output is None else subject.output.name
-        self.prepare = subject.images
+        self.output = None if exportable.output is None else exportable.output.name
+        self.prepare = exportable.images
         if size is not None:
-            size = subject.images.padded(size)
-        backbone = GraphBackbone(subject.backbone, size)
+            size = exportable.images.padded(size)
+        backbone = GraphBackbone(exportable.backbone, size)
         # The memo puts the new backbone where the copy would have another one of the old.
-        self.model: Any = copy.deepcopy(subject.model, {id(subject.backbone): backbone})
+        self.model: Any = copy.deepcopy(exportable.model, {id(exportable.backbone): backbone})
         for module in self.model.modules():
             if size is None and type(module) is FeatureFusionBlock:
                 module.__class__ = _AlwaysResizing

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.heads.maps import MapChoice
-from ttr_backbones.heads.own_seed import OwnSeed
+from ttr_backbones.heads.seeded_init import SeededInit
 from ttr_backbones.losses import SigLoss
 
 
-class DepthHead(OwnSeed):
+class DepthHead(SeededInit):
     """Base of the heads that turn maps into depth; a subclass gives `forward`.
 
     Args:
@@ -26,7 +26,7 @@ class DepthHead(OwnSeed):
         max_depth: largest depth in metres; 10 for NYUv2, 80 for KITTI.
         loss_decode: config of one loss or of several, by default SigLoss; losses of one name add
             up.
-        init_seed: seed of the first weights; by default the run's, see `OwnSeed`.
+        init_seed: seed of the first weights; by default the run's, see `SeededInit`.
         init_cfg: as for mmengine's BaseModule.
 
     Raises:

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from ttr_backbones.errors import InputError
 from ttr_backbones.heads.batch_norm import batch_norm, check_values
 from ttr_backbones.heads.maps import MapChoice
-from ttr_backbones.heads.own_seed import OwnSeed
+from ttr_backbones.heads.seeded_init import SeededInit
 from ttr_backbones.losses.upsampled_cross_entropy import upsampled_cross_entropy
 
 _EPS = torch.finfo(torch.float32).eps  # what mmseg adds to every count
 
 
 @MODELS.register_module()
-class LinearSegHead(OwnSeed, BaseDecodeHead):
+class LinearSegHead(SeededInit, BaseDecodeHead):
     """Batch norm over the concatenated maps, then a 1x1 convolution to the classes.
 
     Its tensors are named as in DINOv2's released heads (`bn.*`, `conv_seg.*`), so that their files
@@ -33,7 +33,7 @@ class LinearSegHead(OwnSeed, BaseDecodeHead):
             the last ones.
         num_classes: number of classes K.
         dropout_ratio: 0 in DINOv2's protocol.
-        init_seed: seed of the first weights; by default the run's, see `OwnSeed`.
+        init_seed: seed of the first weights; by default the run's, see `SeededInit`.
         **kwargs: see mmseg's BaseDecodeHead (loss_decode, ignore_index, align_corners, ...).
 
     Raises:

@@ -50,17 +50,17 @@ class MapChoice:
                 "in_index fit the backbone's out_indices"
             )
         maps = [inputs[index] for index in self.index]
-        given = [one.shape[1] for one in maps]
-        if given != self.channels:
+        channels = [one.shape[1] for one in maps]
+        if channels != self.channels:
             raise InputError(
                 f"{self.head} expected maps of {self.channels} channels, the backbone gives "
-                f"{given}: set in_channels={given}{_hint(given, self.channels)}"
+                f"{channels}: set in_channels={channels}{_hint(channels, self.channels)}"
             )
         return maps
 
 
-def _hint(given: list[int], expected: list[int]) -> str:
-    if [2 * channels for channels in given] == expected:
+def _hint(found: list[int], expected: list[int]) -> str:
+    if [2 * channels for channels in found] == expected:
         return ", or the backbone's cls_token='concat' if the CLS token belongs beside each patch"
     return ""
 

@@ -111,7 +111,7 @@ class Photos:
         self._mean, self._std = (255 * torch.tensor(v).view(3, 1, 1) for v in (mean, std))
         self.bad: list[tuple[Path, str]] = []
         self.gray_or_cmyk: list[tuple[Path, str]] = []
-        self._files, self._given = list(files), len(files)
+        self._files, self._num_files = list(files), len(files)
         for file in files:
             mode = _colour_mode(file, smallest)
             if isinstance(mode, UnusablePhotoError):
@@ -119,7 +119,7 @@ class Photos:
             elif mode not in _COLOURS:
                 self.gray_or_cmyk.append((file, mode))
         if (self.bad and not skip) or not self.files:
-            raise InputError(_told(self.bad, len(files), skip=skip))
+            raise InputError(_bad_files_message(self.bad, len(files), skip=skip))
 
     @property
     def files(self) -> list[Path]:
@@ -145,8 +145,8 @@ class Photos:
         """Some of the files by their index in `files`; what is found bad is noted in both."""
         files = self.files
         other = object.__new__(type(self))
-        own = {"_files": [files[i] for i in chosen], "_may_be_empty": may_be_empty}
-        other.__dict__ = {**self.__dict__, **own}
+        attributes = {"_files": [files[i] for i in chosen], "_may_be_empty": may_be_empty}
+        other.__dict__ = {**self.__dict__, **attributes}
         return other
 
     def _read(self, file: Path) -> Tensor | UnusablePhotoError:
@@ -158,8 +158,8 @@ class Photos:
     def _note(self, file: Path, why: str) -> None:
         self.bad.append((file, why))
         if not self.skip or not (self.files or self._may_be_empty):
-            count = len(self._files) if self.skip else self._given
-            raise InputError(_told(self.bad, count, skip=self.skip))
+            count = len(self._files) if self.skip else self._num_files
+            raise InputError(_bad_files_message(self.bad, count, skip=self.skip))
 
 
 def read_square(file: Path, side: int) -> Tensor:
@@ -227,7 +227,7 @@ def _reason(file: Path, error: Exception) -> str:
     return f"cannot be decoded: {error}"
 
 
-def _told(bad: Sequence[tuple[Path, str]], count: int, *, skip: bool) -> str:
+def _bad_files_message(bad: Sequence[tuple[Path, str]], count: int, *, skip: bool) -> str:
     named = "".join(f"\n  {file}: {why}" for file, why in bad[:20])
     more = f"\n  ... and {len(bad) - 20} more" if len(bad) > 20 else ""
     remedy = (

@@ -15,7 +15,7 @@ from torch import Tensor, distributed
 from ttr_backbones.images.batches import ImageBatches
 
 
-def own_batches(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+def process_batches(batches: Iterable[Tensor]) -> Iterator[Tensor]:
     """Give this process's batches: all of them, or in a distributed job every world-size-th.
 
     All processes have to come to the end, where they tell each other which files cannot be used:
@@ -34,13 +34,13 @@ def own_batches(batches: Iterable[Tensor]) -> Iterator[Tensor]:
         yield from (batch for index, batch in enumerate(batches) if index % world_size == rank)
 
 
-def own_numbered_batches(batches: Iterable[Tensor]) -> Iterator[tuple[int, Tensor]]:
-    """Give `own_batches` with the number of images, of all processes, that come before each."""
+def numbered_process_batches(batches: Iterable[Tensor]) -> Iterator[tuple[int, Tensor]]:
+    """Give `process_batches` with the number of images, of all processes, that come before each."""
     rank, world_size = 0, 1
     if _is_shared():
         rank, world_size = distributed.get_rank(), distributed.get_world_size()
     done = 0
-    for number, batch in enumerate(own_batches(batches)):
+    for number, batch in enumerate(process_batches(batches)):
         if world_size > 1:
             done = (number * world_size + rank) * getattr(batches, "batch_size", len(batch))
         yield done, batch

@@ -19,7 +19,7 @@ from ttr_backbones.app.config import datasets
 from ttr_backbones.app.config_errors import clear_config_errors
 from ttr_backbones.engine.fit import check_fit, left_aside
 from ttr_backbones.engine.input_size import far_from_calibrated
-from ttr_backbones.engine.normalization import normalization_problem
+from ttr_backbones.engine.normalization import end_range_check, normalization_problem
 from ttr_backbones.engine.safe_loading import safe_loaders
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.tasks.of_config import needs_checkpoint
@@ -48,6 +48,7 @@ def build_model(cfg: Config, checkpoint: str | Path | None) -> nn.Module:
     for doubt in (normalization_problem(model), far_from_calibrated(model)):
         if doubt is not None:
             print_log(doubt, logger="current", level=logging.WARNING)
+    end_range_check(model)
     return model.eval()
 
 

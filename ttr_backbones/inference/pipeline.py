@@ -46,7 +46,7 @@ class ImagePipeline:
                 "begin with LoadImage and to end with PackSegInputs or PackBoxInputs"
             )
         self._transforms = [TRANSFORMS.build(cfg) for cfg in kept]
-        self._own = threading.local()  # mmcv's transforms keep state while they run
+        self._of_thread = threading.local()  # mmcv's transforms keep state while they run
 
     def __call__(self, source: Source) -> Loaded:
         """Load and transform a file or an RGB array [H, W, 3].
@@ -54,9 +54,9 @@ class ImagePipeline:
         Raises:
             InputError: it cannot be decoded, or a transform refuses it.
         """
-        if not hasattr(self._own, "transforms"):
-            self._own.transforms = copy.deepcopy(self._transforms)
-        loader, *rest = self._own.transforms
+        if not hasattr(self._of_thread, "transforms"):
+            self._of_thread.transforms = copy.deepcopy(self._transforms)
+        loader, *rest = self._of_thread.transforms
         path = source if isinstance(source, Path) else None
         results: Any = {"seg_fields": [], "img_path": str(path or "")}
         if path is not None:

@@ -58,8 +58,8 @@ class Shards:
 
     def missing(self, rank: int = 0, world_size: int = 1) -> list[int]:
         """Numbers of the shards that process `rank` of `world_size` has yet to write."""
-        own = range(rank, self.count, world_size)
-        return [number for number in own if not self.file(number).exists()]
+        of_process = range(rank, self.count, world_size)
+        return [number for number in of_process if not self.file(number).exists()]
 
     def write(self, number: int, maps: Mapping[str, Tensor], bad: Mapping[str, str]) -> None:
         """Write a shard: the map of each image by its name, and why others have none."""
@@ -92,16 +92,18 @@ class Shards:
 
     def _check(self, content: Mapping[str, Any]) -> None:
         # Through JSON, as the others came: tuples become lists.
-        own, others = json.loads(json.dumps(self.settings)), content["settings"]
-        changed = [key for key in own.keys() | others.keys() if own.get(key) != others.get(key)]
+        settings, others = json.loads(json.dumps(self.settings)), content["settings"]
+        changed = [
+            key for key in settings.keys() | others.keys() if settings.get(key) != others.get(key)
+        ]
         if changed:
-            told = "".join(
-                f"\n  {key}: there {_short(others.get(key))}, now {_short(own.get(key))}"
+            differences = "".join(
+                f"\n  {key}: there {_short(others.get(key))}, now {_short(settings.get(key))}"
                 for key in sorted(changed)
             )
             raise InputError(
                 f"{self.index} is of features with other settings; give another --out, or the same "
-                f"settings to go on with these{told}"
+                f"settings to go on with these{differences}"
             )
 
 

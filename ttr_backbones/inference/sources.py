@@ -65,8 +65,8 @@ def _broken(file: Path) -> tuple[Path, str] | None:
     except _BROKEN as error:
         if not file.stat().st_size:
             return file, "empty file"
-        told = "not an image" if str(file) in str(error) else str(error)  # PIL repeats the path
-        return file, told
+        reason = "not an image" if str(file) in str(error) else str(error)  # PIL repeats the path
+        return file, reason
 
 
 def _listed(item: Any) -> list[Source]:

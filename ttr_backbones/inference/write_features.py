@@ -111,8 +111,8 @@ def write_features(
 
     extract = _Extractor(backbone, mean, std, DTYPES[dtype], batch_size)
     missing = shards.missing(rank, world_size)
-    own = [name for number in missing for name in shards.images(number)]
-    stream = _told(read_ahead(read, own), len(own), progress)
+    of_process = [name for number in missing for name in shards.images(number)]
+    stream = _with_progress(read_ahead(read, of_process), len(of_process), progress)
     bad: dict[str, str] = {}
     for number in missing:
         maps, wrong = extract(islice(stream, len(shards.images(number))))
@@ -143,7 +143,7 @@ def _raise_all_bad(photos: Photos, side: int, patch: tuple[int, int], fit: Fit) 
     )
 
 
-def _told(items: Iterator[Item], total: int, progress: Progress | None) -> Iterator[Item]:
+def _with_progress(items: Iterator[Item], total: int, progress: Progress | None) -> Iterator[Item]:
     for done, item in enumerate(items, start=1):
         yield item
         if progress is not None:
@@ -197,5 +197,5 @@ class _Extractor:
                 )
         saved = saved.squeeze(1) if saved.shape[1] == 1 else saved
         # safetensors takes contiguous tensors with memory of their own.
-        own = [kept.clone(memory_format=torch.contiguous_format) for kept in saved.cpu()]
-        return dict(zip(batch, own, strict=True))
+        copies = [kept.clone(memory_format=torch.contiguous_format) for kept in saved.cpu()]
+        return dict(zip(batch, copies, strict=True))

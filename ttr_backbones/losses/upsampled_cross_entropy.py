@@ -137,11 +137,11 @@ def _softmax_gradient(
     Returns:
         Losses and hits, [n, B, 1, W].
     """
-    own = scores.gather(2, labels)
+    of_label = scores.gather(2, labels)
     largest = scores.amax(2, keepdim=True)
     mass = scores.sub_(largest).exp2_().sum(2, keepdim=True)
-    losses = ((largest - own + mass.log2()) / _LOG2_E).masked_fill_(ignored, 0.0)
-    hits = (own == largest).logical_and_(~ignored)
+    losses = ((largest - of_label + mass.log2()) / _LOG2_E).masked_fill_(ignored, 0.0)
+    hits = (of_label == largest).logical_and_(~ignored)
     if with_gradient:
         scores.mul_(mass.reciprocal_().masked_fill_(ignored, 0.0))
         # Not scatter_add_, which deterministic runs on a GPU slow down or refuse.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ttr_backbones.images.finite import check_finite, naming_images
-from ttr_backbones.images.processes import add_up, own_numbered_batches
+from ttr_backbones.images.processes import add_up, numbered_process_batches
 from ttr_backbones.neuron_search.outliers import token_norms
 from ttr_backbones.neuron_search.search import NoOutliersError
 from ttr_backbones.neuron_search.thresholds import NormHistogram, gap_threshold
@@ -81,7 +81,7 @@ def _what_was_seen(norms: Sequence[NormHistogram], num_images: int | None) -> st
     shape = "skewed to high norms" if skew > SKEWED else "not skewed to high norms"
     patches = f"{int(seen.moments[0].item())} patches"
     seen_in = patches if num_images is None else f"{patches} of {num_images} images"
-    told = (
+    text = (
         f"this model has no outliers: after none of its {len(norms)} blocks does a group of "
         "patches have norms far above the others', so there are no register neurons to find. The "
         f"norms of {seen_in} have one mode; they stand out most after block {block}: largest "
@@ -90,8 +90,8 @@ def _what_was_seen(norms: Sequence[NormHistogram], num_images: int | None) -> st
         "like this; use the model as it is"
     )
     if num_images is not None and num_images < ENOUGH_IMAGES:
-        told += f". {num_images} images are few: to be sure give {ENOUGH_IMAGES} or more"
-    return told
+        text += f". {num_images} images are few: to be sure give {ENOUGH_IMAGES} or more"
+    return text
 
 
 @torch.no_grad()
@@ -112,7 +112,7 @@ def block_norms(vit: nn.Module, images: Iterable[Tensor]) -> list[NormHistogram]
         return lambda tokens: norms.update({block: token_norms(split_tokens(vit, tokens).patches)})
 
     with reading(vit, {Site(block, "output"): noting(block) for block in blocks}):
-        for first, batch in own_numbered_batches(images):
+        for first, batch in numbered_process_batches(images):
             family_of(vit).final_tokens(vit, batch)
             with naming_images(images, first):
                 check_finite({f"patch norms after block {b}": each for b, each in norms.items()})

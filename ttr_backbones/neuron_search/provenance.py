@@ -23,7 +23,7 @@ _RANKED = 100  # places of the ranking that are kept
 
 def provenance(found: FoundNeurons, vit: nn.Module, images: ImageBatches) -> dict[str, Any]:
     """Say how `found` was found; everything is plain data, to be saved beside the list."""
-    own: dict[str, Any] = {
+    record: dict[str, Any] = {
         "source": "computed by ttr_backbones, Algorithm 1 of arXiv 2506.08010",
         **made_with(vit, images),
         "detect_block": found.detect_block,
@@ -32,7 +32,7 @@ def provenance(found: FoundNeurons, vit: nn.Module, images: ImageBatches) -> dic
         "ranking": {f"{b}:{u}": float(f"{score:.6g}") for b, u, score in found.ranking[:_RANKED]},
     }
     if isinstance(found, TunedNeurons):
-        own |= {
+        record |= {
             "selection": found.verdict,
             "passed": found.passed,
             "num_registers": found.num,
@@ -43,7 +43,7 @@ def provenance(found: FoundNeurons, vit: nn.Module, images: ImageBatches) -> dic
             "controls": found.controls,
             "curve": found.curve,
         }
-    return {**found.provenance, **own}
+    return {**found.provenance, **record}
 
 
 def made_with(vit: nn.Module, images: ImageBatches) -> dict[str, Any]:
@@ -78,14 +78,14 @@ def differences(neurons: RegisterNeurons, vit: nn.Module, size: int) -> list[str
         vit: the model.
         size: longer side of the images.
     """
-    told = weight_differences(neurons, vit)
+    doubts = weight_differences(neurons, vit)
     calibrated = neurons.provenance.get("input_size")
     if calibrated and max(size / calibrated, calibrated / size) > FAR:
-        told.append(
+        doubts.append(
             f"the list was found at {calibrated} px, this run is at {size} px: lists do not "
             "always carry over to sizes that far away"
         )
-    return told
+    return doubts
 
 
 def weight_differences(neurons: RegisterNeurons, vit: nn.Module) -> list[str]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
 from ttr_backbones.images.finite import CountedImages, check_finite, naming_images
-from ttr_backbones.images.processes import add_up, own_numbered_batches
+from ttr_backbones.images.processes import add_up, numbered_process_batches
 from ttr_backbones.neuron_search.scan import Scan
 from ttr_backbones.neuron_search.thresholds import RULES, NormHistogram, Rule
 from ttr_backbones.vits.class_swap import has_test_time_registers
@@ -109,7 +109,7 @@ def find_register_neurons(
     scores = {b: torch.zeros(mlp_width(vit, b), **sums) for b in blocks}
     counts = torch.zeros(3, **sums)  # images, images with outliers, outliers
     not_finite = CountedImages(batches, f"token norms after block {detect}")
-    for first, batch in own_numbered_batches(batches):
+    for first, batch in numbered_process_batches(batches):
         small = _hidden_bytes(vit, batch, blocks) <= memory_budget
         search = scan.in_one_pass if small else scan.in_two_passes
         mask, parts = search(batch, value, blocks, sparsity=sparsity)
@@ -157,7 +157,7 @@ def _threshold(scan: Scan, batches: ImageBatches, threshold: float | str | None)
             "can be read only once: give a folder, a tensor or a list of batches, or a threshold"
         )
     norms = NormHistogram()
-    for first, batch in own_numbered_batches(batches):
+    for first, batch in numbered_process_batches(batches):
         with naming_images(batches, first):
             of_batch = scan.candidate_norms(batch).cpu()
             check_finite({f"token norms after block {scan.detect}": of_batch})

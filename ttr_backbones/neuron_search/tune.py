@@ -30,7 +30,7 @@ from ttr_backbones.neuron_search.selection import (
     choose_registers,
 )
 from ttr_backbones.neuron_search.verdict import Control, passes, verdict
-from ttr_backbones.vits.class_swap import as_it_came, has_test_time_registers
+from ttr_backbones.vits.class_swap import has_test_time_registers, restored_eval
 from ttr_backbones.vits.family import family_of
 
 
@@ -100,7 +100,7 @@ def tune_register_neurons(
     if batches.num_images:
         holdout = min(holdout, MOST_HELD_OUT / batches.num_images)
     ranked, held_out = batches.split(holdout)
-    with as_it_came(vit):
+    with restored_eval(vit):
         return _tune(vit, ranked, held_out, max_neurons)
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
 from ttr_backbones.images.finite import check_finite, naming_images
-from ttr_backbones.images.processes import add_up, own_numbered_batches, take_largest
+from ttr_backbones.images.processes import add_up, numbered_process_batches, take_largest
 from ttr_backbones.neuron_search.controls import random_neurons
 from ttr_backbones.neuron_search.onset import find_onset
 from ttr_backbones.neuron_search.outliers import token_norms
@@ -151,17 +151,17 @@ def verify_neurons(
         raise InputError(f"detect_block={detect_block}: the model has blocks 0..{depth - 1}")
     measured = _Measured(threshold)
     random = random_neurons(vit, neurons, torch.Generator().manual_seed(0)) if compare else neurons
-    for first, batch in own_numbered_batches(batches):
+    for first, batch in numbered_process_batches(batches):
         with naming_images(batches, first):
-            before = look(vit, batch, detect_block % depth)
+            before = observe(vit, batch, detect_block % depth)
             with _registers(vit, neurons, num):
-                after = look(vit, batch, detect_block % depth)
+                after = observe(vit, batch, detect_block % depth)
             others = []
             if compare:
-                others.append(look(vit, shifted(batch), detect_block % depth))
+                others.append(observe(vit, shifted(batch), detect_block % depth))
                 for listed, count in ((neurons, 0), (random, max(num, 1))):
                     with _registers(vit, listed, count):
-                        others.append(look(vit, batch, detect_block % depth))
+                        others.append(observe(vit, batch, detect_block % depth))
         measured.add(before, after, others)
     device = next(vit.parameters()).device
     costs = measured.costs
@@ -180,7 +180,7 @@ def verify_neurons(
 
 
 @dataclass
-class Look:
+class Observation:
     """One forward pass: norms and final features of the patches, registers' norms, classes, ..."""
 
     norms: Tensor  # [B, N]
@@ -191,7 +191,7 @@ class Look:
 
 
 @torch.no_grad()
-def look(vit: nn.Module, batch: Tensor, block: int) -> Look:
+def observe(vit: nn.Module, batch: Tensor, block: int) -> Observation:
     """Run a batch once; norms are taken after `block`.
 
     Args:
@@ -216,7 +216,7 @@ def look(vit: nn.Module, batch: Tensor, block: int) -> Look:
             "scores of the classes": scores,
         }
     )
-    return Look(
+    return Observation(
         norms=norms,
         features=final[:, family.num_prefix(vit) :],
         register_norms=registers,
@@ -255,7 +255,7 @@ class _Measured:
         self.largest = torch.zeros(2, dtype=torch.float64)
         self.costs = Costs()
 
-    def add(self, before: Look, after: Look, others: Sequence[Look]) -> None:
+    def add(self, before: Observation, after: Observation, others: Sequence[Observation]) -> None:
         outliers = before.norms > self.threshold
         cosines = F.cosine_similarity(before.features.float(), after.features.float(), dim=2)
         sums = [

@@ -22,8 +22,8 @@ def seed_components(
         seeds: flat (row-major) index of the seed, [B].
     """
     labels, _ = scipy.ndimage.label(masks, structure=_WITHIN_AN_IMAGE)
-    own = np.take_along_axis(labels.reshape(len(masks), -1), seeds[:, None], axis=1)
-    return labels == own[:, :, None]
+    of_seed = np.take_along_axis(labels.reshape(len(masks), -1), seeds[:, None], axis=1)
+    return labels == of_seed[:, :, None]
 
 
 def boxes_around(

@@ -52,8 +52,8 @@ class ObjectDiscoverer(BaseModel):
         find, remedy = build_method(method or {"type": "lost"})
         vit = _built(backbone)
         _require_placeable(vit)
-        own = {"type": "EachSizePreProcessor", "mean": vit.mean, "std": vit.std}
-        super().__init__(_built(data_preprocessor or own), init_cfg)
+        default = {"type": "EachSizePreProcessor", "mean": vit.mean, "std": vit.std}
+        super().__init__(_built(data_preprocessor or default), init_cfg)
         self.backbone: Any = vit
         self.method, self.remedy = find, remedy
         self.num_collapsed = 0
@@ -122,8 +122,8 @@ class ObjectDiscoverer(BaseModel):
 
     def _tell_collapsed(self, num: int) -> None:
         if num and not self.num_collapsed:
-            told = f"{self.remedy}. (Told once; `collapsed` in the results marks such images.)"
-            print_log(told, logger="current", level=logging.WARNING)
+            text = f"{self.remedy}. (Told once; `collapsed` in the results marks such images.)"
+            print_log(text, logger="current", level=logging.WARNING)
         self.num_collapsed += num
 
 

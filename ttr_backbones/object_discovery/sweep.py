@@ -24,7 +24,7 @@ from ttr_backbones.object_discovery.preprocessor import by_size
 from ttr_backbones.vits.taps import Facet
 
 
-class Cell(NamedTuple):
+class SweepSetting(NamedTuple):
     """One setting of LOST; `block` counts from 0."""
 
     block: int
@@ -43,8 +43,8 @@ class SweepResult(NamedTuple):
     """
 
     true: list[Tensor]
-    boxes: dict[Cell, npt.NDArray[np.float32]]
-    collapsed: dict[Cell, int]
+    boxes: dict[SweepSetting, npt.NDArray[np.float32]]
+    collapsed: dict[SweepSetting, int]
 
 
 class Sweep:
@@ -78,8 +78,8 @@ class Sweep:
         self.num_images = 0
         self._places: list[int] = []  # of the images in this process's order, as they were taken
         self._true: list[Tensor] = []
-        self._boxes: dict[Cell, list[npt.NDArray[np.float32]]] = defaultdict(list)
-        self._collapsed: dict[Cell, list[npt.NDArray[np.bool_]]] = defaultdict(list)
+        self._boxes: dict[SweepSetting, list[npt.NDArray[np.float32]]] = defaultdict(list)
+        self._collapsed: dict[SweepSetting, list[npt.NDArray[np.bool_]]] = defaultdict(list)
 
     @torch.no_grad()
     def __call__(self, images: Sequence[Tensor], samples: Sequence[BaseDataElement]) -> None:
@@ -98,8 +98,8 @@ class Sweep:
             size: images of the data set, which mmengine's DefaultSampler deals out one by one; it
                 pads them to a multiple of the processes. By default all that were seen.
         """
-        own = self._places, self._true, _joined(self._boxes), _joined(self._collapsed)
-        places, true, boxes, collapsed = zip(*all_gather_object(own), strict=True)
+        of_process = self._places, self._true, _joined(self._boxes), _joined(self._collapsed)
+        places, true, boxes, collapsed = zip(*all_gather_object(of_process), strict=True)
         # Image i of process r is number i * processes + r of the data set.
         whole = [place * len(places) + r for r, part in enumerate(places) for place in part]
         order = np.argsort(whole)[:size]
@@ -119,14 +119,18 @@ class Sweep:
             for normalize in self.normalize:
                 several = lost_over_biases(feats, place, self.k, self.biases, normalize=normalize)
                 for bias, found in zip(self.biases, several, strict=True):
-                    cell = Cell(block, facet, normalize, bias)
+                    cell = SweepSetting(block, facet, normalize, bias)
                     self._boxes[cell].append(on_disk(found.boxes, x.shape[1:], samples).numpy())
                     self._collapsed[cell].append(found.collapsed.cpu().numpy())
 
 
-def _joined(parts: Mapping[Cell, Sequence[npt.NDArray[Any]]]) -> dict[Cell, npt.NDArray[Any]]:
+def _joined(
+    parts: Mapping[SweepSetting, Sequence[npt.NDArray[Any]]],
+) -> dict[SweepSetting, npt.NDArray[Any]]:
     return {cell: np.concatenate(of_cell) for cell, of_cell in parts.items()}
 
 
-def _of_all(parts: Sequence[Mapping[Cell, npt.NDArray[Any]]], cell: Cell) -> npt.NDArray[Any]:
+def _of_all(
+    parts: Sequence[Mapping[SweepSetting, npt.NDArray[Any]]], cell: SweepSetting
+) -> npt.NDArray[Any]:
     return np.concatenate([part[cell] for part in parts if cell in part])

@@ -39,18 +39,20 @@ class ProbeEvaluator:
     def process(self, data_samples: Sequence[Any], data_batch: Any = None) -> None:
         """Take a batch, as a model with many heads predicts it."""
         for index, evaluator in enumerate(self.evaluators.values()):
-            own = [getattr(sample, FIELD)[index] for sample in data_samples]
-            evaluator.process(own, data_batch)
+            predictions = [getattr(sample, FIELD)[index] for sample in data_samples]
+            evaluator.process(predictions, data_batch)
 
     def evaluate(self, size: int) -> dict[str, Any]:
         """Return all metrics of all heads; `size` is the number of images."""
         logger = MMLogger.get_current_instance()
-        told: dict[str, Any] = {}
+        results: dict[str, Any] = {}
         level = logger.level
         logger.setLevel(logging.WARNING)  # mmseg prints a table of all classes each time
         try:
             for name, evaluator in self.evaluators.items():
-                told |= {f"{name}/{key}": value for key, value in evaluator.evaluate(size).items()}
+                results |= {
+                    f"{name}/{key}": value for key, value in evaluator.evaluate(size).items()
+                }
         finally:
             logger.setLevel(level)
-        return told
+        return results

@@ -61,7 +61,7 @@ def _values(axis: str, listed: str) -> list[tuple[str, Any]]:
         values = [(part.strip(), read(part.strip())) for part in listed.split(",")]
     except (ValueError, KeyError):
         raise InputError(
-            f"--probe-grid {axis}={listed}: expected {_AXES[axis].told}, separated by commas"
+            f"--probe-grid {axis}={listed}: expected {_AXES[axis].expected}, separated by commas"
         ) from None
     if len({value for _, value in values}) < len(values):
         raise InputError(f"--probe-grid {axis}={listed}: a value stands there twice")
@@ -85,7 +85,7 @@ def _seed(text: str) -> int:
 class _Axis:
     field: str
     read: Callable[[str], Any]
-    told: str
+    expected: str
 
 
 _AXES = {

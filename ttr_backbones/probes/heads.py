@@ -33,7 +33,7 @@ class ProbeHeads(BaseModule):
         super().__init__(init_cfg)
         self.names = tuple(names)
         self.heads = ModuleList([MODELS.build(head) for head in heads])
-        self._asked = [[(block, norm) for block, norm in own] for own in taps]
+        self._requested = [[(block, norm) for block, norm in of_head] for of_head in taps]
         self.taps_of: list[list[Tap]] = []
         first: Any = self.heads[0]
         # EncoderDecoder reads these three.
@@ -47,9 +47,9 @@ class ProbeHeads(BaseModule):
             InputError: it has no such block.
         """
         self.taps_of = []
-        for asked in self._asked:
-            blocks = backbone.block_indices([block for block, _ in asked], "--probe-grid block")
-            norms = [norm for _, norm in asked]
+        for requested in self._requested:
+            blocks = backbone.block_indices([block for block, _ in requested], "--probe-grid block")
+            norms = [norm for _, norm in requested]
             self.taps_of.append(
                 [Tap(block, norm=norm) for block, norm in zip(blocks, norms, strict=True)]
             )
@@ -57,7 +57,7 @@ class ProbeHeads(BaseModule):
     @property
     def taps(self) -> list[Tap]:
         """All maps that some head takes, each once."""
-        return list(dict.fromkeys(tap for own in self.taps_of for tap in own))
+        return list(dict.fromkeys(tap for taps in self.taps_of for tap in taps))
 
     def loss(
         self, maps: Mapping[Tap, Tensor], data_samples: Sequence[Any], train_cfg: Any
@@ -67,14 +67,14 @@ class ProbeHeads(BaseModule):
         The heads share nothing that is trained, so the gradient of the sum is each one's own. The
         loss of a head that has diverged counts as 0 in it, or the others would be lost with it.
         """
-        told: dict[str, Tensor] = {}
+        results: dict[str, Tensor] = {}
         total: Any = 0
         for name, head, taps in zip(self.names, self.heads, self.taps_of, strict=True):
             losses = head.loss([maps[tap] for tap in taps], data_samples, train_cfg)
-            own = sum(value.mean() for key, value in losses.items() if "loss" in key)
-            told[name] = own.detach()
-            total = total + torch.where(own.isfinite(), own, torch.zeros_like(own))
-        return {"loss_sum": total, **told}
+            loss = sum(value.mean() for key, value in losses.items() if "loss" in key)
+            results[name] = loss.detach()
+            total = total + torch.where(loss.isfinite(), loss, torch.zeros_like(loss))
+        return {"loss_sum": total, **results}
 
     def predict(
         self, index: int, maps: Mapping[Tap, Tensor], metas: Sequence[Any], test_cfg: Any

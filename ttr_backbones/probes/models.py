@@ -57,11 +57,11 @@ class _ManyHeads:
         try:
             for index in range(len(self.decode_head.heads)):
                 self._head, self._window = index, 0
-                own = [sample.new() for sample in data_samples]
-                own = super().predict(inputs, own)  # type: ignore[misc]
-                for sample in own:
+                predicted = [sample.new() for sample in data_samples]
+                predicted = super().predict(inputs, predicted)  # type: ignore[misc]
+                for sample in predicted:
                     sample.pop(_NEEDLESS, None)
-                of_heads.append(own)
+                of_heads.append(predicted)
         finally:
             self._windows = []
         for sample, *probes in zip(of_heads[0], *of_heads, strict=True):

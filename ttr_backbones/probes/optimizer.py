@@ -17,9 +17,9 @@ class ProbeOptimWrapper(OptimWrapper):
 
     def _clip_grad(self) -> None:
         for group in self.optimizer.param_groups:
-            given = [p for p in group["params"] if p.requires_grad and p.grad is not None]
-            if given:
-                self.clip_func(given, **self.clip_grad_kwargs)
+            trained = [p for p in group["params"] if p.requires_grad and p.grad is not None]
+            if trained:
+                self.clip_func(trained, **self.clip_grad_kwargs)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

@@ -48,13 +48,13 @@ class Scores:
         """Take the metrics `<head>/<metric>` of a validation, in place of an earlier one there."""
         self.rows = [row for row in self.rows if row["iteration"] != iteration]
         for name in self.alive:
-            own = {
+            of_head = {
                 key.removeprefix(f"{name}/"): float(f"{value:.6g}")
                 for key, value in metrics.items()
                 if key.startswith(f"{name}/")
             }
-            if own:
-                self.rows.append({"iteration": iteration, "probe": name, **own})
+            if of_head:
+                self.rows.append({"iteration": iteration, "probe": name, **of_head})
 
     def best(self, name: str | None = None) -> Score | None:
         """Return the best score of all heads, or of one; of equal ones the first; None without."""

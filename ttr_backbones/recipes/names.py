@@ -145,12 +145,12 @@ def _suffix(name: str, known: Iterable[str]) -> str | None:
     return max(ends, key=len, default=None)
 
 
-def _agreed(name: str, axis: str, named: str | None, asked: str | None) -> str | None:
-    if named is not None and asked not in (None, named):
+def _agreed(name: str, axis: str, named: str | None, option: str | None) -> str | None:
+    if named is not None and option not in (None, named):
         raise InputError(
-            f"{name} names the {axis} {named!r} and --{axis} asks for {asked!r}: leave one out"
+            f"{name} names the {axis} {named!r} and --{axis} asks for {option!r}: leave one out"
         )
-    return named if asked is None else asked
+    return named if option is None else option
 
 
 def _unknown_protocol(name: str, stem: str) -> str:

@@ -16,7 +16,7 @@ from ttr_backbones.images.finite import check_finite, naming_images
 from ttr_backbones.neuron_search.outliers import token_norms
 from ttr_backbones.neuron_search.provenance import made_with
 from ttr_backbones.repairs.baked import BakedRegisters
-from ttr_backbones.vits.class_swap import as_it_came
+from ttr_backbones.vits.class_swap import restored_eval
 from ttr_backbones.vits.constant_tokens import check_attention
 from ttr_backbones.vits.edit import Peak
 from ttr_backbones.vits.family import family_of
@@ -62,7 +62,7 @@ def bake_registers(
     batches = image_batches(images, vit, batch_size=batch_size, progress=progress)
     if not isinstance(neurons, RegisterNeurons):
         neurons = RegisterNeurons("", neurons)
-    with as_it_came(vit), torch.no_grad():
+    with restored_eval(vit), torch.no_grad():
         add_test_time_registers(vit, neurons, num, peak, scale=scale)
         rows = family_of(vit).layout(vit).registers
         sums, count = _sums(vit, batches, rows)

@@ -93,7 +93,7 @@ def repair_options(model: str, repair: Any, *, frozen: bool = True) -> Choice | 
         words = {**REPAIRS[DEFAULT].auto()}
         if isinstance(repair, str | list):
             words["neurons"] = repair
-        raise InputError(f"repair={repair!r}: expected None or a dict, as in {in_words(words)}")
+        raise InputError(f"repair={repair!r}: expected None or a dict, as in {repair_text(words)}")
     options = {option: value for option, value in repair.items() if value is not None}
     kind = options.pop("type", None)
     if kind is None:
@@ -158,7 +158,7 @@ def is_auto(repair: Mapping[str, Any]) -> bool:
     return repair_named(repair.get("type")).is_auto(repair)
 
 
-def in_words(repair: Mapping[str, Any]) -> str:
+def repair_text(repair: Mapping[str, Any]) -> str:
     """Write a config's `repair` as in a config file."""
     return f"repair=dict({', '.join(f'{name}={value!r}' for name, value in repair.items())})"
 

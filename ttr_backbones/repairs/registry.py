@@ -16,7 +16,7 @@ from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.repair import Repair
 from ttr_backbones.repairs.training_log import OnStep, TrainingLog
-from ttr_backbones.vits.class_swap import as_it_came, check_plain, unmix_all
+from ttr_backbones.vits.class_swap import check_plain, restored_eval, unmix_all
 from ttr_backbones.vits.neurons import RegisterNeurons, model_name
 from ttr_backbones.vits.weights_hash import weights_hash
 
@@ -92,7 +92,7 @@ def fit_repair(
     log, start = TrainingLog(on_step), time.perf_counter()
     if repair.trains:
         options["log"] = log
-    with as_it_came(vit):
+    with restored_eval(vit):
         artifact = repair.fit(vit, batches, **options)
     fit = {
         "seconds": round(time.perf_counter() - start, 3),
@@ -112,7 +112,7 @@ def example_artifact(
     """Make an artifact that costs at run time what a good one costs; see `Repair.example`."""
     listed = neurons if isinstance(neurons, RegisterNeurons) else RegisterNeurons("", neurons)
     check_plain(vit)
-    with as_it_came(vit):
+    with restored_eval(vit):
         artifact = repair_named(type).example(vit, image_batches(images, vit), listed)
     return _bound(artifact, vit)
 

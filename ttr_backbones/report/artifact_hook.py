@@ -125,9 +125,9 @@ class LogArtifacts(Hook):
         """The threshold, and where it comes from."""
         if self.threshold is not None:
             return self.threshold, "given"
-        own = getattr(self._backbone.vit, "register_neurons", None)
+        listed = getattr(self._backbone.vit, "register_neurons", None)
         for neurons, source in (
-            (own, "the model's list"),
+            (listed, "the model's list"),
             (self._bundled(), "the list that ships"),
         ):
             found = {} if neurons is None else neurons.provenance
@@ -157,16 +157,16 @@ class LogArtifacts(Hook):
 
     def _without_and_with(self) -> dict[str, TimmViT]:
         """Backbones by heading; copies share the weights, and training's own is not touched."""
-        own, other = self._backbone, sharing_copy(self._backbone)
-        repair = repair_of(own.vit)
+        backbone, other = self._backbone, sharing_copy(self._backbone)
+        repair = repair_of(backbone.vit)
         if repair is not None:
             remove_repair(other.vit)
-            return {"without a repair": other, f"with the repair: {repair.label}": own}
+            return {"without a repair": other, f"with the repair: {repair.label}": backbone}
         bundled = self._bundled()
         if bundled is None:
-            return {"as it is": own}
+            return {"as it is": backbone}
         add_test_time_registers(other.vit, bundled)
-        return {"as it is, without registers": own, "with a test-time register": other}
+        return {"as it is, without registers": backbone, "with a test-time register": other}
 
 
 def _backbone(model: Any) -> TimmViT:
@@ -204,8 +204,12 @@ def _norms(backbone: TimmViT, image: Tensor, block: int) -> Tensor:
 
 def _as_shown(image: Tensor, model: Any) -> NDArray[np.uint8]:
     """Normalised image [1, 3, H, W] -> RGB uint8 [H, W, 3]."""
-    own = model.data_preprocessor if hasattr(model.data_preprocessor, "mean") else model.backbone
-    mean, std = (torch.as_tensor(value).flatten().cpu() for value in (own.mean, own.std))
+    normalised_by = (
+        model.data_preprocessor if hasattr(model.data_preprocessor, "mean") else model.backbone
+    )
+    mean, std = (
+        torch.as_tensor(value).flatten().cpu() for value in (normalised_by.mean, normalised_by.std)
+    )
     pixels = image[0].float().cpu().permute(1, 2, 0) * std + mean
     return pixels.round().clamp(0, 255).byte().numpy()
 

@@ -79,17 +79,17 @@ class BlockRecorder:
         Raises:
             NonFiniteError: norms that were NaN or infinite.
         """
-        told = {}
+        statistics = {}
         for block, sums in self._sums.items():
             if bad := int(sums["non_finite"].item()):
                 total = int(sums["patches"].item())
                 raise NonFiniteError(f"patch norms after block {block}", bad, total, None)
             end = f"_block{block}" if len(self._blocks) > 1 else ""
-            told[f"outlier_fraction{end}"] = (sums["outliers"] / sums["patches"]).item()
-            told[f"largest_norm{end}"] = sums["largest"].item()
+            statistics[f"outlier_fraction{end}"] = (sums["outliers"] / sums["patches"]).item()
+            statistics[f"largest_norm{end}"] = sums["largest"].item()
             if "entropy" in sums:
-                told[f"attention_entropy{end}"] = (sums["entropy"] / sums["images"]).item()
-        return told
+                statistics[f"attention_entropy{end}"] = (sums["entropy"] / sums["images"]).item()
+        return statistics
 
     def _keep_input(self, module: Any, args: tuple[Tensor, ...]) -> None:
         del module

@@ -57,7 +57,7 @@ def write_page(
             f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
         ),
         title=escape(f"Registers: {summary['model']}"),
-        subject=escape(_subject(summary)),
+        subject=escape(_model_and_size(summary)),
         verdict=escape(summary["verdict"]),
         table=_table(inspections, summary),
         method=escape(_method(summary)),
@@ -107,7 +107,7 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
-def _subject(summary: dict[str, Any]) -> str:
+def _model_and_size(summary: dict[str, Any]) -> str:
     height, width = summary["size"]
     count = len(summary["images"])
     return f"{summary['model']}, {width} × {height} px, {count} image{'s' * (count != 1)}"
@@ -134,15 +134,15 @@ def _table(inspections: Sequence[Inspection], summary: dict[str, Any]) -> str:
 
 def _numbers(column: dict[str, Any], summary: dict[str, Any]) -> dict[str, str]:
     """The rows of the table for one kind of registers, formatted."""
-    block, told = summary["block"], summary["threshold"] is not None
+    block, has_threshold = summary["block"], summary["threshold"] is not None
     numbers = {}
-    if told:
+    if has_threshold:
         numbers["Outlier patches"] = percent(column["outlier_fraction"])
     numbers["Largest patch norm"] = f"{column['largest_norm'][block]:.0f}"
     numbers["Median patch norm"] = f"{column['median_norm'][block]:.0f}"
     if column["attention_entropy"]:
         last = max(column["attention_entropy"], key=int)
-        if told:
+        if has_threshold:
             numbers["CLS attention on outliers"] = percent(column["attention_on_outliers"][last])
         numbers["Entropy of CLS attention"] = percent(column["attention_entropy"][last])
     return numbers

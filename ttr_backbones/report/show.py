@@ -80,14 +80,14 @@ def inspect_kinds(
                 + (", a list of register neurons" if kind == DEFAULT else "")
             )
     units = [] if neurons is None else [(b, u) for b, us in neurons.layers.items() for u in us]
-    given: dict[str, Any] = {"attention_blocks": attention_blocks, "neurons": units}
+    options: dict[str, Any] = {"attention_blocks": attention_blocks, "neurons": units}
     found = []
     if {NONE, TRAINED} & set(kinds):
-        found.append(inspect_model(vit, images, **given, progress=progress))
+        found.append(inspect_model(vit, images, **options, progress=progress))
     for kind in wanted:
         add_repair(vit, chosen[kind])
         try:
-            found.append(inspect_model(vit, images, **given, progress=progress))
+            found.append(inspect_model(vit, images, **options, progress=progress))
         finally:
             remove_repair(vit)
     return found

@@ -165,37 +165,37 @@ def verdict(inspections: Sequence[Inspection], rule: OutlierRule) -> str:
     before, largest = _share_and_largest(plain, rule)
     if not before:
         return _without_outliers(plain, others, rule)
-    told = (
+    text = (
         f"{percent(before)} of the patches are outliers (norm above {_norm(rule.threshold)} after "
         f"block {rule.block}, largest {_norm(largest)})"
     )
     if plain.registers != NONE:
-        told += f" {_named(plain)}"
+        text += f" {_named(plain)}"
     for one in others:
         after, largest = _share_and_largest(one, rule)
         still = "still " if after > HELPS * before else ""
-        told += f"; {_named(one)} {still}{percent(after)} (largest {_norm(largest)})"
+        text += f"; {_named(one)} {still}{percent(after)} (largest {_norm(largest)})"
         if after > HELPS * before:
-            told += ": these neurons do not remove them"
+            text += ": these neurons do not remove them"
         elif after > GONE * before:
-            told += ": these neurons remove only a part of them"
-    return told + "."
+            text += ": these neurons remove only a part of them"
+    return text + "."
 
 
 def _without_outliers(plain: Inspection, others: Sequence[Inspection], rule: OutlierRule) -> str:
     norms = plain.norms[rule.block]
     largest, median = _norm(norms.max().item()), _norm(norms.median().item())
     limit = "" if rule.threshold is None else f" (norm above {_norm(rule.threshold)})"
-    told = (
+    text = (
         f"No patch is an outlier{limit} {_named(plain)}: after block {rule.block} the largest norm "
         f"is {largest}, the median {median}"
     )
     for one in others:
         after, largest_after = _share_and_largest(one, rule)
-        told += f"; {_named(one)} the largest is {_norm(largest_after)}"
+        text += f"; {_named(one)} the largest is {_norm(largest_after)}"
         if after:
-            told += f", and {percent(after)} of the patches become outliers"
-    return told + "."
+            text += f", and {percent(after)} of the patches become outliers"
+    return text + "."
 
 
 def percent(share: float) -> str:

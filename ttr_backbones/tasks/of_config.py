@@ -37,14 +37,14 @@ def task_of(cfg: Mapping[str, Any]) -> Task[Any]:
     """
     task = find_task(cfg)
     if task is None:
-        told = "; ".join(
+        listed = "; ".join(
             f"{t.name}: {', '.join((*t.models, *t.evaluators))}" for t in TASKS.values()
         )
         model = next(_class_names(cfg.get("model") or {}), "") or "none"
         raise InputError(
             f"{_name(cfg)}: neither its model ({model}) nor its test_evaluator "
-            f"({_metric_names(cfg)}) is of a known task. Tasks and their types: {told}. A task of "
-            "your own has to be registered with ttr_backbones.tasks.register_task by a module in "
+            f"({_metric_names(cfg)}) is of a known task. Tasks and their types: {listed}. Another "
+            "task has to be registered with ttr_backbones.tasks.register_task by a module in "
             "custom_imports."
         )
     return task

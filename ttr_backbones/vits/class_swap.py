@@ -63,7 +63,7 @@ def check_plain(vit: Any) -> None:
 
 
 @contextmanager
-def as_it_came(vit: nn.Module) -> Iterator[None]:
+def restored_eval(vit: nn.Module) -> Iterator[None]:
     """Run `vit` in eval mode; give every module its mode back, and leave no repair on."""
     training = [module for module in vit.modules() if module.training]
     vit.eval()
@@ -73,6 +73,9 @@ def as_it_came(vit: nn.Module) -> Iterator[None]:
         unmix_all(vit)
         for module in training:
             module.training = True
+
+
+as_it_came = restored_eval  # until every caller has the new name
 
 
 def sharing_copy(module: Module, share: Callable[[Tensor], bool] = lambda _: True) -> Module:

@@ -87,8 +87,8 @@ def _verdict(sample: Any) -> str:
 def _patch_size(sample: Any, size: tuple[int, int]) -> tuple[float, float]:
     """Height and width of a patch, in pixels of the photograph."""
     return tuple(
-        patch * own / seen
-        for patch, own, seen in zip(sample.patch_size, size, sample.img_shape, strict=True)
+        patch * model_side / seen
+        for patch, model_side, seen in zip(sample.patch_size, size, sample.img_shape, strict=True)
     )
 
 

@@ -16,7 +16,7 @@ Layers = Mapping[int, list[int]]
 
 
 @dataclass(frozen=True)
-class Subject:
+class BenchedVit:
     """Which ViT is measured.
 
     Args:
@@ -75,7 +75,7 @@ class Subject:
             last = max(depth - 1, depth // 3 + 1)
             return {block: [0, 1, 2] for block in range(depth // 3, last)}
 
-    def told(self) -> dict[str, Any]:
+    def setting(self) -> dict[str, Any]:
         """The model and its weights, for the setting of a part."""
         weights = str(self.checkpoint) if self.checkpoint else "random"
         return {"model": self.model, "weights": weights}

@@ -4,60 +4,62 @@ import pytest
 import torch
 
 from ttr_backbones.errors import InputError, MissingFileError
-from ttr_backbones.export import load_subject
+from ttr_backbones.export import load_exportable
 from ttr_backbones.repairs import REPAIRS, describe_repair, load_repair
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 CONFIG = "augreg_vitt16_ttr_linear_ade20k_200it"
 
 
-def test_outputs_by_task(make_subject):
-    outputs = {head: make_subject(head).outputs for head in ("linear", "lin1", "dpt")}
+def test_outputs_by_task(make_exportable):
+    outputs = {head: make_exportable(head).outputs for head in ("linear", "lin1", "dpt")}
     assert outputs == {"linear": ["logits"], "lin1": ["depth"], "dpt": ["depth"]}
-    assert make_subject(None, pad="corner").outputs == ["map_0"]
+    assert make_exportable(None, pad="corner").outputs == ["map_0"]
 
 
 def test_timm_model__with_the_options_of_features(tiny_weights, random_images):
-    subject = load_subject(TAG, tiny_weights, repair="auto", blocks=[5, -1])
-    assert subject.outputs == ["map_0", "map_1"]
-    assert subject.size == (224, 224)
-    assert subject.backbone.vit.num_test_time_registers == 1
+    exportable = load_exportable(TAG, tiny_weights, repair="auto", blocks=[5, -1])
+    assert exportable.outputs == ["map_0", "map_1"]
+    assert exportable.size == (224, 224)
+    assert exportable.backbone.vit.num_test_time_registers == 1
     images = random_images(1, 48, 64)
-    maps = subject.backbone((images - 127.5) / 127.5)
-    for name, expected in zip(subject.outputs, maps, strict=True):
-        assert torch.equal(subject.eager(images)[name], expected)
+    maps = exportable.backbone((images - 127.5) / 127.5)
+    for name, expected in zip(exportable.outputs, maps, strict=True):
+        assert torch.equal(exportable.eager(images)[name], expected)
 
 
 def test_timm_model__with_baked_registers(tiny_weights):
     file = REPAIRS["bias"].shipped_files()[TAG]
-    subject = load_subject(TAG, tiny_weights, repair=str(file))
-    assert describe_repair(subject.backbone.vit)["sha256"] == load_repair(file).sha256
+    exportable = load_exportable(TAG, tiny_weights, repair=str(file))
+    assert describe_repair(exportable.backbone.vit)["sha256"] == load_repair(file).sha256
 
 
-def test_eager__is_what_the_test_does(make_subject, random_images):
+def test_eager__is_what_the_test_does(make_exportable, random_images):
     """In float32 and without the mirrored image, whatever the config says."""
-    subject = make_subject("lin1", precision="bf16")
+    exportable = make_exportable("lin1", precision="bf16")
     images = random_images(2, 50, 70)
-    data = subject.model.data_preprocessor({"inputs": list(images.flip(1)), "data_samples": None})
-    assert subject.backbone.precision == "fp32"
-    samples = subject.model.test_step({"inputs": list(images.flip(1))})
+    data = exportable.model.data_preprocessor(
+        {"inputs": list(images.flip(1)), "data_samples": None}
+    )
+    assert exportable.backbone.precision == "fp32"
+    samples = exportable.model.test_step({"inputs": list(images.flip(1))})
     depth = torch.stack([sample.pred_depth_map.data for sample in samples])
-    mirrored = subject.eager(images.flip(3))["depth"].flip(3)
-    expected = (subject.eager(images)["depth"] + mirrored) / 2
+    mirrored = exportable.eager(images.flip(3))["depth"].flip(3)
+    expected = (exportable.eager(images)["depth"] + mirrored) / 2
     torch.testing.assert_close(depth, expected, rtol=1e-5, atol=1e-5)
     assert data["inputs"].shape == (2, 3, 50, 70)
 
 
-def test_besides__names_windows_and_flips(make_subject):
+def test_besides__names_windows_and_flips(make_exportable):
     slide = {"mode": "slide", "crop_size": (48, 32), "stride": (9, 8)}
     windows = "windows of 48 x 32 pixels every (9, 8), averaged where they overlap"
-    assert make_subject("linear", test_cfg=slide).besides == windows
+    assert make_exportable("linear", test_cfg=slide).besides == windows
     assert (
-        make_subject("lin1", test_cfg={"mode": "whole"}).besides
+        make_exportable("lin1", test_cfg={"mode": "whole"}).besides
         == "the average with the mirrored image"
     )
-    assert make_subject("lin1", test_cfg={"flip": False}).besides is None
-    assert make_subject("linear").besides is None
+    assert make_exportable("lin1", test_cfg={"flip": False}).besides is None
+    assert make_exportable("linear").besides is None
 
 
 @pytest.mark.parametrize(
@@ -67,8 +69,8 @@ def test_besides__names_windows_and_flips(make_subject):
         ({"mode": "whole"}, (80, 64)),
     ],
 )
-def test_size__of_the_test_s_window_or_the_training_s_crop(make_subject, test_cfg, size):
-    assert make_subject("linear", test_cfg=test_cfg).size == size
+def test_size__of_the_test_s_window_or_the_training_s_crop(make_exportable, test_cfg, size):
+    assert make_exportable("linear", test_cfg=test_cfg).size == size
 
 
 def test_classes__are_those_of_the_data_set(tiny_weights, tmp_path):
@@ -78,9 +80,9 @@ def test_classes__are_those_of_the_data_set(tiny_weights, tmp_path):
     state["decode_head.conv_seg.weight"] = torch.ones(150, 192, 1, 1)
     state["decode_head.conv_seg.bias"] = torch.ones(150)
     torch.save(state, tmp_path / "head.pth")
-    subject = load_subject(CONFIG, tmp_path / "head.pth", cfg_options=options)
-    assert subject.classes[:3] == ("wall", "building", "sky")
-    assert len(subject.classes) == 150
+    exportable = load_exportable(CONFIG, tmp_path / "head.pth", cfg_options=options)
+    assert exportable.classes[:3] == ("wall", "building", "sky")
+    assert len(exportable.classes) == 150
 
 
 @pytest.mark.parametrize(
@@ -97,4 +99,4 @@ def test_classes__are_those_of_the_data_set(tiny_weights, tmp_path):
 )
 def test_wrong_arguments(arguments, options, kind, message):
     with pytest.raises(kind, match=message):
-        load_subject(*arguments, **options)
+        load_exportable(*arguments, **options)

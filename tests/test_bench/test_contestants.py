@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from ttr_backbones.bench.forms import (
+from ttr_backbones.bench.benched_vit import BenchedVit
+from ttr_backbones.bench.contestants import (
     AUTHORS,
     BARE,
     PLAIN,
     TOKEN,
     as_variant,
-    forms,
+    make_contestants,
     repaired,
 )
-from ttr_backbones.bench.subject import Subject
 from ttr_backbones.bench.variants import VARIANTS, choose_variants
 from ttr_backbones.errors import InputError
 
@@ -49,8 +49,8 @@ def test_forms__share_their_weights(models):
 
 def test_forms__leave_out_the_authors_where_mlps_are_gated(images):
     kwargs = {"img_size": 64, "patch_size": 16, "depth": 2, "embed_dim": 48, "num_heads": 2}
-    backbone = Subject("vit_giant_patch14_dinov2", model_kwargs=kwargs).backbone()
-    assert list(forms(backbone, {1: [0]}, images)) == [PLAIN, BARE, TOKEN, BIAS]
+    backbone = BenchedVit("vit_giant_patch14_dinov2", model_kwargs=kwargs).backbone()
+    assert list(make_contestants(backbone, {1: [0]}, images)) == [PLAIN, BARE, TOKEN, BIAS]
 
 
 @pytest.mark.parametrize("name", [PLAIN, BARE, TOKEN, BIAS, AUTHORS])

@@ -1,4 +1,4 @@
-"""`OwnSeed`: a head's first weights depend on a seed and on nothing else."""
+"""`SeededInit`: a head's first weights depend on a seed and on nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from torch import nn
 
 
-class OwnSeed(BaseModule):
+class SeededInit(BaseModule):
     """Mixin of heads; put it before the head's other base.
 
     `init_weights`, which mmengine's Runner calls once before training, draws all weights anew from
@@ -35,7 +35,7 @@ class OwnSeed(BaseModule):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             _redraw(drawn)
-            super(OwnSeed, drawn).init_weights()
+            super(SeededInit, drawn).init_weights()
         self.load_state_dict(drawn.state_dict())
         self._is_init = True
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.precision import cast_frozen_weights
 from ttr_backbones.bench.authors_form import AuthorsForm
-from ttr_backbones.bench.subject import Layers
+from ttr_backbones.bench.benched_vit import Layers
 from ttr_backbones.bench.variants import Variant
 from ttr_backbones.repairs import REPAIRS, apply_repair, example_artifact
 from ttr_backbones.repairs.choice import DEFAULT
@@ -90,7 +90,7 @@ class Ours(nn.Module):
         return maps
 
 
-def forms(backbone: TimmViT, layers: Layers, images: Tensor) -> dict[str, nn.Module]:
+def make_contestants(backbone: TimmViT, layers: Layers, images: Tensor) -> dict[str, nn.Module]:
     """Make the contestants, which share the weights of `backbone`.
 
     Args:

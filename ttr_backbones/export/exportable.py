@@ -25,7 +25,7 @@ Run = Callable[[Tensor], Outputs]
 
 
 @dataclass(frozen=True)
-class Subject:
+class Exportable:
     """What is to be exported, as it is and as it runs outside of any graph.
 
     Args:
@@ -59,14 +59,14 @@ class Subject:
         return [f"map_{i}" for i in range(num)] if self.output is None else [self.output.name]
 
 
-def load_subject(
+def load_exportable(
     name: str,
     checkpoint: str | Path | None = None,
     *,
     repair: str | None = None,
     blocks: Sequence[int] | None = None,
     cfg_options: Sequence[str] | None = None,
-) -> Subject:
+) -> Exportable:
     """Load what is to be exported.
 
     Args:
@@ -113,7 +113,7 @@ def load_subject(
     classes: tuple[str, ...] = ()
     if output.has_classes and cfg.get("test_dataloader") is not None:
         classes, _ = classes_and_palette(test_dataset(cfg), model.decode_head.num_classes)
-    return Subject(
+    return Exportable(
         name,
         model,
         _in_float32(backbone),
@@ -133,14 +133,14 @@ def _of_backbone(
     images: ImageInput,
     prepare: Callable[[Tensor], Tensor],
     checkpoint: str | Path | None,
-) -> Subject:
+) -> Exportable:
     @torch.no_grad()
     def eager(image: Tensor) -> Outputs:
         return {f"map_{i}": one for i, one in enumerate(backbone(prepare(image)))}
 
     side = input_side(backbone.vit, None)
     backbone = _in_float32(backbone)
-    return Subject(
+    return Exportable(
         name, backbone, backbone, images, None, eager, (side, side), checkpoint=checkpoint
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.model import BaseModule
 
 
-class OwnWeights(BaseModule):
+class UnsavedFrozenVit(BaseModule):
     """A module that keeps the weights of its `vit` to itself while it is frozen.
 
     They are a file already, which the config names. So no checkpoint holds them, and those of a
