@@ -23,7 +23,7 @@ class MissingFileError(InputError, FileNotFoundError):
 
 
 class StopSignal(KeyboardInterrupt):
-    """The process was told to end by a signal, and has done what was needed first.
+    """A signal asked the process to end, and what had to be done first is done.
 
     Args:
         message: one line for the user; "" where another process tells it.

@@ -99,7 +99,7 @@ def everything(check: Check) -> None:
 
 
 def best_variant(check: Check) -> Variant:
-    """Compiled bfloat16; eager where nothing can be compiled, which is told."""
+    """Compiled bfloat16; eager, with a note, where nothing can be compiled."""
     (variant, *_), notes = possible_variants(
         "forward", [VARIANTS["compiled-bf16"], VARIANTS["bf16"]], check.device
     )

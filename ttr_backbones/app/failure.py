@@ -1,4 +1,4 @@
-"""What the user is told when a command fails, also as one process of several."""
+"""The error message of a command that fails, also as one process of several."""
 
 from __future__ import annotations
 

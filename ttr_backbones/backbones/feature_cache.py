@@ -51,7 +51,7 @@ class FeatureCache:
     determines them: a changed image, register list, weight file or version is a miss. A hit equals
     the miss before it bit for bit, also in its layout in memory. Any number of processes may share
     the folder. A damaged file is computed anew, and where nothing can be written the run goes on
-    without keeping more; both are told once.
+    without keeping more; each is logged once.
 
     The folder holds one folder per kind of maps, with a `description.json`; any of them may be
     deleted at any time.
@@ -150,7 +150,7 @@ class FeatureCache:
     def _tell(self, what: str, message: str) -> None:
         if what not in self._warned:
             self._warned.add(what)
-            text = f"feature cache: {message} (Told once.)"
+            text = f"feature cache: {message} (Logged once.)"
             print_log(text, logger="current", level=logging.WARNING)
 
 

@@ -146,7 +146,7 @@ def forward_contestants(
 
 
 def _cost(model: nn.Module, run: nn.Module, variant: Variant, images: Tensor) -> Cost:
-    """Count the eager form's operations; a compiled one's memory is told by a GPU only."""
+    """Count the eager form's operations; only a GPU knows the memory of a compiled form."""
     device, call = images.device, partial(run, images)
     held = [*run.parameters(), *run.buffers(), images]
     if not variant.compiled:

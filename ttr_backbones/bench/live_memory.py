@@ -1,4 +1,4 @@
-"""How many bytes of tensors live at once, told by watching every operation.
+"""How many bytes of tensors live at once, counted by watching every operation.
 
 Exact for the eager path on any device, and without running anything on tensors of torch's
 `FakeTensorMode`, which have shapes and no memory. What a kernel takes for itself while it runs, and

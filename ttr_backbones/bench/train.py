@@ -190,7 +190,7 @@ def _contestants(
 
 
 def _cost(training: Training, variant: Variant) -> Cost:
-    """Count an eager step; a compiled one's memory is told by a GPU only."""
+    """Count an eager step; only a GPU knows the memory of a compiled one."""
     device = training.batch["inputs"][0].device
     if not variant.compiled:
         return cost_of(training.step, training.held, device)

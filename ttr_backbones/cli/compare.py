@@ -118,7 +118,7 @@ def _missing_data(cell: Cell) -> str | None:
     except MissingFileError as error:
         return str(error)
     except InputError:
-        return None  # an old result that cannot be read: told in its turn
+        return None  # an old result that cannot be read: an error when its turn comes
     return None
 
 

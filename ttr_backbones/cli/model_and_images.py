@@ -57,7 +57,7 @@ def load(
 
     Args:
         args: the options of `add_model_arguments`.
-        progress: told after every batch.
+        progress: called after every batch.
         source: where the model comes from; by default what `args` name, a timm model.
 
     Raises:

@@ -178,7 +178,7 @@ def _choices(
     found = []
     for kind in kinds:
         if kind not in REPAIRS:
-            continue  # the model as it is, or unknown: told by `inspect_kinds`
+            continue  # the model as it is, or unknown: `inspect_kinds` raises
         repair = default if default.get("type") == kind else REPAIRS[kind].auto()
         try:
             choice = repair_options(source.model, repair)

@@ -1,4 +1,4 @@
-"""Several faults in the annotations of one data set, told at once."""
+"""All faults in the annotations of one data set, in one error."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ SIDES_SWAPPED = (5, 6, 7, 8)
 
 
 def orientation(content: bytes) -> int:
-    """Return the EXIF orientation, 1 to 8, of a JPEG, PNG, WebP or TIFF; 1 where none is told."""
+    """Return the EXIF orientation, 1 to 8, of a JPEG, PNG, WebP or TIFF; 1 where there is none."""
     if content.startswith(b"\xff\xd8"):
         at = content.find(b"Exif\0\0", 0, _HEAD)
         return _of_directory(content, at + 6) if at >= 0 else UPRIGHT

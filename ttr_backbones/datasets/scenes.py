@@ -34,7 +34,7 @@ THINGS = {
     "gravel": ((60, 60, 65), (185, 180, 175)),
 }
 CLASSES = (*UPPER, *LOWER, *THINGS)
-# The colours in which masks are drawn: Okabe and Ito's, told apart by colour-blind readers too.
+# The colours in which masks are drawn: Okabe and Ito's, which colour-blind readers tell apart too.
 PALETTE = (
     (86, 180, 233),
     (204, 121, 167),

@@ -32,7 +32,7 @@ HEAD_KINDS: list[HeadKind] = []
 
 
 def register_head_kinds(kinds: Iterable[HeadKind]) -> None:
-    """Have the files of these kinds of heads told apart from the others."""
+    """Register the keys by which files of these kinds of heads are recognised."""
     HEAD_KINDS.extend(kind for kind in kinds if kind not in HEAD_KINDS)
 
 

@@ -1,4 +1,4 @@
-"""Ending a run in good order when the process is told to end."""
+"""Ending a run in good order when a signal asks for it."""
 
 from __future__ import annotations
 

@@ -13,14 +13,14 @@ from types import FrameType
 
 from ttr_backbones.errors import StopSignal
 
-# SIGUSR1 is what slurm is told to send before the time limit: `--signal=USR1@60`.
+# slurm sends SIGUSR1 before the time limit if asked to: `--signal=USR1@60`.
 SIGNALS: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
 if sys.platform != "win32":
     SIGNALS = (*SIGNALS, signal.SIGUSR1)
 
 
 class _Listener:
-    """What has been asked of this process.
+    """The signals that this process has received.
 
     Attributes:
         received: The first signal that came.

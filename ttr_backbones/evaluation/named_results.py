@@ -80,7 +80,7 @@ class NamedVisualizationHook(SegVisualizationHook):
 
 @contextlib.contextmanager
 def _renamed(visualizer: Any, name: str | None) -> Iterator[None]:
-    """Have `visualizer` draw under `name` what it is told to draw under another."""
+    """Have `visualizer` draw under `name`, whatever name it is called with."""
     if name is None:
         yield
         return

@@ -71,7 +71,7 @@ def export_model(
         any_size: for images of every size instead; `size` is then one of those compared.
         batch: number of images; by default any.
         opset: of ONNX; by default the exporter's.
-        progress: told what is being done: a large model takes minutes.
+        progress: called with what is being done: a large model takes minutes.
 
     Returns:
         What was compared, all within `check.TOLERANCE`.

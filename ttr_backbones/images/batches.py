@@ -45,7 +45,7 @@ def image_batches(
         size: side of the square that photographs become; by default the model's own.
         num_images: use so many: of files evenly over the sorted list, of others the first.
         on_bad: "skip" goes on without files that cannot be used and names them in `bad`.
-        progress: told after every batch.
+        progress: called after every batch.
 
     Raises:
         MissingFileError: no such folder.

@@ -61,7 +61,7 @@ def write_features(
         rank: this process takes every `world_size`-th shard; the processes need nothing but the
             same folder, and the last one to finish fills the index.
         world_size: number of processes.
-        progress: told the images done by this process and how many it has to do.
+        progress: called with the images done by this process and how many it has to do.
 
     Returns:
         Whether all shards are there and the index is complete.

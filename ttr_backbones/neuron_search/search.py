@@ -85,7 +85,7 @@ def find_register_neurons(
         batch_size: images per batch where `images` does not come in batches.
         memory_budget: bytes that the hidden activations of one batch may take. Where they would
             not fit, every batch runs twice: for its outliers, then block by block for the scores.
-        progress: told (images done, images in all or None) after every batch.
+        progress: called with (images done, images in all or None) after every batch.
 
     Returns:
         The `top_k` best neurons with the full ranking.

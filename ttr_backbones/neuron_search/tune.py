@@ -83,7 +83,7 @@ def tune_register_neurons(
             64 images).
         max_neurons: the largest set tried.
         batch_size: images per batch.
-        progress: told (images done, images in all) after every batch of every pass.
+        progress: called with (images done, images in all) after every batch of every pass.
 
     Raises:
         NoOutliersError: no block shows a group of patches with norms far above the others'.

@@ -129,7 +129,7 @@ def verify_neurons(
         compare: measure the references too, which takes three more passes; without them `passed`
             is about the outliers alone.
         batch_size: images per batch.
-        progress: told (images done, images in all or None) after every batch.
+        progress: called with (images done, images in all or None) after every batch.
 
     Raises:
         NoOutliersError: the model has no outliers on these images, so there is nothing to verify.

@@ -122,7 +122,7 @@ class ObjectDiscoverer(BaseModel):
 
     def _tell_collapsed(self, num: int) -> None:
         if num and not self.num_collapsed:
-            text = f"{self.remedy}. (Told once; `collapsed` in the results marks such images.)"
+            text = f"{self.remedy}. (Logged once; `collapsed` in the results marks such images.)"
             print_log(text, logger="current", level=logging.WARNING)
         self.num_collapsed += num
 

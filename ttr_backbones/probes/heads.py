@@ -64,8 +64,8 @@ class ProbeHeads(BaseModule):
     ) -> dict[str, Tensor]:
         """Maps and samples -> the sum of all losses, and each head's own under its name.
 
-        The heads share nothing that is trained, so the gradient of the sum is each one's own. The
-        loss of a head that has diverged counts as 0 in it, or the others would be lost with it.
+        The heads share nothing that is trained, so each gets the gradient of its own loss from the
+        sum. The loss of a head that has diverged counts as 0 in it, or all would be lost with it.
         """
         results: dict[str, Tensor] = {}
         total: Any = 0

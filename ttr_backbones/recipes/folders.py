@@ -1,4 +1,4 @@
-"""A protocol of segmentation on images and masks of one's own."""
+"""A segmentation protocol on the user's images and masks."""
 
 from __future__ import annotations
 

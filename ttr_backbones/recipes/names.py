@@ -22,8 +22,8 @@ class RecipeName:
     """One point of the three axes.
 
     Args:
-        backbone: file in `configs/backbones`, a timm name, or the path of a file of one's own.
-        repair: file in `configs/repairs`, the path of a file of one's own, or None.
+        backbone: file in `configs/backbones`, a timm name, or the path of such a file.
+        repair: file in `configs/repairs`, the path of such a file, or None.
         protocol: file in `configs/protocols`.
     """
 
@@ -54,7 +54,7 @@ def parse_name(name: str, *, backbone: str | None = None, repair: str | None = N
             `configs/repairs`; "none" is no repair.
 
     Raises:
-        MissingFileError: a part of the name is unknown; the nearest ones are told.
+        MissingFileError: a part of the name is unknown; the message has the nearest ones.
         InputError: `name` names a backbone or a repair, and another one is asked for.
     """
     stem = name.removesuffix(".py").removeprefix("./").removeprefix("configs/")

@@ -111,7 +111,7 @@ def _repair_of_file(config: Config, repair: str) -> None:
 
 
 def repair_config(name: str) -> dict[str, Any]:
-    """Return what a file in `configs/repairs`, or one's own, gives as `model.backbone.repair`.
+    """Return what a repair's file, packaged or the user's, gives as `model.backbone.repair`.
 
     Raises:
         MissingFileError: there is none.

@@ -88,7 +88,7 @@ def inspect_model(
         images: [B, 3, H, W].
         attention_blocks: blocks whose CLS attention is recomputed; negative ones count back.
         neurons: (block, unit) pairs whose activations are noted.
-        progress: told (images done, images in all) after every image.
+        progress: called with (images done, images in all) after every image.
 
     Raises:
         InputError: no images, no such block or unit, or a block without timm's standard attention.

@@ -9,7 +9,7 @@ from ttr_backbones.repairs import Repair, repair_named
 
 NONE, TRAINED = "none", "trained"
 _JOINT = f"{TRAINED}+"
-# Okabe and Ito's colours, told apart by colour-blind readers too.
+# Okabe and Ito's colours, which colour-blind readers tell apart too.
 _COLOURS = {NONE: "#d55e00", TRAINED: "#009e73"}
 _BESIDE_TRAINED = "#cc79a7"
 

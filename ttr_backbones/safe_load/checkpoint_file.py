@@ -50,7 +50,7 @@ class CarriesCodeError(InputError):
 def load_checkpoint_file(path: str | Path, map_location: Any = None) -> Any:
     """Read a safetensors, torch or TorchScript file; nothing in it is executed.
 
-    The format is told by the file's bytes, not by its suffix. A TorchScript archive gives
+    The format is read from the file's bytes, not from its suffix. A TorchScript archive gives
     {dotted name: tensor}. A torch file that holds more than tensors, containers and numbers is
     refused, unless the environment variable TTRB_TRUST_PICKLE is 1: then it is unpickled, which
     runs whatever code its author put there.

@@ -1,4 +1,4 @@
-"""Which format a weight file has, told by its bytes."""
+"""Which format a weight file has, by its bytes."""
 
 from __future__ import annotations
 

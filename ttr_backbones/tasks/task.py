@@ -1,6 +1,6 @@
 """`Task`: everything that the commands have to know about a task, in one place.
 
-A task of one's own is a subclass of `Task` under `@register_task`, in a module that the config
+A new task is a subclass of `Task` under `@register_task`, in a module that the config
 names in `custom_imports`.
 """
 

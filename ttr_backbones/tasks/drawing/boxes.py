@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ttr_backbones.evaluation import box_iou
 
 Style = dict[str, Any]
-# Okabe and Ito's colours, told apart by colour-blind readers too.
+# Okabe and Ito's colours, which colour-blind readers tell apart too.
 FOUND: Style = {"color": "#e69f00", "linestyle": "-", "linewidth": 3}
 TRUE: Style = {"color": "#56b4e9", "linestyle": "--", "linewidth": 3}
 SEED: Style = {
