@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 import ttr_backbones
 from ttr_backbones.backbones import TimmViT, create_vit
 from ttr_backbones.backbones.description import description
-from ttr_backbones.bench.contestants import BARE, PLAIN, forms
+from ttr_backbones.bench.contestants import BARE, PLAIN, make_contestants
 from ttr_backbones.cli import main, sweep
 from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.errors import InputError
@@ -133,10 +133,10 @@ def test_a_repair_of_ones_own__is_known_everywhere(clamp, data_root, tmp_path, c
     assert main([*predicted, "--data-only"]) == 0
 
     # Export, bench and sweep.
-    subject = load_exportable(str(own), checkpoint)
-    assert json.loads(about(subject, None, None)["repair"]) == key["repair"]
+    exportable = load_exportable(str(own), checkpoint)
+    assert json.loads(about(exportable, None, None)["repair"]) == key["repair"]
     assert main(["export", str(own), str(checkpoint), "--out", str(tmp_path / "own.pt2")]) == 0
-    contestants = forms(plain, {1: [2]}, images)
+    contestants = make_contestants(plain, {1: [2]}, images)
     assert list(contestants)[:2] == [PLAIN, BARE]
     assert "ours, clamped norms" in contestants
     swept = sweep._repairs("none,clamp", cfg.model.backbone)

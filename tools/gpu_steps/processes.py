@@ -102,11 +102,11 @@ def _free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def _difference(one: Path, other: Path) -> float:
+def _difference(left: Path, other: Path) -> float:
     """Largest difference of the tensors of two heads, over the largest value of each."""
-    first, second = (torch.load(file, weights_only=True)["state_dict"] for file in (one, other))
+    first, second = (torch.load(file, weights_only=True)["state_dict"] for file in (left, other))
     if first.keys() != second.keys():
-        raise RuntimeError(f"{one} and {other} hold different tensors")
+        raise RuntimeError(f"{left} and {other} hold different tensors")
     return max(
         ((first[name] - second[name]).abs().max() / first[name].abs().max().clamp(min=1e-12)).item()
         for name in first

@@ -55,9 +55,9 @@ def _with_dependencies(names: tuple[str, ...]) -> Iterator[str]:
         except metadata.PackageNotFoundError:
             continue
         waiting += [
-            canonicalize_name(one.name)
-            for one in needed
-            if one.marker is None or one.marker.evaluate({"extra": ""})
+            canonicalize_name(requirement.name)
+            for requirement in needed
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         ]
 
 

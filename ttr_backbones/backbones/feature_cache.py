@@ -96,7 +96,7 @@ class FeatureCache:
         if files and not missing:
             return _batch(maps, images.device)
         made = list(compute(images if len(missing) == len(files) else images[missing]))
-        for index, *of_image in zip(missing, *(one.cpu() for one in made), strict=True):
+        for index, *of_image in zip(missing, *(tensor.cpu() for tensor in made), strict=True):
             maps[index] = of_image
             self._write(kind, files[index], of_image)
         return made if len(missing) == len(files) else _batch(maps, images.device)
@@ -130,7 +130,7 @@ class FeatureCache:
         except _DAMAGE as error:
             self._tell("damaged", f"{file} is damaged ({error}): it is computed anew.")
             return None
-        self.bytes_read += sum(one.nbytes for one in maps)
+        self.bytes_read += sum(tensor.nbytes for tensor in maps)
         return maps
 
     def _write(self, kind: _Kind, file: Path, maps: Sequence[Tensor]) -> None:
@@ -176,15 +176,15 @@ def _batch(maps: Sequence[Sequence[Tensor] | None], device: torch.device) -> lis
     batches = []
     for of_images in zip(*(of_image for of_image in maps if of_image), strict=True):
         order = _order(of_images[0])
-        lying = torch.stack([one.permute(*order) for one in of_images]).to(device)
+        lying = torch.stack([tensor.permute(*order) for tensor in of_images]).to(device)
         batches.append(lying.permute(0, *(axis + 1 for axis in _inverse(order))))
     return batches
 
 
-def _order(one: Tensor) -> list[int]:
+def _order(tensor: Tensor) -> list[int]:
     """Axes from the slowest in memory to the fastest."""
-    strides = one.stride()
-    return sorted(range(one.ndim), key=lambda axis: -strides[axis])
+    strides = tensor.stride()
+    return sorted(range(tensor.ndim), key=lambda axis: -strides[axis])
 
 
 def _inverse(order: Sequence[int]) -> list[int]:
@@ -193,10 +193,12 @@ def _inverse(order: Sequence[int]) -> list[int]:
 
 def _saved(maps: Sequence[Tensor]) -> bytes:
     """Maps as they lie in memory, since that decides how a head sums them up."""
-    orders = [_order(one) for one in maps]
-    lying = [one.permute(*order).contiguous() for one, order in zip(maps, orders, strict=True)]
-    entry = [(order, _checksum(one, order)) for one, order in zip(lying, orders, strict=True)]
-    named = {str(number): one for number, one in enumerate(lying)}
+    orders = [_order(tensor) for tensor in maps]
+    lying = [
+        tensor.permute(*order).contiguous() for tensor, order in zip(maps, orders, strict=True)
+    ]
+    entry = [(order, _checksum(tensor, order)) for tensor, order in zip(lying, orders, strict=True)]
+    named = {str(number): tensor for number, tensor in enumerate(lying)}
     return save(named, metadata={_ENTRY: json.dumps(entry)})
 
 
@@ -204,10 +206,12 @@ def _load(file: Path) -> list[Tensor]:
     with safe_open(file, framework="pt") as opened:
         entry = json.loads(opened.metadata()[_ENTRY])
         lying = [opened.get_tensor(str(number)) for number in range(len(entry))]
-    for one, (order, checksum) in zip(lying, entry, strict=True):
-        if _checksum(one, order) != checksum:
+    for tensor, (order, checksum) in zip(lying, entry, strict=True):
+        if _checksum(tensor, order) != checksum:
             raise ValueError("its checksum differs")
-    return [one.permute(*_inverse(order)) for one, (order, _) in zip(lying, entry, strict=True)]
+    return [
+        tensor.permute(*_inverse(order)) for tensor, (order, _) in zip(lying, entry, strict=True)
+    ]
 
 
 def _checksum(lying: Tensor, order: Sequence[int]) -> int:

@@ -213,7 +213,9 @@ class TimmViT(UnsavedFrozenVit):
             for block in self.block_indices(blocks)
             for facet in facets
         ]
-        return {(tap.block, tap.facet): one for tap, one in self.tapped(x, taps).items()}
+        return {
+            (tap.block, tap.facet): feature_map for tap, feature_map in self.tapped(x, taps).items()
+        }
 
     def block_indices(self, blocks: Sequence[int], name: str = "blocks") -> tuple[int, ...]:
         """Count blocks from 0.
@@ -261,13 +263,13 @@ class TimmViT(UnsavedFrozenVit):
             found = run(self.vit, images, table, taps, with_cls=self.cls_token == "concat")
             maps, *of_image = found if isinstance(found, Features) else (found, None, None)
             if self.crop:
-                maps = [crop_map(one, around, self.patch_size) for one in maps]
+                maps = [crop_map(tensor, around, self.patch_size) for tensor in maps]
             if bf16:
-                maps = [one.float() for one in maps]
-                of_image = [None if one is None else one.float() for one in of_image]
+                maps = [tensor.float() for tensor in maps]
+                of_image = [None if tensor is None else tensor.float() for tensor in of_image]
         if inference:  # what leaves must be ordinary tensors: a head's gradient needs them
-            maps = [_ordinary(one) for one in maps]
-            of_image = [None if one is None else one.clone() for one in of_image]
+            maps = [_ordinary(tensor) for tensor in maps]
+            of_image = [None if tensor is None else tensor.clone() for tensor in of_image]
         return Features(tuple(maps), *of_image)
 
     def _without_gradient(self, inference: bool) -> contextlib.AbstractContextManager[Any]:
@@ -282,9 +284,11 @@ def is_watched(module: nn.Module) -> bool:
     return any(getattr(part, name) for part in module.modules() for name in hooks)
 
 
-def _ordinary(one: Tensor) -> Tensor:
+def _ordinary(tensor: Tensor) -> Tensor:
     """[B, C, h, w] -> the same in memory of its own, channels last also where B is 1."""
-    return one.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
+    return (
+        tensor.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
+    )
 
 
 @functools.cache

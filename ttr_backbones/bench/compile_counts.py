@@ -37,7 +37,7 @@ class CompileCounts:
 
 
 def compile_counts(
-    run: Callable[[Tensor], object], one: Tensor, other: Tensor, turns: int = 3
+    run: Callable[[Tensor], object], images: Tensor, other: Tensor, turns: int = 3
 ) -> CompileCounts:
     """Run a model that compiles itself on two inputs in turn, and count.
 
@@ -47,11 +47,11 @@ def compile_counts(
     torch._dynamo.reset()  # noqa: SLF001 (torch.compiler.reset of later versions)
     counters.clear()
     with _traced_only(), _quiet():
-        run(one)
+        run(images)
         run(other)
         graphs = counters["stats"]["unique_graphs"]
         for _ in range(turns):
-            run(one)
+            run(images)
             run(other)
         counted = CompileCounts(
             graphs=graphs,
@@ -127,7 +127,7 @@ def host_reads(run: Callable[[], object], device: torch.device) -> int:
             run()
     finally:
         torch.cuda.set_sync_debug_mode(before)
-    return sum("synchronizing CUDA operation" in str(one.message) for one in caught)
+    return sum("synchronizing CUDA operation" in str(warning.message) for warning in caught)
 
 
 class _Reads(TorchDispatchMode):

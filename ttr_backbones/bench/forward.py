@@ -190,11 +190,11 @@ def forward_reads(models: Mapping[str, nn.Module], images: Tensor) -> dict[str, 
 
 
 def forward_counts(
-    models: Mapping[str, nn.Module], one: Tensor, other: Tensor
+    models: Mapping[str, nn.Module], images: Tensor, other: Tensor
 ) -> dict[str, CompileCounts]:
     """Count the graphs of each model for images of two sizes in turn."""
     compiled = {name: as_variant(model, VARIANTS["compiled"]) for name, model in models.items()}
-    return {name: compile_counts(run, one, other) for name, run in compiled.items()}
+    return {name: compile_counts(run, images, other) for name, run in compiled.items()}
 
 
 def _first_runs(rows: Sequence[BenchRow]) -> str:

@@ -87,10 +87,10 @@ def matrix_rate(
     """
     best = 0.0
     for side in sides or _SIDES["cuda" if device.type == "cuda" else "cpu"]:
-        one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        left, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
 
-        def product(one: torch.Tensor = one, other: torch.Tensor = other) -> None:
-            torch.mm(one, other)
+        def product(left: torch.Tensor = left, other: torch.Tensor = other) -> None:
+            torch.mm(left, other)
 
         product()
         once = seconds_of(product, device)

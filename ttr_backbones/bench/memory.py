@@ -88,19 +88,19 @@ def bench_memory(
         for numbers in ("fp32", "bf16"):
             for batch_size in batch_sizes:
                 tell(f"memory: {model}, {numbers}, batch of {batch_size}")
-                one = footprint(
+                result = footprint(
                     model, numbers, batch_size, setting, heads, model_kwargs=model_kwargs
                 )
                 if device is not None and device.type == "cuda":
-                    one = measured_footprint(one, setting, heads, device, model_kwargs)
-                found.append(one)
+                    result = measured_footprint(result, setting, heads, device, model_kwargs)
+                found.append(result)
     described = {"size": setting.size, "classes": setting.num_classes, "heads": heads}
     notes = [
         f"memory: GB of 10^9 bytes; `on` is the smallest GPU of {', '.join(map(str, GPUS))} GB "
         "that holds the peak (or the fp32 weights that come first) and "
         f"{RESERVED / 1e9:g} GB for CUDA"
     ]
-    facts = {"memory": [asdict(one) for one in found]}
+    facts = {"memory": [asdict(result) for result in found]}
     return Measured("memory", described, [], notes, facts, _lines(found))
 
 

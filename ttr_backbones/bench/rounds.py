@@ -51,55 +51,61 @@ def measure(
         raise InputError(f"rounds={rounds}: expected at least 1")
     first: dict[Key, float] = {}
     times: dict[Key, int] = {}
-    for one in contestants:
-        variant = f", {one.variant}" if one.variant else ""
-        tell(f"{part}: first run of {one.name}{variant}, batch of {one.batch_size}")
-        first[_key(one)] = seconds_of(one.run, device)
-        times[_key(one)] = times_for(seconds_of(one.run, device))
-    seconds: dict[Key, list[float]] = {_key(one): [] for one in contestants}
+    for contestant in contestants:
+        variant = f", {contestant.variant}" if contestant.variant else ""
+        tell(f"{part}: first run of {contestant.name}{variant}, batch of {contestant.batch_size}")
+        first[_key(contestant)] = seconds_of(contestant.run, device)
+        times[_key(contestant)] = times_for(seconds_of(contestant.run, device))
+    seconds: dict[Key, list[float]] = {_key(contestant): [] for contestant in contestants}
     for index in range(rounds):
         tell(f"{part}: round {index + 1} of {rounds}, {len(contestants)} contestants")
         turn = index % len(contestants)
-        for one in [*contestants[turn:], *contestants[:turn]]:
+        for contestant in [*contestants[turn:], *contestants[:turn]]:
             time.sleep(rest)
-            if one.prepare is not None:
-                one.prepare()
-            seconds[_key(one)].append(seconds_of(one.run, device, times[_key(one)]))
+            if contestant.prepare is not None:
+                contestant.prepare()
+            seconds[_key(contestant)].append(
+                seconds_of(contestant.run, device, times[_key(contestant)])
+            )
     tell(f"{part}: operations and memory")
-    return [_row(part, one, first[_key(one)], seconds) for one in contestants]
+    return [_row(part, contestant, first[_key(contestant)], seconds) for contestant in contestants]
 
 
-def _key(one: Contestant) -> Key:
-    return one.name, one.variant, one.batch_size
+def _key(contestant: Contestant) -> Key:
+    return contestant.name, contestant.variant, contestant.batch_size
 
 
-def _row(part: str, one: Contestant, first: float, seconds: Mapping[Key, list[float]]) -> BenchRow:
-    times = seconds[_key(one)]
-    taken, cost = median(times), one.cost()
+def _row(
+    part: str, contestant: Contestant, first: float, seconds: Mapping[Key, list[float]]
+) -> BenchRow:
+    times = seconds[_key(contestant)]
+    taken, cost = median(times), contestant.cost()
     ratio = None
-    if one.against is not None:
-        ratio = paired(times, seconds[one.against, one.variant, one.batch_size])
+    if contestant.against is not None:
+        ratio = paired(
+            times, seconds[contestant.against, contestant.variant, contestant.batch_size]
+        )
     return BenchRow(
         part=part,
-        contestant=one.name,
-        variant=one.variant,
-        batch_size=one.batch_size,
-        images_per_second=one.images / taken,
-        seconds=taken * one.batch_size / one.images,
+        contestant=contestant.name,
+        variant=contestant.variant,
+        batch_size=contestant.batch_size,
+        images_per_second=contestant.images / taken,
+        seconds=taken * contestant.batch_size / contestant.images,
         first_seconds=first,
-        against=one.against,
+        against=contestant.against,
         ratio=ratio,
-        goal=one.goal,
-        tokens_per_second=one.tokens / taken if one.tokens else None,
+        goal=contestant.goal,
+        tokens_per_second=contestant.tokens / taken if contestant.tokens else None,
         flops_per_second=cost.flops / taken if cost.flops else None,
-        number=one.number,
+        number=contestant.number,
         peak_bytes=cost.peak,
     )
 
 
-def paired(one: Sequence[float], other: Sequence[float]) -> Ratio:
+def paired(times: Sequence[float], other: Sequence[float]) -> Ratio:
     """Divide the times of one contestant by those of another, round by round."""
-    ratios = [a / b for a, b in zip(one, other, strict=True)]
+    ratios = [a / b for a, b in zip(times, other, strict=True)]
     if len(ratios) == 1:
         return Ratio(ratios[0], ratios[0], ratios[0])
     low, middle, high = quantiles(ratios, n=4, method="inclusive")

@@ -88,7 +88,7 @@ def bench_train(
         for variant in variants:
             tell(f"train: {variant.name}, batch of {batch_size}")
             trainings = make_trainings(backbone, layers, variant, setting, batch, heads)
-            losses = {name: one.step()["loss"].item() for name, one in trainings.items()}
+            losses = {name: training.step()["loss"].item() for name, training in trainings.items()}
             tokens = patch_tokens(batch_size, (setting.size, setting.size), backbone.patch_size)
             common = {"images": batch_size, "batch_size": batch_size, "tokens": tokens}
             contestants += _contestants(trainings, variant, heads, common)

@@ -85,7 +85,7 @@ def make_training(
         heads: how many; several take a `TimmViT`.
         head: of which kind.
     """
-    one = {
+    head_cfg = {
         "type": head,
         "in_channels": [like.channels],
         "num_classes": setting.num_classes,
@@ -94,7 +94,7 @@ def make_training(
     }
     several = {
         "type": "ProbeHeads",
-        "heads": [one] * heads,
+        "heads": [head_cfg] * heads,
         "taps": [[(-1, like.final_norm)]] * heads,
         "names": [f"probe{index}" for index in range(heads)],
     }
@@ -102,7 +102,7 @@ def make_training(
     with _quiet():
         model = kind(
             backbone={"type": lambda: backbone},  # mmseg builds it, from whatever can be called
-            decode_head=one if heads == 1 else several,
+            decode_head=head_cfg if heads == 1 else several,
             data_preprocessor=SegDataPreProcessor(
                 mean=like.mean, std=like.std, size=(setting.size, setting.size)
             ),

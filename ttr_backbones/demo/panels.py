@@ -76,7 +76,7 @@ def _metre_legend() -> list[Patch]:
 def _draw_boxes(axis: Any, image: NDArray[np.uint8], boxes: NDArray[np.floating]) -> None:
     axis.imshow(image)
     boxes = np.asarray(boxes)
-    one = boxes.ndim == 1
+    is_single = boxes.ndim == 1
     for x1, y1, x2, y2 in boxes.reshape(-1, 4):
         corner = (x1 - 0.5, y1 - 0.5)  # a pixel's centre has whole coordinates
         axis.add_patch(
@@ -86,15 +86,19 @@ def _draw_boxes(axis: Any, image: NDArray[np.uint8], boxes: NDArray[np.floating]
                 y2 - y1,
                 fill=False,
                 linewidth=3,
-                edgecolor=_FOUND if one else _TRUE,
-                linestyle="-" if one else "--",
+                edgecolor=_FOUND if is_single else _TRUE,
+                linestyle="-" if is_single else "--",
             )
         )
 
 
 def _true_boxes(scenes: Path, index: int) -> NDArray[np.float64]:
     listed = json.loads((scenes / "boxes" / "val.json").read_text())
-    boxes = [one["bbox"] for one in listed["annotations"] if one["image_id"] == index + 1]
+    boxes = [
+        annotation["bbox"]
+        for annotation in listed["annotations"]
+        if annotation["image_id"] == index + 1
+    ]
     corners = np.array(boxes, dtype=float)
     return np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:]], axis=1)
 

@@ -37,8 +37,8 @@ def save_picture(path: Path, scenes: Path, results: Mapping[str, Result], panel:
     image = np.asarray(Image.open(scenes / "images" / "val" / f"{index:04d}.png"))
     norms = {name: result.norms[index].numpy() for name, result in results.items()}
     scale = LogNorm(
-        vmin=min(float(one.min()) for one in norms.values()),
-        vmax=max(float(one.max()) for one in norms.values()),
+        vmin=min(float(norm_map.min()) for norm_map in norms.values()),
+        vmax=max(float(norm_map.max()) for norm_map in norms.values()),
     )
     figure = Figure(figsize=(3 * (len(results) + 1), 7.2), layout="constrained")
     FigureCanvasAgg(figure)

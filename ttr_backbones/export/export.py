@@ -129,7 +129,7 @@ def _shapes(
 
 def _replace(path: Path, out: Path) -> None:
     """Move a file to its place, with the weights that lie beside a large one."""
-    data, old_data = (one.with_name(f"{one.name}.data") for one in (path, out))
+    data, old_data = (file.with_name(f"{file.name}.data") for file in (path, out))
     if data.exists():
         data.replace(old_data)
     path.replace(out)

@@ -136,7 +136,7 @@ def _of_backbone(
 ) -> Exportable:
     @torch.no_grad()
     def eager(image: Tensor) -> Outputs:
-        return {f"map_{i}": one for i, one in enumerate(backbone(prepare(image)))}
+        return {f"map_{i}": feature_map for i, feature_map in enumerate(backbone(prepare(image)))}
 
     side = input_side(backbone.vit, None)
     backbone = _in_float32(backbone)

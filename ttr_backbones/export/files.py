@@ -116,10 +116,10 @@ def open_onnx(path: Path) -> Run:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise MismatchError(f"onnxruntime cannot load it: {error}") from error
-    names = [one.name for one in session.get_outputs()]
+    names = [output.name for output in session.get_outputs()]
 
     def run(image: Tensor) -> Outputs:
         results = session.run(names, {"image": image.numpy()})
-        return {name: torch.from_numpy(one) for name, one in zip(names, results, strict=True)}
+        return {name: torch.from_numpy(output) for name, output in zip(names, results, strict=True)}
 
     return run

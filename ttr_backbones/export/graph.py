@@ -50,7 +50,7 @@ class ModelGraph(nn.Module):
         """Run the model."""
         x = self.prepare(image)
         if self.output is None:
-            return {f"map_{index}": one for index, one in enumerate(self.model(x))}
+            return {f"map_{index}": feature_map for index, feature_map in enumerate(self.model(x))}
         shape = (x.shape[2], x.shape[3])
         out = self.model.encode_decode(x, [{"img_shape": shape, "pad_shape": shape}])
         if self.prepare.divisor != 1:
@@ -98,7 +98,7 @@ class GraphBackbone(nn.Module):
         maps = tapped_maps(self.vit, images, table, self.taps, with_cls=self.with_cls)
         if self.crop:
             window = resampled_window if self.any_size else crop_map
-            maps = [window(one, around, self.patch_size) for one in maps]
+            maps = [window(feature_map, around, self.patch_size) for feature_map in maps]
         return tuple(maps)
 
     def _grid(self, size: Size, around: Margins) -> Size:
@@ -113,5 +113,8 @@ class _AlwaysResizing(FeatureFusionBlock):
     def forward(self, *inputs: Tensor) -> Tensor:
         x, *others = inputs
         size = (x.shape[2], x.shape[3])
-        others = [resize(one, size, mode="bilinear", align_corners=False) for one in others]
+        others = [
+            resize(feature_map, size, mode="bilinear", align_corners=False)
+            for feature_map in others
+        ]
         return super().forward(x, *others)

@@ -69,9 +69,13 @@ class DPTDepthHead(DepthHead):
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Four maps [B, 2C, h, w] -> depth [B, 1, 32 ceil(h/2), 32 ceil(w/2)] in metres."""
         maps = self.maps.take(inputs)
-        split = [(one[:, : self.width], one[:, self.width :, 0, 0]) for one in maps]
+        split = [
+            (feature_map[:, : self.width], feature_map[:, self.width :, 0, 0])
+            for feature_map in maps
+        ]
         scales = [
-            conv(one) for conv, one in zip(self.convs, self.reassemble_blocks(split), strict=True)
+            conv(feature_map)
+            for conv, feature_map in zip(self.convs, self.reassemble_blocks(split), strict=True)
         ]
         first, *others = self.fusion_blocks
         fused = first(scales.pop())

@@ -68,8 +68,8 @@ class LinearDepthHead(DepthHead):
         maps = self.maps.take(inputs)
         grid = maps[0].shape[2:]
         size = [self.upsample * side for side in grid]
-        if any(one.shape[2:] != grid for one in maps):
-            maps = [self._resize(one, size) for one in maps]
+        if any(feature_map.shape[2:] != grid for feature_map in maps):
+            maps = [self._resize(feature_map, size) for feature_map in maps]
         logits = self._resize(self.conv_depth(torch.cat(maps, dim=1)), size)
         # Half precision would leave steps of 8 mm at 10 m.
         with torch.autocast(logits.device.type, enabled=False):

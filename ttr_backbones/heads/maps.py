@@ -50,7 +50,7 @@ class MapChoice:
                 "in_index fit the backbone's out_indices"
             )
         maps = [inputs[index] for index in self.index]
-        channels = [one.shape[1] for one in maps]
+        channels = [feature_map.shape[1] for feature_map in maps]
         if channels != self.channels:
             raise InputError(
                 f"{self.head} expected maps of {self.channels} channels, the backbone gives "

@@ -91,7 +91,7 @@ class _InStrips(torch.autograd.Function):
         # Rows first, so that a strip of all images is one matrix product.
         wide = (logits.permute(2, 0, 1, 3) @ (across.T * _LOG2_E)).reshape(h, B * K * W)
         gradient = torch.zeros_like(wide) if with_gradient else None
-        labels, ignored = (one.transpose(0, 1).unsqueeze(2) for one in (labels, ignored))
+        labels, ignored = (tensor.transpose(0, 1).unsqueeze(2) for tensor in (labels, ignored))
         height = _strip_height(wide[:1])
         strip = wide.new_empty(min(height, H), B * K * W)
         total, correct = wide.new_zeros(()), labels.new_zeros(())

@@ -27,9 +27,14 @@ def draw_norm_maps(
     Returns:
         The picture, RGB.
     """
-    maps = {name: [one.cpu().numpy() for one in column] for name, column in columns.items()}
-    every = [one for column in maps.values() for one in column]
-    low, high = min(float(one.min()) for one in every), max(float(one.max()) for one in every)
+    maps = {
+        name: [norm_map.cpu().numpy() for norm_map in column] for name, column in columns.items()
+    }
+    every = [norm_map for column in maps.values() for norm_map in column]
+    low, high = (
+        min(float(norm_map.min()) for norm_map in every),
+        max(float(norm_map.max()) for norm_map in every),
+    )
     scale = LogNorm(low, high)
     heights = [image.shape[0] / image.shape[1] for image in images]
     figure = Figure(
@@ -43,10 +48,10 @@ def draw_norm_maps(
     for axis, image in zip(axes[:, 0], images, strict=True):
         axis.imshow(image)
     for column, (name, norms) in enumerate(maps.items(), start=1):
-        largest = max(one.max() for one in norms)
+        largest = max(norm_map.max() for norm_map in norms)
         axes[0, column].set_title(f"{name}\n(largest {largest:.0f})", fontsize=10)
-        for axis, one in zip(axes[:, column], norms, strict=True):
-            drawn = axis.imshow(one, norm=scale, cmap="viridis", interpolation="nearest")
+        for axis, norm_map in zip(axes[:, column], norms, strict=True):
+            drawn = axis.imshow(norm_map, norm=scale, cmap="viridis", interpolation="nearest")
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     bar = figure.colorbar(

@@ -84,17 +84,17 @@ def _check(
             f"expected as many images and names as were inspected, {count}, got {len(images)} "
             f"images and {len(names)} names"
         )
-    for one in inspections:
+    for inspection in inspections:
         for what, maps in [
-            ("norms", one.norms),
-            ("features", one.features),
-            *one.attention.items(),
+            ("norms", inspection.norms),
+            ("features", inspection.features),
+            *inspection.attention.items(),
         ]:
             if not maps.isfinite().all():
                 name = what if isinstance(what, str) else f"attention of block {what}"
                 raise InputError(
-                    f"the {name} of the model {kind_label(one)} hold NaN or infinite values: check "
-                    "the weights and the images, or run the model in float32"
+                    f"the {name} of the model {kind_label(inspection)} hold NaN or infinite "
+                    "values: check the weights and the images, or run the model in float32"
                 )
 
 
@@ -115,10 +115,10 @@ def _model_and_size(summary: dict[str, Any]) -> str:
 
 def _table(inspections: Sequence[Inspection], summary: dict[str, Any]) -> str:
     """One row per number, one column per kind of registers."""
-    columns = [summary["registers"][one.registers] for one in inspections]
+    columns = [summary["registers"][inspection.registers] for inspection in inspections]
     heads = "".join(
-        f'<th scope="col" class="kind-{kind}">{escape(kind_label(one))}</th>'
-        for kind, one in enumerate(inspections)
+        f'<th scope="col" class="kind-{kind}">{escape(kind_label(inspection))}</th>'
+        for kind, inspection in enumerate(inspections)
     )
     names = list(_numbers(columns[0], summary))
     cells = [list(_numbers(column, summary).values()) for column in columns]

@@ -46,17 +46,20 @@ def page_data(
         [L, B, h, w] of the norms and [B, 1 + H, h, w] of the attention, the heads' mean first.
         Arrays are deflated (zlib) and in base64.
     """
-    norms = [one.norms for one in inspections]
-    numbers = [summary["registers"][one.registers] for one in inspections]
+    norms = [inspection.norms for inspection in inspections]
+    numbers = [summary["registers"][inspection.registers] for inspection in inspections]
     return {
-        "kinds": [{"key": one.registers, "label": kind_label(one)} for one in inspections],
+        "kinds": [
+            {"key": inspection.registers, "label": kind_label(inspection)}
+            for inspection in inspections
+        ],
         "names": list(names),
         "photos": [_jpeg(image) for image in images],
         "aspect": images.shape[2] / images.shape[1],
         "grid": list(inspections[0].grid),
         "block": summary["block"],
         "threshold": summary["threshold"],
-        "outliers": [one["outliers_per_image"] for one in numbers],
+        "outliers": [of_kind["outliers_per_image"] for of_kind in numbers],
         "largest": [values.amax(dim=(2, 3)).tolist() for values in norms],
         "median": [values.flatten(2).median(dim=2).values.tolist() for values in norms],
         "norms": quantize(norms),
@@ -64,7 +67,7 @@ def page_data(
             {
                 "block": block,
                 "heads": inspections[0].attention[block].shape[1],
-                **quantize([_with_mean(one.attention[block]) for one in inspections]),
+                **quantize([_with_mean(inspection.attention[block]) for inspection in inspections]),
             }
             for block in sorted(inspections[0].attention)
         ],
@@ -80,15 +83,15 @@ def kind_label(inspection: Inspection) -> str:
 
 def quantize(maps: Sequence[Tensor]) -> dict[str, Any]:
     """Store finite maps of any shape as bytes on their one common logarithmic scale."""
-    high = max(*(float(one.max()) for one in maps), 1e-9)
-    low = max(min(float(one.min()) for one in maps), high / RANGE)
+    high = max(*(float(tensor.max()) for tensor in maps), 1e-9)
+    low = max(min(float(tensor.min()) for tensor in maps), high / RANGE)
     high = max(high, 1.01 * low)  # a constant map has a scale too
     span = math.log(high / low)
-    steps = [(one.double().clamp(low, high) / low).log() * (STEPS / span) for one in maps]
+    steps = [(tensor.double().clamp(low, high) / low).log() * (STEPS / span) for tensor in maps]
     return {
         "low": low,
         "high": high,
-        "maps": [_packed(one.round().byte().numpy()) for one in steps],
+        "maps": [_packed(tensor.round().byte().numpy()) for tensor in steps],
     }
 
 

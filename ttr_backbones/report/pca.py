@@ -53,11 +53,11 @@ def pca_maps(inspections: Sequence[Inspection], *, foreground: bool = False) -> 
     Raises:
         InputError: fewer than three channels.
     """
-    features = [one.features for one in inspections]
+    features = [inspection.features for inspection in inspections]
     if features[0].shape[1] < 3:
         raise InputError(f"a PCA map needs 3 channels or more, got {features[0].shape[1]}")
     rule = outlier_rule(inspections)
-    chosen = [~rule.mask(one.norms[rule.block]) for one in inspections]
+    chosen = [~rule.mask(inspection.norms[rule.block]) for inspection in inspections]
     basis = _fit(features, chosen)
     if foreground:
         chosen = _foreground([basis.project(part)[..., 0] for part in features], chosen)

@@ -135,7 +135,7 @@ def write_report(
     numbers = out / "numbers.json"
     write_atomically(numbers, f"{json.dumps(summary, indent=1, allow_nan=False)}\n".encode())
     tell(numbers)
-    drawn = [one.first(MOST_DRAWN) for one in inspections]
+    drawn = [inspection.first(MOST_DRAWN) for inspection in inspections]
     colours = replace(pca, maps=[maps[:MOST_DRAWN] for maps in pca.maps])
     figures = _figures(drawn, images[:MOST_DRAWN], colours, summary)
     count = len(figures) + 2  # the numbers and the page
@@ -147,7 +147,7 @@ def write_report(
     progress(count - 1, count)
     write_page(
         out / "report.html",
-        [one.first(MOST_ON_PAGE) for one in inspections],
+        [inspection.first(MOST_ON_PAGE) for inspection in inspections],
         images[:MOST_ON_PAGE],
         summary["images"][:MOST_ON_PAGE],
         summary,

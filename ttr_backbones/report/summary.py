@@ -127,7 +127,7 @@ def summarize(
         "verdict": verdict(inspections, rule),
         "histogram_edges": edges.tolist(),
         "registers": {
-            one.registers: _numbers(one, inspections[0], rule, edges) for one in inspections
+            shown.registers: _numbers(shown, inspections[0], rule, edges) for shown in inspections
         },
     }
 
@@ -171,10 +171,10 @@ def verdict(inspections: Sequence[Inspection], rule: OutlierRule) -> str:
     )
     if plain.registers != NONE:
         text += f" {_named(plain)}"
-    for one in others:
-        after, largest = _share_and_largest(one, rule)
+    for other in others:
+        after, largest = _share_and_largest(other, rule)
         still = "still " if after > HELPS * before else ""
-        text += f"; {_named(one)} {still}{percent(after)} (largest {_norm(largest)})"
+        text += f"; {_named(other)} {still}{percent(after)} (largest {_norm(largest)})"
         if after > HELPS * before:
             text += ": these neurons do not remove them"
         elif after > GONE * before:
@@ -190,9 +190,9 @@ def _without_outliers(plain: Inspection, others: Sequence[Inspection], rule: Out
         f"No patch is an outlier{limit} {_named(plain)}: after block {rule.block} the largest norm "
         f"is {largest}, the median {median}"
     )
-    for one in others:
-        after, largest_after = _share_and_largest(one, rule)
-        text += f"; {_named(one)} the largest is {_norm(largest_after)}"
+    for other in others:
+        after, largest_after = _share_and_largest(other, rule)
+        text += f"; {_named(other)} the largest is {_norm(largest_after)}"
         if after:
             text += f", and {percent(after)} of the patches become outliers"
     return text + "."
@@ -264,8 +264,8 @@ def _edges(inspections: Sequence[Inspection], block: int) -> Tensor:
     """Common logarithmic bins for the norms of all tokens after `block`."""
     found = [
         norms[block].flatten()
-        for one in inspections
-        for norms in (one.norms, one.cls_norms, one.register_norms)
+        for inspection in inspections
+        for norms in (inspection.norms, inspection.cls_norms, inspection.register_norms)
         if norms is not None
     ]
     norms = torch.cat(found).clamp_min(1e-6)

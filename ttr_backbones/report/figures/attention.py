@@ -23,7 +23,7 @@ def mean_attention(inspections: Sequence[Inspection], block: int) -> Maps:
     """CLS attention in `block`, mean over heads, one column per kind of registers."""
     return Maps(
         titles(inspections),
-        relative([one.attention[block].mean(dim=1) for one in inspections]),
+        relative([inspection.attention[block].mean(dim=1) for inspection in inspections]),
         f"CLS attention in block {block}, mean over heads\n"
         "(1 = 98th percentile of the image's maps)",
         "magma",
@@ -42,7 +42,9 @@ def draw_heads(
     inspections: Sequence[Inspection], images: NDArray[np.uint8], block: int, *, title: str
 ) -> Figure:
     """Draw one row per image and kind of registers, one column per head."""
-    scaled = relative([one.attention[block] for one in inspections])  # [B, H, h, w] each
+    scaled = relative(
+        [inspection.attention[block] for inspection in inspections]
+    )  # [B, H, h, w] each
     return photographs_in_pairs(
         inspections,
         images,

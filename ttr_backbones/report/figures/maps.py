@@ -141,16 +141,16 @@ def photographs_in_pairs(
 
 def titles(inspections: Sequence[Inspection], between: str = " ") -> list[str]:
     """Name the kinds of registers."""
-    return [kind_title(one.registers, between) for one in inspections]
+    return [kind_title(inspection.registers, between) for inspection in inspections]
 
 
 def _draw_tiles(axis: Axes, group: Maps, width: float, together: int) -> AxesImage:
     """Lay the maps out in one axis, in tiles of height 1; an axis for each would take minutes."""
     for x, maps in enumerate(group.columns):
-        for row, one in enumerate(maps):
+        for row, of_kind in enumerate(maps):
             y = _top(row, together)
             drawn = axis.imshow(
-                one,
+                of_kind,
                 norm=group.norm,
                 cmap=group.cmap,
                 interpolation="nearest" if group.label else "antialiased",
@@ -183,6 +183,6 @@ def relative(maps: Sequence[Tensor]) -> list[NDArray[Any]]:
 
     Every index in front has a scale of its own, the same one in all of `maps`.
     """
-    together = np.stack([one.numpy() for one in maps])  # [K, ..., h, w]
+    together = np.stack([tensor.numpy() for tensor in maps])  # [K, ..., h, w]
     top = np.quantile(together, _CLIPPED, axis=(0, -2, -1), keepdims=True)
     return list(together / np.maximum(top, 1e-30))

@@ -33,11 +33,11 @@ def draw_neurons(
     """
     groups = [norm_maps(inspections, block)]
     for where, unit in neurons:
-        maps = [one.activations[where, unit].numpy() for one in inspections]
+        maps = [inspection.activations[where, unit].numpy() for inspection in inspections]
         low, high = min(float(m.min()) for m in maps), max(float(m.max()) for m in maps)
         headings = [
-            f"{name}\n{'before it is moved' if one.num_registers else 'as it fires'}"
-            for name, one in zip(titles(inspections), inspections, strict=True)
+            f"{name}\n{'before it is moved' if inspection.num_registers else 'as it fires'}"
+            for name, inspection in zip(titles(inspections), inspections, strict=True)
         ]
         label = f"activation of neuron {unit} in block {where}"
         groups.append(Maps(headings, maps, label, "cividis", Normalize(low, max(high, low + 1e-6))))

@@ -18,12 +18,12 @@ _MOST_BLOCKS = 12
 def norm_maps(inspections: Sequence[Inspection], block: int) -> Maps:
     """Patch norms after `block`, one column per kind of registers."""
     headings = [
-        f"{name}\nlargest norm {one.norms[block].max():.0f}"
-        for name, one in zip(titles(inspections), inspections, strict=True)
+        f"{name}\nlargest norm {inspection.norms[block].max():.0f}"
+        for name, inspection in zip(titles(inspections), inspections, strict=True)
     ]
     return Maps(
         headings,
-        [one.norms[block].numpy() for one in inspections],
+        [inspection.norms[block].numpy() for inspection in inspections],
         f"L2 norm of the patches after block {block} (log scale)",
         "viridis",
         log_scale(inspections, [block]),
@@ -43,7 +43,7 @@ def draw_norms_per_block(
     return photographs_in_pairs(
         inspections,
         images,
-        [one.norms[blocks].movedim(0, 1).numpy() for one in inspections],
+        [inspection.norms[blocks].movedim(0, 1).numpy() for inspection in inspections],
         names=[f"block {b}" for b in blocks],
         label="L2 norm of the patches after the block (log scale)",
         cmap="viridis",
@@ -54,7 +54,7 @@ def draw_norms_per_block(
 
 def log_scale(inspections: Sequence[Inspection], blocks: Sequence[int]) -> LogNorm:
     """From the smallest to the largest patch norm after `blocks`, before and after."""
-    norms = [one.norms[list(blocks)] for one in inspections]
+    norms = [inspection.norms[list(blocks)] for inspection in inspections]
     low, high = min(n.min().item() for n in norms), max(n.max().item() for n in norms)
     low = max(low, 1e-6)
     return LogNorm(low, max(high, 1.01 * low))
