@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -15,6 +16,18 @@ def note(message: str) -> None:
         print(f"ttrb: note: {as_sentence(message)}", file=sys.stderr)
 
 
+class _Stderr(io.TextIOBase):
+    """What stderr is at the time: a progress line puts its own stream there."""
+
+    def write(self, text: str) -> int:
+        """Write to stderr."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush stderr."""
+        sys.stderr.flush()
+
+
 def log_to_stderr() -> None:
     """Send what mmengine logs without a Runner to stderr: stdout is for a command's result."""
     from logging import FileHandler, StreamHandler
@@ -23,7 +36,7 @@ def log_to_stderr() -> None:
 
     for handler in MMLogger.get_current_instance().handlers:
         if isinstance(handler, StreamHandler) and not isinstance(handler, FileHandler):
-            handler.setStream(sys.stderr)
+            handler.stream = _Stderr()
 
 
 def warn(message: str, files: list[tuple[Path, str]] | None = None) -> None:
