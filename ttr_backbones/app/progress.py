@@ -82,10 +82,13 @@ class ProgressBar:
 
     Args:
         noun: what is counted.
+
+    Attributes:
+        line: where it is shown.
     """
 
     def __init__(self, noun: str = "images") -> None:
-        self._noun, self._line = noun, StatusLine()
+        self._noun, self.line = noun, StatusLine()
         self._passes, self._last = 0, 0
         self._first, self._start = 0, 0.0
 
@@ -101,33 +104,32 @@ class ProgressBar:
         if now > self._start:  # the time of the first batch is not known
             rate = (done - self._first) / (now - self._start)
             text += f", {rate_and_eta(rate, total - done if total else None)}"
-        self._line.show(text, done / total if total else None)
+        self.line.show(text, done / total if total else None)
 
     def close(self) -> None:
         """Clear the line."""
-        self._line.close()
+        self.line.close()
 
 
 class StepBar:
-    """The same for the steps of a training: call it with steps done, steps in all and the loss."""
+    """The progress of a training: call it with the steps done, the steps in all and the loss.
 
-    def __init__(self) -> None:
-        self._start, self._last = 0.0, 0.0
-        self._shown = sys.stderr.isatty() and is_first()
+    Args:
+        line: where it is shown; who made it closes it.
+    """
+
+    def __init__(self, line: StatusLine) -> None:
+        self._line, self._start = line, 0.0
 
     def __call__(self, done: int, total: int, loss: float) -> None:
-        """Show that `done` steps are done, a few times per second."""
+        """Show that `done` steps are done."""
         now = time.monotonic()
         if done == 1:
             self._start = now
-        if not self._shown or (now - self._last < 0.2 and done < total):
-            return
-        self._last = now
-        filled = _WIDTH * done // total
-        text = f"step {done}/{total} [{'#' * filled}{'.' * (_WIDTH - filled)}] loss {loss:.4g}"
+        text = f"step {done}/{total}, loss {loss:.4g}"
         if now > self._start:
             text += f", {rate_and_eta((done - 1) / (now - self._start), total - done)}"
-        print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+        self._line.show(text, done / total)
 
 
 def rate_and_eta(rate: float, left: int | None) -> str:

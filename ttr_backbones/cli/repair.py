@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         vit, images = load(args, bar, vit_source(args))
         try:
-            artifact = fit_repair(repair.type, vit, images, on_step=StepBar(), **options)
+            artifact = fit_repair(repair.type, vit, images, on_step=StepBar(bar.line), **options)
         except NoOutliersError as error:
             return _without_outliers(error, args.out, bar)
         _save(artifact, args.out)

@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
 from ttr_backbones.images.finite import naming_images
-from ttr_backbones.images.processes import add_up, gather_rows, own_numbered_batches
+from ttr_backbones.images.processes import add_up, gather_rows, numbered_process_batches
 from ttr_backbones.neuron_search.onset import Onset, find_onset
 from ttr_backbones.neuron_search.references import shifted
 from ttr_backbones.neuron_search.search import NoOutliersError
-from ttr_backbones.neuron_search.verification import look
+from ttr_backbones.neuron_search.verification import observe
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.nearest_images import neighbour_agreement
 from ttr_backbones.repairs.outlier_direction import (
@@ -30,7 +30,7 @@ from ttr_backbones.repairs.outlier_direction import (
 )
 from ttr_backbones.repairs.registry import apply_repair, repair_of
 from ttr_backbones.repairs.run_time import ROUNDS, run_time_ratios
-from ttr_backbones.vits.class_swap import as_it_came, check_plain, sharing_copy
+from ttr_backbones.vits.class_swap import check_plain, restored_eval, sharing_copy
 from ttr_backbones.vits.family import family_of
 
 NONE, SHIFTED = "none", "shifted"
@@ -118,7 +118,7 @@ def measure_effects(
     batches = image_batches(images, vit, batch_size=batch_size, progress=progress)
     batches.require_reiterable("finding the threshold")
     models: dict[str, nn.Module] = {NONE: vit}
-    with as_it_came(vit):
+    with restored_eval(vit):
         for name, artifact in artifacts.items():
             copied = sharing_copy(vit)
             models[name] = apply_repair(copied, artifact, **dict((options or {}).get(name, {})))
@@ -127,7 +127,7 @@ def measure_effects(
         depth = len(family_of(vit).blocks(vit))
         block, threshold = (onset.detect, onset.threshold) if onset else (depth - 1, None)
         rows = _Rows(block, threshold, direction)
-        for first, batch in own_numbered_batches(batches):
+        for first, batch in numbered_process_batches(batches):
             with naming_images(batches, first):
                 rows.add(models, batch)
         columns = rows.effects(models, rounds)
@@ -150,9 +150,9 @@ def _onset(vit: nn.Module, batches: ImageBatches) -> tuple[Onset | None, str]:
 
 def _direction(vit: nn.Module, batches: ImageBatches, onset: Onset) -> OutlierDirection | None:
     def parts() -> Iterator[tuple[Tensor, Tensor]]:
-        for first, batch in own_numbered_batches(batches):
+        for first, batch in numbered_process_batches(batches):
             with naming_images(batches, first):
-                seen = look(vit, batch, onset.detect)
+                seen = observe(vit, batch, onset.detect)
             yield seen.features, seen.norms > onset.threshold
 
     sums = outlier_direction(parts())
@@ -186,7 +186,7 @@ class _Rows:
         runs = [*((name, model, batch) for name, model in models.items())]
         runs.append((SHIFTED, models[NONE], shifted(batch)))
         limit = float("inf") if self.threshold is None else self.threshold
-        seen = {name: look(model, given, self.block) for name, model, given in runs}
+        seen = {name: observe(model, given, self.block) for name, model, given in runs}
         before = seen[NONE]
         others = before.norms <= limit
         facts = []
