@@ -160,10 +160,10 @@ def _save(artifact: Artifact, out: Path) -> None:
 
 
 def _in_config(repair: Repair, out: Path) -> str:
-    from ttr_backbones.repairs.choice import in_words
+    from ttr_backbones.repairs.choice import repair_text
 
     what = "neurons" if out.suffix == ".json" else "artifact"
-    return in_words({"type": repair.type, what: str(out)})
+    return repair_text({"type": repair.type, what: str(out)})
 
 
 def _without_outliers(error: Exception, out: Path, bar: ProgressBar) -> int:

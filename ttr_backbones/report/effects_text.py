@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Mapping
 
 from ttr_backbones.repairs.effects import NONE, SHIFTED, Effects
 from ttr_backbones.repairs.fit_facts import FitFacts
 from ttr_backbones.report.effect_measures import COSTS, EFFECTS, shown_measures
+from ttr_backbones.text_table import aligned
 
-_WIDTH = 16  # of a column
-_FIRST = 31  # of the headings
+_WIDTH = 14  # of a title's lines
 _TITLES = {NONE: "as it is", SHIFTED: "images shifted by a pixel"}
 
 
@@ -26,19 +27,16 @@ def effects_text(
     """
     titles = {**_TITLES, **(titles or {})}
     columns = [(effect, fits.get(name)) for name, effect in effects.columns.items()]
-    heads = [textwrap.wrap(titles.get(name, name), _WIDTH - 2) for name in effects.columns]
-    lines = []
-    for level in range(max(map(len, heads))):
-        cells = [head[level] if level < len(head) else "" for head in heads]
-        lines.append(" " * _FIRST + "".join(f"{cell:>{_WIDTH}}" for cell in cells))
+    heads = [textwrap.wrap(titles.get(name, name), _WIDTH) for name in effects.columns]
+    rows = [["", *level] for level in itertools.zip_longest(*heads, fillvalue="")]
     for measure in shown_measures(EFFECTS + COSTS, columns):
         empty = measure in COSTS
         cells = [
             "" if empty and name in (NONE, SHIFTED) else measure.shown(effect, fit)
             for name, (effect, fit) in zip(effects.columns, columns, strict=True)
         ]
-        lines.append(f"{measure.heading:{_FIRST}}" + "".join(f"{cell:>{_WIDTH}}" for cell in cells))
-    return "\n".join(line.rstrip() for line in lines)
+        rows.append([measure.heading, *cells])
+    return "\n".join(aligned(rows, "l" + "r" * len(columns)))
 
 
 def where_outliers_are(effects: Effects) -> str:
