@@ -47,7 +47,6 @@ def test_fingerprint__changes_with_the_result(cfg, changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"custom_hooks": [{"type": "CacheFeatures", "folder": "maps"}]},
         {"work_dir": "elsewhere"},
         {"train_dataloader.num_workers": 0, "test_dataloader.persistent_workers": False},
         {"default_hooks.logger.interval": 1, "default_hooks.checkpoint.interval": 1},
@@ -59,6 +58,12 @@ def test_fingerprint__does_not_change_with_speed_and_place(cfg, changes):
     before = cfg.to_dict()
     assert changed(cfg, changes) == fingerprint(cfg)
     assert cfg.to_dict() == before
+
+
+def test_fingerprint__does_not_change_with_a_feature_cache(cfg):
+    hook = {"type": "CacheFeatures", "folder": "maps"}
+    hooks = [*(cfg.get("custom_hooks") or []), hook]
+    assert changed(cfg, {"custom_hooks": hooks}) == fingerprint(cfg)
 
 
 def test_fingerprint__tta_counts(cfg):
