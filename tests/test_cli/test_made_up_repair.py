@@ -57,6 +57,15 @@ def clamp(tmp_path, monkeypatch, config):
     sys.modules.pop("clamp_repair", None)
 
 
+def plain_config(folder, own):
+    """The config without its repair's module, which the file of the repair imports."""
+    plain = folder / "plain.py"
+    text = own.read_text()
+    plain.write_text(text.replace(", 'clamp_repair'", ""))
+    assert plain.read_text() != text
+    return plain
+
+
 def test_a_repair_of_ones_own__is_known_everywhere(clamp, data_root, tmp_path, capsys):
     path, file, own, vit, images = clamp
     expected = {"type": "clamp", "artifact": str(path)}
@@ -84,6 +93,20 @@ def test_a_repair_of_ones_own__is_known_everywhere(clamp, data_root, tmp_path, c
             fit_repair("test_time", vit, images, neurons={1: [2]})
         assert torch.equal(remove_repair(vit)(images), before)
     assert not torch.allclose(repaired, before)
+
+    # The command that fits it: its options, the table, and what judges it beside another repair.
+    photos = str(data_root / "images" / "validation")
+    fitted = ["repair", str(file), str(plain_config(tmp_path, own)), "--images", photos]
+    fitted += ["--size", "64", "--out", str(tmp_path / "fitted.safetensors")]
+    assert main([*fitted, "--factr", "0.4"]) == 2
+    assert "unknown option '--factr'. Did you mean '--factor'" in capsys.readouterr().err
+    assert main([*fitted, "--factor", "x"]) == 2
+    assert "--factor x: expected a number" in capsys.readouterr().err
+    assert main([*fitted, "--block", "1", "--factor", "0.25"]) == 0
+    assert load_repair(tmp_path / "fitted.safetensors").facts["block"] == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "clamped norms" in told
+    assert "No token is added, weights stay" in told
 
     # TimmViT, and what the feature cache's key is made of.
     options = {"checkpoint": tmp_path / "vit.safetensors", "model_kwargs": SMALL}
@@ -118,7 +141,6 @@ def test_a_repair_of_ones_own__is_known_everywhere(clamp, data_root, tmp_path, c
     (checkpoint,) = (out / "runs" / "own" / "clamp").rglob("iter_2.pth")
 
     # Features, show and predict.
-    photos = str(data_root / "images" / "validation")
     made = ["--images", photos, "--out", str(tmp_path / "features" / "index.json")]
     assert main(["features", str(own), *made, "--size", "64"]) == 0
     settings = json.loads((tmp_path / "features" / "index.json").read_text())["settings"]

@@ -5,8 +5,10 @@ import shutil
 
 import pytest
 
+from ttr_backbones.backbones import create_vit
 from ttr_backbones.cli import main
 from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.repairs import fit_repair
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
@@ -63,6 +65,17 @@ def test_show__a_config_with_constants_for_registers(show, tmp_path, capsys):
     assert numbers(tmp_path)["neurons"] == {"6": [189], "7": [417]}
 
 
+def test_show__artifacts_and_several_at_once(show, tmp_path, tiny_weights, two_photos, capsys):
+    vit = create_vit(TAG, checkpoint=tiny_weights)
+    made = tmp_path / "made.safetensors"
+    fit_repair("bias", vit, two_photos, neurons={7: [417]}).save(made)
+    small = ["--size", "96", "--num-images", "1"]
+    assert show(TAG, "--repairs", f"none,test_time,{made}", *small) == 0
+    assert list(numbers(tmp_path)["registers"]) == ["none", "test_time", "bias"]
+    assert show(TAG, "--repairs", f"bias,{made}", *small) == 2
+    assert "is a second repair of type 'bias'" in capsys.readouterr().err
+
+
 def test_show__neurons_that_do_nothing_are_told(show, tmp_path, capsys):
     RegisterNeurons(TAG, {2: [5]}).save(tmp_path / "wrong.json")
     assert show(TAG, "--neurons", tmp_path / "wrong.json") == 0
@@ -88,7 +101,7 @@ def test_show__without_a_list_says_how_to_get_one(show, capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([TAG, "--repairs", "test-time"], "unknown kind of registers 'test-time'"),
+        ([TAG, "--repairs", "test-time"], "unknown repair 'test-time'. Did you mean 'test_time'"),
         ([TAG, "--repairs", "trained"], "not trained with registers"),
         ([TAG, "--blocks", "12"], "no block 12: the model has blocks 0..11"),
         ([TAG, "--size", "225"], "use 224 or 240"),

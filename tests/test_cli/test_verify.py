@@ -173,3 +173,21 @@ def test_table__shows_shares_that_round_to_nothing():
     assert "nan" not in "".join(shown)
     assert shown[5].endswith("0.050 +- 0.010 above a shift by a pixel  FAILED")
     assert shown[-1] == "FAILED"
+
+
+def test_verify__repairs_side_by_side(verify, listed, tiny_weights, photos, capsys):
+    """A list that moves the wrong neurons, one that ships, and its constants."""
+    wrong = listed({2: [5]})
+    assert verify("--repairs", f"none,test_time,{wrong},bias", "--num-images", 3, "--size", 96) == 1
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line[:31].strip(): line[31:].replace(" %", "%").split() for line in lines}
+    before, ships, moved, bias, _ = rows["outlier patches, by norm"]
+    assert before == moved != ships == bias == "0%"
+    assert rows["tokens added"] == ["1", "1", "0"]
+    verdicts = [line for line in lines if line.startswith("test-time register")]
+    assert [": passed. " in line for line in verdicts] == [True, False, True]
+    assert verdicts[1].startswith("test-time register, neurons.json: FAILED. Outliers are left")
+    assert verify("--repairs", "bias", "--num", 2) == 2
+    assert "--num goes without --repairs" in capsys.readouterr().err
+    assert verify("--repairs", "none") == 2
+    assert "expected at least one repair" in capsys.readouterr().err

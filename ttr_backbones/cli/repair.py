@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -123,12 +124,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _repair(name: str) -> Repair:
     """The repair of a type, of a name in configs/repairs, or of a file like those there."""
-    from ttr_backbones.recipes import axis_files, repair_config
     from ttr_backbones.repairs import REPAIRS, repair_named
 
     if name in REPAIRS:
         return repair_named(name)
+    from ttr_backbones.recipes import axis_files, repair_config, repair_imports
+
     if name in axis_files("repairs") or Path(name).suffix == ".py":
+        for module in repair_imports(name):
+            importlib.import_module(module)
         return repair_named(repair_config(name)["type"])
     return repair_named(name)
 

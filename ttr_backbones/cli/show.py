@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repairs",
         metavar="KINDS",
-        help="columns, separated by commas: none or trained (the model as it is), and types of "
-        "repairs (none and the config's, or else test_time)",
+        help="columns, separated by commas: none or trained (the model as it is), types of repairs "
+        "and artifacts, one of a type (none and the config's, or else test_time)",
     )
     parser.add_argument(
         "--blocks",
@@ -166,20 +165,16 @@ def _choices(
 ) -> tuple[list[str], list[Choice]]:
     """The columns, and the repairs among them with everything looked up."""
     from ttr_backbones.repairs import REPAIRS
-    from ttr_backbones.repairs.choice import DEFAULT, repair_options, with_neurons
+    from ttr_backbones.repairs.choice import DEFAULT, number_of_list, repair_options, with_neurons
     from ttr_backbones.report.kinds import NONE
 
     default = dict(source.repair or REPAIRS[DEFAULT].auto())
     if neurons is not None:
         default = with_neurons(str(neurons), default)
-    kinds = [NONE, str(default.get("type"))]
-    if listed is not None:
-        kinds = comma_list(listed)
+    kinds = [NONE, str(default.get("type"))] if listed is None else comma_list(listed)
+    repairs = _repairs(kinds, default)
     found = []
-    for kind in kinds:
-        if kind not in REPAIRS:
-            continue  # the model as it is, or unknown: `inspect_kinds` raises
-        repair = default if default.get("type") == kind else REPAIRS[kind].auto()
+    for kind, repair in repairs.items():
         try:
             choice = repair_options(source.model, repair)
         except MissingFileError:
@@ -191,14 +186,36 @@ def _choices(
                 f"{error}, here with --neurons {source.model}.json. To see the model as it is: "
                 "--repairs none"
             ) from error
-        if choice is None:
-            continue
-        # A list that no config names has the number of registers that it was found with.
-        number = None if choice.neurons is None else choice.neurons.provenance.get("num_registers")
-        if kind == DEFAULT and number and (neurons is not None or source.repair is None):
-            choice = replace(choice, options={"num": number, **choice.options})
-        found.append(choice)
+        if choice is not None:
+            # A list that no config names has the number of registers that it was found with.
+            from_config = neurons is None and source.repair is not None
+            found.append(choice if from_config and repair == default else number_of_list(choice))
     return kinds, found
+
+
+def _repairs(kinds: list[str], default: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The repair of every type; files among `kinds` become their types.
+
+    Raises:
+        InputError: no repair, or two of one type.
+    """
+    from ttr_backbones.repairs.choice import repair_of_words
+    from ttr_backbones.report.kinds import NONE, TRAINED
+
+    repairs: dict[str, dict[str, Any]] = {}
+    for index, kind in enumerate(kinds):
+        if kind in (NONE, TRAINED):
+            continue  # the model as it is
+        same = default.get("type") == kind
+        repair = default if same else dict(repair_of_words(kind, default) or {})
+        kinds[index] = repair["type"]
+        if repair["type"] in repairs:
+            raise InputError(
+                f"--repairs: {kind} is a second repair of type {repair['type']!r}. Show them one "
+                "after the other; `ttrb verify --repairs` takes several of one type"
+            )
+        repairs[repair["type"]] = repair
+    return repairs
 
 
 def _neurons(source: VitSource, choices: list[Choice], vit: Any) -> RegisterNeurons | None:

@@ -1,13 +1,15 @@
-"""Check a list of register neurons on other images; exit code 1 if it fails."""
+"""Check repairs, or a list of register neurons, on other images; exit code 1 if one fails."""
 
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ttr_backbones.app.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.app.progress import ProgressBar
+from ttr_backbones.cli.arguments import comma_list
 from ttr_backbones.cli.list_doubts import warn_of_doubts
 from ttr_backbones.cli.model_and_images import add_model_arguments, load, tell_bad
 from ttr_backbones.errors import InputError
@@ -26,19 +28,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "outliers, norms, and how similar everything else stays beside what other changes do "
         "to the same images: a shift by one pixel, clearing the neurons without a register, moving "
         "random ones. It passes if the outliers are gone, random neurons leave them, and the cost "
-        "is at most that of the shift or half of that of clearing. Exit code 0: passed, 1: "
-        "failed, 2: wrong input."
+        "is at most that of the shift or half of that of clearing. With --repairs it does so for "
+        "any repairs side by side, each judged by the shift alone, by norm and by direction, and "
+        "with its verdict in words. Exit code 0: passed, 1: one failed, 2: wrong input."
     )
     add_model_arguments(parser)
     add_launcher(parser)
     parser.add_argument(
         "--neurons", type=Path, metavar="FILE", help="the list (default: the one that ships)"
     )
+    parser.add_argument(
+        "--repairs",
+        metavar="REPAIR,...",
+        help="repairs in place of a list: artifacts of `ttrb repair`, lists, and types of repairs, "
+        "of which what ships is taken",
+    )
     parser.add_argument("--num", type=int, help="registers (default: the list's own number, or 1)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Verify, print the table."""
+    if args.repairs is not None:
+        return _verify_repairs(args)
     from ttr_backbones.neuron_search.verification import verify_neurons
     from ttr_backbones.registers import RegisterNeurons
 
@@ -64,6 +75,45 @@ def run(args: argparse.Namespace) -> int:
     if is_first():
         _print(seen, neurons, args.model, size)
     return 0 if seen.passed else EXIT_FAILED
+
+
+def _verify_repairs(args: argparse.Namespace) -> int:
+    """Measure repairs side by side, print the table and a verdict for each."""
+    from ttr_backbones.repairs.choice import choices_of_words
+    from ttr_backbones.repairs.effects import measure_effects
+    from ttr_backbones.repairs.fit_facts import fit_facts
+    from ttr_backbones.repairs.judgement import judge
+    from ttr_backbones.report.effects_text import effects_text, where_outliers_are
+
+    for name in ("neurons", "num"):
+        if getattr(args, name) is not None:
+            raise InputError(f"--{name} goes without --repairs, which may name the list itself")
+    choices = choices_of_words(comma_list(args.repairs), args.model)
+    if not choices:
+        raise InputError(f"--repairs {args.repairs}: expected at least one repair")
+    join_processes(args)
+    bar = ProgressBar()
+    try:
+        vit, images = load(args, bar)
+        for choice in choices.values():
+            if choice.neurons is not None:
+                warn_of_doubts(choice.neurons, vit, max(images.size or (0,)))
+        artifacts = {name: choice.artifact for name, choice in choices.items()}
+        options = {name: choice.options for name, choice in choices.items()}
+        effects = measure_effects(vit, artifacts, images, options=options)
+    finally:
+        bar.close()
+    tell_bad(images)
+    verdicts = {name: judge(effects, name, each.repair.type) for name, each in choices.items()}
+    if is_first():
+        fits = {name: fit_facts(artifact) for name, artifact in artifacts.items()}
+        titles = {n: n.replace(c.repair.type, c.repair.label, 1) for n, c in choices.items()}
+        print(textwrap.fill(where_outliers_are(effects), 100))
+        print(effects_text(effects, fits, titles))
+        for name, verdict in verdicts.items():
+            passed = "passed" if verdict.passed else "FAILED"
+            print(f"\n{textwrap.fill(f'{titles[name]}: {passed}. {verdict.words}', 100)}")
+    return 0 if all(verdict.passed for verdict in verdicts.values()) else EXIT_FAILED
 
 
 def _print(seen: Verification, neurons: RegisterNeurons, model: str, size: int) -> None:

@@ -5,7 +5,7 @@ from ttr_backbones.recipes.facts import backbone_facts, protocol_facts, trained_
 from ttr_backbones.recipes.folders import on_folders
 from ttr_backbones.recipes.names import RecipeName, all_names, parse_name
 from ttr_backbones.recipes.published import PublishedNumber, published_numbers
-from ttr_backbones.recipes.recipe import named_config, recipe, repair_config
+from ttr_backbones.recipes.recipe import named_config, recipe, repair_config, repair_imports
 
 __all__ = [
     "AXES",
@@ -21,6 +21,7 @@ __all__ = [
     "published_numbers",
     "recipe",
     "repair_config",
+    "repair_imports",
     "summary",
     "trained_siblings",
 ]

@@ -124,9 +124,15 @@ def repair_config(name: str) -> dict[str, Any]:
     return dict(repair)
 
 
+def repair_imports(name: str) -> list[str]:
+    """Return the modules that a file in `configs/repairs`, or one's own, wants to be imported."""
+    imports = evaluate(repair_path(name)).values.get("custom_imports") or {}
+    return list(imports.get("imports") or [])
+
+
 def _import_modules(config: Config | ConfigDict, name: str) -> None:
     """Let the config import what the file of a repair says in its `custom_imports`."""
-    wanted = (evaluate(repair_path(name)).values.get("custom_imports") or {}).get("imports") or []
+    wanted = repair_imports(name)
     known = dict(config.get("custom_imports") or {})
     imports = list(known.get("imports") or [])
     if more := [module for module in wanted if module not in imports]:

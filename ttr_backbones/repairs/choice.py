@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,40 @@ def repair_of_words(text: str, current: Mapping[str, Any] | None = None) -> dict
     if path.suffix == REPAIRS[DEFAULT].suffix:
         return with_neurons(text, current)
     return {"type": artifact.type, "artifact": text}
+
+
+def choices_of_words(texts: Sequence[str], model: str) -> dict[str, Choice]:
+    """Look up several repairs of the command line, by names that tell them apart.
+
+    Args:
+        texts: see `repair_of_words`; "none" is no repair and left out.
+        model: the tagged timm name that the artifacts have to belong to.
+
+    Returns:
+        By type; by type and file where there are several of one type.
+
+    Raises:
+        MissingFileError: no such file.
+        InputError: see `repair_of_words` and `repair_options`.
+    """
+    found = [(text, repair_options(model, repair_of_words(text))) for text in texts]
+    chosen = [(text, choice) for text, choice in found if choice is not None]
+    types = [choice.repair.type for _, choice in chosen]
+    return {
+        kind if types.count(kind) == 1 else f"{kind}, {Path(text).name}": number_of_list(choice)
+        for kind, (text, choice) in zip(types, chosen, strict=True)
+    }
+
+
+def number_of_list(choice: Choice) -> Choice:
+    """Take the number of registers that a list was found with, unless the options say another."""
+    number = None if choice.neurons is None else choice.neurons.provenance.get("num_registers")
+    if not number or "num" not in choice.repair.options:
+        return choice
+    options = {**choice.token_options, **choice.options}
+    return (
+        choice if "num" in options else replace(choice, options={**choice.options, "num": number})
+    )
 
 
 def with_neurons(neurons: Any, current: Mapping[str, Any] | None = None) -> dict[str, Any]:
