@@ -178,7 +178,7 @@ def test_table__shows_shares_that_round_to_nothing():
 def test_verify__repairs_side_by_side(verify, listed, tiny_weights, photos, capsys):
     """A list that moves the wrong neurons, one that ships, and its constants."""
     wrong = listed({2: [5]})
-    assert verify("--repairs", f"none,test_time,{wrong},bias", "--num-images", 3, "--size", 96) == 1
+    assert verify("--repairs", f"none,test_time,{wrong},bias", "--num-images", 2) == 1
     lines = capsys.readouterr().out.splitlines()
     rows = {line[:31].strip(): line[31:].replace(" %", "%").split() for line in lines}
     before, ships, moved, bias, _ = rows["outlier patches, by norm"]
