@@ -12,14 +12,9 @@ from ttr_backbones import compat
 from ttr_backbones.errors import InputError
 
 
-def run_python(code, **env):
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **env},
-    )
+def run_python(code):
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -41,12 +36,10 @@ def test_prepare_mmseg__fresh_process_imports_mmseg_and_stays_truthful():
     assert out.split()[-1] == "1"
 
 
-def test_prepare_mmseg__keeps_a_users_own_setting():
-    code = (
-        "import os; from ttr_backbones.compat import prepare_mmseg; prepare_mmseg()\n"
-        "print(os.environ['NO_ALBUMENTATIONS_UPDATE'])\n"
-    )
-    assert run_python(code, NO_ALBUMENTATIONS_UPDATE="0").split()[-1] == "0"
+def test_prepare_mmseg__keeps_a_users_own_setting(monkeypatch):
+    monkeypatch.setenv("NO_ALBUMENTATIONS_UPDATE", "0")
+    compat.prepare_mmseg.__wrapped__()
+    assert os.environ["NO_ALBUMENTATIONS_UPDATE"] == "0"
 
 
 def test_prepare_mmseg__full_mmcv_is_left_alone(monkeypatch):

@@ -134,7 +134,8 @@ def test_bf16_is_autocast_with_weights_cast_once(model):
 def test_bf16_keeps_the_real_vit_clean(tiny_weights, photos):
     options = {"checkpoint": tiny_weights, "repair": {"type": "test_time", "neurons": "auto"}}
     exact, half = TimmViT(TINY, **options), TimmViT(TINY, precision="bf16", **options)
-    cosine = torch.cosine_similarity(exact(photos(224))[0], half(photos(224))[0], dim=1)
+    images = photos(224)[:3]
+    cosine = torch.cosine_similarity(exact(images)[0], half(images)[0], dim=1)
     assert cosine.mean() > 0.999
 
 

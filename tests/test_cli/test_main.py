@@ -84,7 +84,7 @@ def test_a_file_that_cannot_be_written__is_no_bug(command, capsys):
 
 
 def test_a_full_disk_behind_the_output__is_no_traceback():
-    code = "import sys; from ttr_backbones.cli import main; sys.exit(main(['lists']))"
+    code = "import sys; from ttr_backbones.cli import main; sys.exit(main([]))"
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("needs Linux's /dev/full")
@@ -133,7 +133,7 @@ def test_error_in_a_nested_build__loses_the_prefixes():
 
 
 def test_a_closed_pipe__is_no_traceback():
-    code = "import sys; from ttr_backbones.cli import main; sys.exit(main(['lists']))"
+    code = "import sys; from ttr_backbones.cli import main; sys.exit(main([]))"
     command = f'"{sys.executable}" -c "{code}" | true; echo ${{PIPESTATUS[0]}}'
     result = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True)
     assert result.stdout.strip() == str(cli.EXIT_PIPE_CLOSED)

@@ -23,7 +23,8 @@ from ttr_backbones.registers import (
     num_test_time_registers,
     remove_test_time_registers,
 )
-from ttr_backbones.vits.class_swap import Mixin, describe_registers, sharing_copy
+from ttr_backbones.repairs import describe_repair
+from ttr_backbones.vits.class_swap import Mixin, sharing_copy
 from ttr_backbones.vits.constant_tokens import with_constant_keys
 
 LAYERS = {1: [3, 7], 2: [11]}
@@ -277,13 +278,13 @@ def test_with_constant_keys__appends_those_of_the_block(make_vit, baked):
 
 def test_describe__tells_apart_what_differs(make_vit, baked):
     vit = make_vit()
-    assert describe_registers(vit) is None
-    told = describe_registers(add_bias_registers(make_vit(), baked))
+    assert describe_repair(vit) is None
+    told = describe_repair(add_bias_registers(make_vit(), baked))
     assert (told["layers"], told["num"]) == ({"1": [3, 7], "2": [11]}, 2)
-    assert told == describe_registers(add_bias_registers(make_vit(), baked))
+    assert told == describe_repair(add_bias_registers(make_vit(), baked))
     others = dataclasses.replace(baked, values=baked.values + 1e-3)
-    assert told != describe_registers(add_bias_registers(make_vit(), others))
-    assert told != describe_registers(add_test_time_registers(make_vit(), LAYERS))
+    assert told != describe_repair(add_bias_registers(make_vit(), others))
+    assert told != describe_repair(add_test_time_registers(make_vit(), LAYERS))
 
 
 def test_either_form_on_top_of_the_other_is_refused(make_vit, baked):

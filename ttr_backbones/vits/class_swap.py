@@ -89,17 +89,6 @@ def sharing_copy(module: Module, share: Callable[[Tensor], bool] = lambda _: Tru
     return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors if share(tensor)})
 
 
-def describe_registers(vit: nn.Module) -> dict[str, Any] | None:
-    """What the registers of `vit` are, as plain data: equal where they do the same; None without.
-
-    Args:
-        vit: the model.
-    """
-    if not (isinstance(vit, RegisterMixin) and vit.is_test_time):
-        return None
-    return vit.describe()
-
-
 class Mixin(nn.Module):
     """A class that a module takes on for a while; copies and pickles keep it."""
 
@@ -126,7 +115,7 @@ class RegisterMixin(Mixin):
     is_test_time = True
 
     def describe(self) -> dict[str, Any]:
-        """What `describe_registers` tells."""
+        """What they are, as plain data: equal where they do the same."""
         raise NotImplementedError
 
 
