@@ -54,6 +54,13 @@ def test_example__trains_dumps_and_resumes(mine, tiny_weights):
         "val_dataloader.persistent_workers=False",
         "train_cfg.val_interval=2",
         "default_hooks.checkpoint.interval=1",
+        # Crops of 128 px instead of 512.
+        "train_dataloader.dataset.pipeline.3.scale=(9999,128)",
+        "train_dataloader.dataset.pipeline.4.crop_size=(128,128)",
+        "val_dataloader.dataset.pipeline.1.scale=(9999,128)",
+        "model.data_preprocessor.size=(128,128)",
+        "model.test_cfg.crop_size=(128,128)",
+        "model.test_cfg.stride=(85,85)",
     ]
     train = ["train", "mine.py", "--cfg-options", *options]
     assert main([*train, "train_cfg.max_iters=2"]) == 0
