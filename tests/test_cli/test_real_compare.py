@@ -48,9 +48,13 @@ def arguments(shared, small_ade20k, options):
         f"{data}:test_dataloader.dataset.indices={images}"
         for data, images in [("ADE20KDataset", 2), ("NYUDepthV2", 1), ("VOCBoxes", 5)]
     ]
-    warm_up = "NYUDepthV2:model.decode_head.loss_decode.warm_up=2"
+    # Crops of a seventh of the pixels, and no mirrored pass.
+    crop = "train_dataloader.dataset.pipeline.3.transforms.3"
+    own = [f"{crop}.height=160", f"{crop}.width=208", "model.data_preprocessor.size=(160,208)"]
+    own += ["model.decode_head.loss_decode.warm_up=2", "model.test_cfg.flip=False"]
+    small = [f"NYUDepthV2:{option}" for option in own]
     axes = ["--repairs", "none,test_time", "--seeds", "0,1", "--data-root", *roots]
-    return ["compare", ADE, NYU, VOC, *axes, "--cfg-options", *options, *few, warm_up]
+    return ["compare", ADE, NYU, VOC, *axes, "--cfg-options", *options, *few, *small]
 
 
 def killed_run(arguments):
