@@ -57,6 +57,6 @@ TINY = Scale(
     rounds=1,
     images=4,
     classes=8,
-    matrix_sides=(256,),
+    matrix_sides=(64,),
     trained_size=64,
 )
