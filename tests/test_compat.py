@@ -19,6 +19,7 @@ def run_python(code):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_prepare_mmseg__fresh_process_imports_mmseg_and_stays_truthful():
     out = run_python(
         "import sys, os\n"

@@ -175,6 +175,7 @@ def test_options__reach_the_visualizer_and_the_repair():
     assert "num" not in recipe("dinov2_vitl14_ttr_linear_ade20k").model.backbone.repair
 
 
+@pytest.mark.slow
 def test_backbone__drops_into_an_unmodified_text_config_of_mmseg(tmp_path):
     import mmseg
 

@@ -88,6 +88,7 @@ def test_bench_memory__measures_nothing(bench):
     assert models == [SMALLEST] * 2 + [TINY] * 2
 
 
+@pytest.mark.slow
 def test_bench__all_parts_in_a_short_form(bench, monkeypatch):
     """With what takes long made small: which parts there are, and that they share one table."""
     from ttr_backbones.cli import bench as command

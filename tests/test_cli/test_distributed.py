@@ -211,6 +211,7 @@ def rounded(value):
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
+@pytest.mark.slow
 def test_find_neurons__finds_the_same_list(two_processes, photos, tiny_weights, tmp_path, capsys):
     source = [MODEL, "--images", str(photos), "--checkpoint", str(tiny_weights)]
 

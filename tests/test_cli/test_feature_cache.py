@@ -76,6 +76,7 @@ def evaluate(head, options, tmp_path, passes):
     return run
 
 
+@pytest.mark.slow
 def test_a_second_evaluation_makes_no_pass_and_gives_the_same(evaluate, tmp_path, capsys):
     cache = ["--feature-cache", str(tmp_path / "cache")]
     plain = evaluate(PLAIN)

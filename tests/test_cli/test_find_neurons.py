@@ -42,18 +42,9 @@ def search(tiny_weights, photos, tmp_path):
     return call
 
 
-def test_find_neurons__writes_a_list_with_its_provenance_draws_and_tells(
-    search, photos, tiny_weights, tmp_path, capsys
-):
-    out = tmp_path / "deeper" / "n.json"
-    assert search(out=out) == 0
-    shown = capsys.readouterr()
-    assert shown.out.startswith(f"{MODEL}.augreg_in21k_ft_in1k: block:unit ")
-    assert "7:417" in shown.out
-    assert "random neurons of the same blocks" in shown.out.replace("\n", " ")
-    assert shown.err == ""  # the progress bar is for terminals
-    assert cv2.imread(str(out.with_suffix(".png"))).shape[1] > 2000
-    neurons = RegisterNeurons.load(out)
+def test_find_neurons__writes_a_list_with_its_provenance(search, photos, tiny_weights, tmp_path):
+    assert search() == 0
+    neurons = RegisterNeurons.load(tmp_path / "n.json")
     assert 417 in neurons.layers[7]
     assert len(neurons) <= 6
     vit = create_vit(MODEL, checkpoint=tiny_weights)
@@ -70,6 +61,16 @@ def test_find_neurons__writes_a_list_with_its_provenance_draws_and_tells(
     assert told["images_sha256"] == files_hash(image_batches(photos, vit))
 
 
+def test_find_neurons__draws_and_tells(search, tmp_path, capsys):
+    assert search("--num-images", 8, out=tmp_path / "deeper" / "n.json") == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"{MODEL}.augreg_in21k_ft_in1k: block:unit ")
+    assert "7:417" in shown.out
+    assert "random neurons of the same blocks" in shown.out.replace("\n", " ")
+    assert shown.err == ""  # the progress bar is for terminals
+    assert cv2.imread(str(tmp_path / "deeper" / "n.png")).shape[1] > 2000
+
+
 def test_find_neurons__by_hand(search, tmp_path, capsys):
     assert search("--top-k", 2, "--detect-block", 8, "--threshold", 100, "--num-images", 4) == 0
     assert "not tuned or measured" in capsys.readouterr().out.replace("\n", " ").lower()
@@ -77,8 +78,6 @@ def test_find_neurons__by_hand(search, tmp_path, capsys):
     assert neurons.layers == {6: [189], 7: [417]}
     assert (neurons.provenance["detect_block"], neurons.provenance["threshold"]) == (8, 100.0)
     assert (tmp_path / "n.png").is_file()
-    data = json.loads((tmp_path / "n.json").read_text())
-    assert set(data) >= {"model", "layers", "weights_sha256", "images_sha256", "date", "versions"}
 
 
 def test_find_neurons__by_hand_with_a_rule(search, tmp_path, capsys):
@@ -176,3 +175,9 @@ def test_tool__is_the_command(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         runpy.run_path(str(tool), run_name="__main__")
     assert "usage: ttrb find-neurons" in capsys.readouterr().out
+
+
+def test_json__is_plain(search, tmp_path):
+    search("--num-images", 4, "--threshold", 100)
+    data = json.loads((tmp_path / "n.json").read_text())
+    assert set(data) >= {"model", "layers", "weights_sha256", "images_sha256", "date", "versions"}

@@ -66,6 +66,7 @@ def plain_config(folder, own):
     return plain
 
 
+@pytest.mark.slow
 def test_a_repair_of_ones_own__is_known_everywhere(clamp, data_root, tmp_path, capsys):
     path, file, own, vit, images = clamp
     expected = {"type": "clamp", "artifact": str(path)}

@@ -32,6 +32,7 @@ def heads(work_dir):
     return sorted(path.name for path in (work_dir / "probes").iterdir())
 
 
+@pytest.mark.slow
 def test_every_head_ends_as_it_does_alone_and_tests_to_its_score(grid, tmp_path, capsys):
     rows = list(csv.DictReader((grid / "probes.csv").open()))
     names = [name for name in heads(grid) if not name.startswith(LOST)]

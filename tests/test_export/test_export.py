@@ -65,6 +65,7 @@ def any_size(make_exportable, tmp_path_factory):
 
 
 # The graph of the DPT head is tested with the others, and its tracing: this is torch's writing.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["ms.onnx", "key.pt2", pytest.param("dpt.onnx", marks=pytest.mark.nightly)]
 )

@@ -35,6 +35,7 @@ def value(prediction):
     return np.asarray(getattr(prediction, name))
 
 
+@pytest.mark.slow
 def test_segmentation__equals_test(inferencer, images, tested):
     predictions = inferencer("segmentation")(images["segmentation"], batch_size=2)
     assert len(predictions) == 3

@@ -13,13 +13,7 @@ TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
 def test_the_real_outliers_are_seen_before_and_gone_after(shared, tiny_weights, tmp_path):
     summary, path = compare_artifacts(
-        TINY,
-        shared / "data/photos",
-        None,
-        tmp_path,
-        checkpoint=tiny_weights,
-        num_images=3,
-        size=384,
+        TINY, shared / "data/photos", None, tmp_path, checkpoint=tiny_weights, num_images=3
     )
     before, after = (summary["registers"][kind] for kind in ("none", "test_time"))
     block = summary["block"]
