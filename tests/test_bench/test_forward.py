@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from ttr_backbones.bench import compile_counts, forward
+from ttr_backbones.bench.benched_vit import BenchedVit
 from ttr_backbones.bench.contestants import AUTHORS, BARE, PLAIN, TOKEN, repaired
 from ttr_backbones.bench.forward import bench_forward
-from ttr_backbones.bench.benched_vit import BenchedVit
 from ttr_backbones.bench.variants import VARIANTS
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import RegisterNeurons
