@@ -32,7 +32,7 @@ from torch import distributed  # noqa: E402
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
 
-pytest_plugins = ["planted_vits"]
+pytest_plugins = ["planted_vits", "eva_vits"]
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("TTRB_SHARED", REPO.parent / "shared"))
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"

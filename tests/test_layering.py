@@ -20,7 +20,7 @@ def part_of(path):
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if part_of(path) != "configs")
 ROOT = {
     *("errors", "packaged", "safe_load", "atomic", "folder_files", "file_damage", "result_names"),
-    "text_table",
+    *("text_table", "timm_names"),
 }
 
 METHOD = {"compat", "vits", "images", "neuron_search", "repairs"}
@@ -42,6 +42,7 @@ ARROWS = {
     "file_damage": set(),
     "result_names": set(),
     "text_table": set(),
+    "timm_names": set(),
     "compat": {"errors", "safe_load"},
     "vits": ROOT | {"compat"},
     "images": ROOT | {"compat", "vits"},
@@ -58,7 +59,7 @@ ARROWS = {
     "engine": ROOT | METHOD | {"registers"},
     "probes": ROOT | METHOD | {"backbones", "engine", "segmentors"},
     "tasks": ROOT | {"compat", "evaluation", "engine"},
-    "recipes": {"errors", "packaged", "atomic", "compat", "tasks"},
+    "recipes": {"errors", "packaged", "atomic", "compat", "tasks", "timm_names"},
     "report": ROOT | METHOD | {"registers", "backbones", "engine"},
     # A repair that is trained by mmengine's Runner: `repairs` knows torch and timm only.
     "distillation": ROOT | METHOD | {"backbones", "datasets", "engine", "recipes"},

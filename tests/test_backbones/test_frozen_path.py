@@ -17,6 +17,7 @@ from ttr_backbones.vits.taps import Tap
 
 SMALL = {"depth": 4, "embed_dim": 32, "num_heads": 2, "init_values": 1.0}
 DINOV2, REG4 = "vit_small_patch14_dinov2.lvd142m", "vit_small_patch14_reg4_dinov2.lvd142m"
+DINOV3 = "vit_small_patch16_dinov3.lvd1689m"
 CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 REPAIR = {"type": "test_time", "neurons": {1: [3, 5], 2: [7]}}
@@ -113,12 +114,12 @@ def test_only_the_last_sizes_are_kept():
 # Precision
 
 
-@pytest.mark.parametrize("model", [DINOV2, REG4, CLIP])
+@pytest.mark.parametrize("model", [DINOV2, REG4, CLIP, DINOV3])
 @torch.no_grad()
 def test_bf16_is_autocast_with_weights_cast_once(model):
     options = {"repair": REPAIR, "out_indices": (1, -1), "pos_embed": "timm"}
     exact, half = make(model, **options), make(model, precision="bf16", **options)
-    x = torch.randn(2, 3, 60, 90)
+    x = torch.randn(2, 3, 64, 96)
     with torch.autocast("cpu", torch.bfloat16):
         expected = exact(x)
     for given, autocast, full in zip(half(x), expected, exact(x), strict=True):
@@ -127,7 +128,8 @@ def test_bf16_is_autocast_with_weights_cast_once(model):
         assert not torch.equal(given, full)
         torch.testing.assert_close(given, full, rtol=0.1, atol=0.1)
     assert half.vit.blocks[0].attn.qkv.weight.dtype == torch.bfloat16
-    assert half.vit.norm.weight.dtype == half.vit.pos_embed.dtype == torch.float32
+    kept = [half.vit.norm.weight, *half.family.position_tensors(half.vit)]
+    assert {tensor.dtype for tensor in kept} == {torch.float32}
 
 
 @torch.no_grad()
@@ -186,13 +188,14 @@ class StaysOnDevice(TorchDispatchMode):
 
 def crossings(backbone, size):
     backbone.to("meta")
+    backbone(torch.empty(2, 3, *size, device="meta"))  # timm makes the table of RoPE on the CPU
     with StaysOnDevice() as watch:
         maps = backbone(torch.empty(2, 3, *size, device="meta"))
     assert all(one.device.type == "meta" for one in maps)
     return watch.crossing
 
 
-@pytest.mark.parametrize("model", [DINOV2, REG4, CLIP])
+@pytest.mark.parametrize("model", [DINOV2, REG4, CLIP, DINOV3])
 @pytest.mark.parametrize(
     "options",
     [
@@ -248,11 +251,11 @@ def counter(monkeypatch):
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize("repair", [None, REPAIR])
+@pytest.mark.parametrize(("model", "repair"), [(DINOV2, None), (DINOV2, REPAIR), (DINOV3, REPAIR)])
 @torch.no_grad()
-def test_compiles_in_one_graph_and_other_sizes_never_recompile(counter, repair):
-    backbone = make(repair=repair, compiled=True)
-    eager = make(repair=repair)
+def test_compiles_in_one_graph_and_other_sizes_never_recompile(counter, model, repair):
+    backbone = make(model, repair=repair, compiled=True)
+    eager = make(model, repair=repair)
     native = (518, 518)
     sizes = [(50, 70), (84, 56), (28, 98), (120, 60), native]
     for size in sizes[:2]:  # one graph for the first size, one for all others

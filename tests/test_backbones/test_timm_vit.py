@@ -20,6 +20,7 @@ from ttr_backbones.backbones import TimmViT
 from ttr_backbones.registers import RegisterNeurons, add_test_time_registers, token_norms
 
 SMALL = {"depth": 4, "embed_dim": 32, "num_heads": 2, "init_values": 1.0}
+DINOV3 = "vit_small_patch16_dinov3"
 DINOV2, REG4 = "vit_small_patch14_dinov2.lvd142m", "vit_small_patch14_reg4_dinov2.lvd142m"
 UNLISTED = "vit_large_patch14_clip_224.laion2b"
 CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
@@ -305,10 +306,12 @@ def test_is_in_mmsegs_registry_and_knows_its_normalisation():
         ({"model": "timm/vit_tiny"}, "unknown timm model"),
         (
             {"model": "swin_tiny_patch4_window7_224", "model_kwargs": None},
-            "SwinTransformer: expected a timm VisionTransformer",
+            "swin_tiny.*: expected a timm VisionTransformer or .*, got SwinTransformer",
         ),
-        ({"model": "convnext_tiny", "model_kwargs": None}, "is a ConvNeXt: expected a timm Vision"),
-        ({"model": "resnet18", "model_kwargs": None}, "is a ResNet: expected a timm VisionTrans"),
+        ({"model": "convnext_tiny", "model_kwargs": None}, "expected a timm Vision.*got ConvNeXt"),
+        ({"model": "resnet18", "model_kwargs": None}, "expected a timm Vision.*got ResNet"),
+        ({"model": "beit_base_patch16_224"}, "or a timm Eva.*got Beit: its relative position bias"),
+        ({"model": DINOV3, "model_kwargs": {"use_naflex": True}}, "got NaFlexVit: .*padded"),
         ({"model": "eva02_tiny_patch14_22"}, "Did you mean 'eva02_tiny_patch14_224'"),
         ({"repair": "auto"}, r"repair='auto': expected None or a dict.*neurons='auto'"),
         ({"repair": True}, r"repair=True: .*repair=dict\(type='test_time', neurons='auto'\)"),
@@ -337,6 +340,8 @@ def test_is_in_mmsegs_registry_and_knows_its_normalisation():
         ({"pad": "centre"}, "unknown pad 'centre'. Did you mean 'center'"),
         ({"cls_token": "concat", "facet": "key"}, "goes with facet='token'"),
         ({"model": REG4, "pos_embed": "dinov2"}, "use pos_embed='timm'"),
+        ({"model": DINOV3, "pos_embed": "dinov2"}, "no position embedding that could be resampled"),
+        ({"model": "eva02_tiny_patch14_224"}, "use final_norm=False"),
         ({"model_kwargs": SMALL | {"global_pool": "avg"}}, "use final_norm=False"),
         (
             {"model": "vit_base_patch16_gap_224", "cls_token": "concat", "final_norm": False},

@@ -28,6 +28,7 @@ def edit(hidden=HIDDEN, units=(0,), rows=(1,), gain=None, **options):
     [
         ({}, [0, -6, 0, 0, 0]),
         ({"keep_cls": True}, [1, -6, 0, 0, 0]),
+        ({"keep_cls": 3}, [1, -6, 4, 0, 0]),
         ({"fill": "mean"}, [0, -6, 0, 0, 0]),  # the patches 4, -6, 2 have mean 0
         ({"fill": "same"}, [1, -6, 4, -6, 2]),
         # std of 4, -6, 2 is sqrt(28) = 5.3: none is above 0 + 5.3, all stay

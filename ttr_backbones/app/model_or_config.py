@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
+from ttr_backbones.timm_names import vit_names
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -84,9 +85,7 @@ def read_named_config(name: str, options: Sequence[str] | None) -> Config:
         is_path = name.endswith(".py") or "/" in name
         if is_path or any(name.endswith(f"_{protocol}") for protocol in protocols):
             raise  # it says which part of the name is wrong
-        import timm
-
-        known = [*map(str, all_names()), *protocols, *timm.list_models("*vit*")]
+        known = [*map(str, all_names()), *protocols, *vit_names()]
         text = unknown_name("timm model or config", name.partition(".")[0], known)
         raise MissingFileError(text) from error
 

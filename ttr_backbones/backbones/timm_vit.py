@@ -142,7 +142,7 @@ class TimmViT(UnsavedFrozenVit):
     def channels(self) -> int:
         """Channels C of every returned map."""
         if self.facet != "token":
-            widths = self.family.qkv_widths(self.family.blocks(self.vit)[0])
+            widths = self.family.qkv_widths(self.family.blocks(self.vit)[self.out_indices[0]])
             return widths[("query", "key", "value").index(self.facet)]
         width = self.family.facts(self.vit).channels
         return 2 * width if self.cls_token == "concat" else width
@@ -258,9 +258,9 @@ class TimmViT(UnsavedFrozenVit):
         # Made before: to a compiler tensors of inference mode are another kind.
         images = pad_image(x, around)
         grid = (images.shape[2] // self.patch_size[0], images.shape[3] // self.patch_size[1])
-        table = self._tables(self.vit, grid)
+        positions = self._tables(self.vit, grid)
         with self._without_gradient(inference), autocast(self.precision, x.device, bf16=bf16):
-            found = run(self.vit, images, table, taps, with_cls=self.cls_token == "concat")
+            found = run(self.vit, images, positions, taps, with_cls=self.cls_token == "concat")
             maps, *of_image = found if isinstance(found, Features) else (found, None, None)
             if self.crop:
                 maps = [crop_map(tensor, around, self.patch_size) for tensor in maps]

@@ -36,7 +36,7 @@ TOKEN = repaired(DEFAULT)
 class PlainTimm(nn.Module):
     """A timm ViT in as few steps as it takes to have the same maps."""
 
-    def __init__(self, vit: VisionTransformer) -> None:
+    def __init__(self, vit: nn.Module) -> None:
         super().__init__()
         self.vit = vit
         self.num_prefix = family_of(vit).num_prefix(vit)
@@ -99,7 +99,8 @@ def make_contestants(backbone: TimmViT, layers: Layers, images: Tensor) -> dict[
         images: to fit the repairs on, [B, 3, H, W].
 
     Returns:
-        {name: model}; without the authors' form where MLPs are gated: their hook does not fit.
+        {name: model}; without the authors' form where MLPs are gated or positions turn queries and
+        keys: their hook does not fit.
     """
     made: dict[str, nn.Module] = {PLAIN: PlainTimm(backbone.vit), BARE: backbone}
     for kind in sorted(REPAIRS, key=lambda kind: kind != DEFAULT):
@@ -107,7 +108,8 @@ def make_contestants(backbone: TimmViT, layers: Layers, images: Tensor) -> dict[
         apply_repair(copied.vit, example_artifact(kind, copied.vit, images, layers))
     family = family_of(backbone.vit)
     mlps = [family.mlp(block) for block in family.blocks(backbone.vit)]
-    if all(isinstance(mlp, Mlp) for mlp in mlps):
+    plain = isinstance(backbone.vit, VisionTransformer)
+    if plain and all(isinstance(mlp, Mlp) for mlp in mlps):
         made[AUTHORS] = AuthorsForm(sharing_copy(backbone.vit), layers)
     return made
 

@@ -15,7 +15,7 @@ from ttr_backbones.backbones.padding import Margins, crop_map, margins
 from ttr_backbones.export.exportable import Exportable
 from ttr_backbones.export.resampling import resampled_table, resampled_window
 from ttr_backbones.vits.family import family_of
-from ttr_backbones.vits.pos_embed import position_table
+from ttr_backbones.vits.pos_embed import Positions, positions_of
 from ttr_backbones.vits.taps import Tap, tapped_maps
 
 Size = tuple[int, int]
@@ -63,10 +63,11 @@ class GraphBackbone(nn.Module):
 
     Args:
         backbone: its weights are shared.
-        size: (H, W) of its images, whose position embedding becomes a constant; None for any.
+        size: (H, W) of its images, whose positions become constants; None for any.
     """
 
     table: Tensor | None
+    rotation: Tensor | None
 
     def __init__(self, backbone: TimmViT, size: Size | None) -> None:
         super().__init__()
@@ -82,24 +83,30 @@ class GraphBackbone(nn.Module):
         grid = self.own_grid
         if size is not None:
             grid = self._grid(size, margins(size, self.patch_size, self.pad))
-        table = position_table(vit, grid, self.pos_embed)
-        self.register_buffer("table", None if table is None else table.detach().clone())
+        for name, one in positions_of(vit, grid, self.pos_embed)._asdict().items():
+            self.register_buffer(name, None if one is None else one.detach().clone())
         self.vit = vit
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [B, 3, H, W] -> one map [B, C, h, w] per block taken."""
         size = (x.shape[2], x.shape[3])
         around = margins(size, self.patch_size, self.pad)
-        table = self.table
-        if self.any_size and table is not None:
-            grid = self._grid(size, around)
-            table = resampled_table(table, self.num_prefix, self.own_grid, grid, self.pos_embed)
+        positions = Positions(self.table, self.rotation)
+        if self.any_size:
+            positions = self._positions(self._grid(size, around))
         images = F.pad(x, around)
-        maps = tapped_maps(self.vit, images, table, self.taps, with_cls=self.with_cls)
+        maps = tapped_maps(self.vit, images, positions, self.taps, with_cls=self.with_cls)
         if self.crop:
             window = resampled_window if self.any_size else crop_map
             maps = [window(feature_map, around, self.patch_size) for feature_map in maps]
         return tuple(maps)
+
+    def _positions(self, grid: Size) -> Positions:
+        """The positions of a grid of symbolic sizes."""
+        table, num = self.table, self.num_prefix
+        if table is not None:
+            table = resampled_table(table, num, self.own_grid, grid, self.pos_embed)
+        return Positions(table, family_of(self.vit).rotation(self.vit, grid))
 
     def _grid(self, size: Size, around: Margins) -> Size:
         left, right, top, bottom = around

@@ -12,6 +12,7 @@ from ttr_backbones.compat import prepare_torchvision
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 from ttr_backbones.recipes.axes import axis_files
 from ttr_backbones.recipes.evaluate import default_backbone
+from ttr_backbones.timm_names import vit_names
 
 NO_REPAIR = "none"
 _HUBS = ("hf-hub:", "hf_hub:", "local-dir:")
@@ -108,9 +109,7 @@ def check_backbone(name: str) -> None:
         if not Path(name).expanduser().is_file():
             raise MissingFileError(f"--backbone {name}: no such file")
         return
-    import timm
-
-    known = [*axis_files("backbones"), *timm.list_models("*vit*"), *timm.list_models("*eva*")]
+    known = [*axis_files("backbones"), *vit_names()]
     near = difflib.get_close_matches(name.partition(".")[0], known, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise MissingFileError(

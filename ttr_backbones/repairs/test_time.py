@@ -25,7 +25,7 @@ from ttr_backbones.vits.registers import add_test_time_registers
 _MOVES = {
     "num": "number of registers (what the fit found best, else 1)",
     "peak": "what moves to them, `edit.PEAKS` (neuron)",
-    "keep_cls": "leave the CLS token's activations as they are (False)",
+    "keep_cls": "leave CLS, or that many tokens of the prefix, as they are (False)",
     "fill": "what stays at the other tokens, `edit.FILLS` (zero)",
     "scale": "factor on what moves, one number or one per register (1)",
     "positions": "flat patch indices that receive it in place of registers",

@@ -53,7 +53,7 @@ def add_constant_tokens(
         swapped.zero(torch.tensor(layers[index], device=swapped.weight.device))
     for block, key, value in zip(blocks, keys, values, strict=True):
         attention = family.attention(block)
-        mix(attention, ConstantTokens)
+        mix(attention, family.constant_tokens)
         like = next(attention.parameters()).detach()
         attention.add_constants(key.to(like, copy=True), value.to(like, copy=True))
 
@@ -137,11 +137,28 @@ class ConstantTokens(Mixin):
         B, N, _ = x.shape
         qkv = self.qkv(x).reshape(B, N, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.unbind(0)  # [B, heads, N, d]
-        q = self.q_norm(q)
-        k = _appended(self.k_norm(k), self.register_keys)
-        v = _appended(v, self.register_values)
+        x = self.attended(self.q_norm(q), self.k_norm(k), v, attn_mask, is_causal)
+        return self.proj_drop(self.proj(self.norm(x)))
+
+    def attended(
+        self, q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None, is_causal: bool
+    ) -> Tensor:
+        """Average the values with the constants among them.
+
+        Args:
+            q: [B, heads, N, d], as k and v.
+            k: without the constants, as v.
+            v: values.
+            attn_mask: of the N tokens, [..., N, N] or [..., 1, N], bool or added.
+            is_causal: let each token see the tokens before it, instead.
+
+        Returns:
+            Heads side by side, [B, N, heads * d].
+        """
+        N = q.shape[2]
+        k, v = _appended(k, self.register_keys), _appended(v, self.register_values)
         if is_causal:
-            attn_mask = torch.ones(N, N, dtype=torch.bool, device=x.device).tril()
+            attn_mask = torch.ones(N, N, dtype=torch.bool, device=q.device).tril()
         mask = None if attn_mask is None else self._mask(attn_mask, N)
         if self.fused_attn:
             dropout = self.attn_drop.p if self.training else 0.0
@@ -151,7 +168,7 @@ class ConstantTokens(Mixin):
             if mask is not None:
                 scores = scores.masked_fill(~mask, -torch.inf) if _is_bool(mask) else scores + mask
             x = self.attn_drop(scores.softmax(dim=-1)) @ v
-        return self.proj_drop(self.proj(self.norm(x.transpose(1, 2).flatten(2))))
+        return x.transpose(1, 2).flatten(2)
 
     def _mask(self, mask: Tensor, N: int) -> Tensor:
         """Let every token see the constants: [..., N, N] -> [..., N, N + R]."""

@@ -12,7 +12,8 @@ from timm.models import get_arch_pretrained_cfgs
 from torch import nn
 
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
-from ttr_backbones.vits.family import is_vit
+from ttr_backbones.timm_names import vit_names
+from ttr_backbones.vits.family import is_vit, no_vit
 from ttr_backbones.vits.finite_weights import require_finite
 from ttr_backbones.vits.hub import bounded_hub
 from ttr_backbones.vits.weights import load_weights
@@ -40,7 +41,7 @@ def create_vit(
 
     Raises:
         MissingFileError: the file or folder does not exist.
-        InputError: an unknown name or tag, a model that is no plain ViT, two sources of weights,
+        InputError: an unknown name or tag, a model of no known family, two sources of weights,
             weights that do not fit or are no numbers, or weights that cannot be downloaded.
     """
     if pretrained and checkpoint is not None:
@@ -61,7 +62,7 @@ def create_vit(
     local = pretrained and model.startswith("local-dir:")
     vit = _create(model, pretrained=pretrained and not local, kwargs=kwargs)
     if not is_vit(vit):
-        raise InputError(_no_plain_vit(model, type(vit).__name__))
+        raise InputError(f"{model}: {no_vit(type(vit).__name__)}")
     if local:  # timm would resample the kernel of another patch size
         checkpoint = _file_in(Path(model.removeprefix("local-dir:")))
     if checkpoint is not None:
@@ -69,13 +70,6 @@ def create_vit(
     elif pretrained:
         require_finite(vit.state_dict(), f"the file of {model}")
     return vit.eval()
-
-
-def _no_plain_vit(model: str, kind: str) -> str:
-    return (
-        f"{model} is a {kind}: expected a timm VisionTransformer (DINOv2, CLIP, DeiT, augreg and "
-        "other plain ViTs)"
-    )
 
 
 def _file_in(folder: Path) -> Path:
@@ -98,7 +92,7 @@ def _file_in(folder: Path) -> Path:
 def _check_name(model: str, *, pretrained: bool) -> None:
     architecture, _, tag = model.partition(".")
     if not timm.is_model(architecture):
-        raise InputError(unknown_name("timm model", architecture, timm.list_models()))
+        raise InputError(unknown_name("timm model", architecture, vit_names()))
     tags = [name.partition(".")[2] for name in get_arch_pretrained_cfgs(architecture)]
     if tag and tag not in tags:
         raise InputError(unknown_name(f"tag of {architecture}", tag, filter(None, tags)))
@@ -121,9 +115,9 @@ def _create(model: str, *, pretrained: bool, kwargs: dict[str, Any]) -> Any:
         with bounded_hub() if from_hub else contextlib.nullcontext():
             return timm.create_model(model, pretrained=pretrained, **kwargs)
     except TypeError as error:
-        if "'dynamic_img_size'" in str(error):  # which all plain ViTs have
+        if "'dynamic_img_size'" in str(error):  # which all families have
             kind = str(error).partition(".__init__")[0]
-            raise InputError(_no_plain_vit(model, kind)) from error
+            raise InputError(f"{model}: {no_vit(kind)}") from error
         raise InputError(f"model_kwargs do not fit {model}: {error}") from error
     except Exception as error:
         # The hub client raises many kinds; to the user they are one: the weights did not come.

@@ -10,6 +10,7 @@ from math import isqrt
 from typing import Any, Literal
 
 import torch
+from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
@@ -47,6 +48,11 @@ def set_last_block(vit: nn.Module, kind: LastBlock) -> None:
             "has one: use last_block='own'"
         )
     attention, num_registers = family.attention(block), family.layout(vit).num_registers
+    if not isinstance(attention, Attention):
+        raise InputError(
+            f"last_block={kind!r} is for timm's VisionTransformer, and block {index} has "
+            f"{type(attention).__name__}: use last_block='own'"
+        )
     mix(block, DenseLastBlock)
     block.dense = {
         "kind": kind,

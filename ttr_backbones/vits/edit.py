@@ -24,7 +24,7 @@ def move_activations(
     *,
     first_patch: int,
     peak: Peak = "neuron",
-    keep_cls: bool = False,
+    keep_cls: bool | int = False,
     fill: Fill = "zero",
 ) -> Tensor:
     """Move the register neurons' activations to the tokens `rows`, away from all other tokens.
@@ -36,7 +36,7 @@ def move_activations(
         gain: factor per receiving token and neuron, [R, K].
         first_patch: index of the first patch token; `mean` and `only_outliers` average patches.
         peak: what moves, see `PEAKS`.
-        keep_cls: leave token 0 as it is.
+        keep_cls: leave token 0, or that many of the first tokens, as they are.
         fill: what stays behind at the other tokens, see `FILLS`.
 
     Returns:
@@ -45,7 +45,8 @@ def move_activations(
     values = hidden.index_select(2, units)  # [B, N, K]
     left = FILLS[fill](values, first_patch)
     if keep_cls:
-        left = torch.cat([values[:, :1], left[:, 1:]], dim=1)
+        kept = int(keep_cls)
+        left = torch.cat([values[:, :kept], left[:, kept:]], dim=1)
     moved = PEAKS[peak](values) * gain.to(values.dtype)  # [B, 1, K] * [R, K]
     return hidden.index_copy(2, units, left.index_copy(1, rows, moved))
 

@@ -9,21 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.facts import Facts
-from ttr_backbones.vits.tokens import Grid, TokenLayout, Tokens
-
-
-class Heads(NamedTuple):
-    """Queries, keys and values of one block, or what stands for them."""
-
-    query: Tensor
-    key: Tensor
-    value: Tensor
+from ttr_backbones.vits.refused import why_refused
+from ttr_backbones.vits.tokens import Grid, Heads, TokenLayout, Tokens
 
 
 class Family(ABC):
@@ -37,11 +30,14 @@ class Family(ABC):
         examples: models of it, for messages.
         register_tokens: the class that a model takes on while it has test-time registers, a
             `RegisterTokens`.
+        constant_tokens: the class that attention takes on while it has constant keys and values, a
+            `ConstantTokens`.
     """
 
     name: str
     examples: str
     register_tokens: type[Any]
+    constant_tokens: type[Any]
 
     @abstractmethod
     def owns(self, vit: Any) -> bool:
@@ -79,6 +75,15 @@ class Family(ABC):
     def position_embedding(self, vit: Any) -> Tensor | None:
         """The position embedding that is added to tokens, [1, (P +) h * w, C], if there is one."""
 
+    def rotation(self, vit: Any, grid: Grid) -> Tensor | None:
+        """The table by which attention turns queries and keys (RoPE); None without one."""
+        del vit, grid
+
+    def position_tensors(self, vit: Any) -> list[Tensor]:
+        """What the positions of a grid are made of: where one changes, they do."""
+        table = self.position_embedding(vit)
+        return [] if table is None else [table]
+
     @abstractmethod
     def embed(self, vit: Any, patches: Tensor, table: Tensor | None) -> Tensor:
         """Put together what the first block is given.
@@ -93,14 +98,14 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def run_block(self, vit: Any, block: int, tokens: Tensor, grid: Grid) -> Tensor:
-        """Run one block, with whatever it needs of the grid (RoPE).
+    def run_block(self, vit: Any, block: int, tokens: Tensor, rotation: Tensor | None) -> Tensor:
+        """Run one block.
 
         Args:
             vit: the model.
             block: 0-based.
             tokens: [B, P + R + h * w, C].
-            grid: (h, w).
+            rotation: of `rotation`, for the grid of the patches.
         """
 
     @abstractmethod
@@ -270,9 +275,14 @@ def family_of(vit: Any) -> Family:
     for family in _FAMILIES:
         if family.owns(vit):
             return family
+    raise InputError(no_vit(type(vit).__name__))
+
+
+def no_vit(kind: str) -> str:
+    """Return the message for a model of a class that no family is of."""
     known = " or ".join(f"a {family.name}" for family in _FAMILIES)
     examples = "; ".join(f"{family.name}: {family.examples}" for family in _FAMILIES)
-    raise InputError(f"expected {known}, got {type(vit).__name__} ({examples})")
+    return f"expected {known}, got {kind}{why_refused(kind)} ({examples})"
 
 
 @contextmanager

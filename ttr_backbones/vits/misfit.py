@@ -111,12 +111,13 @@ def _reason(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], model: st
 
 
 def _smaller_reason(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], model: str) -> str:
-    scaled = ["blocks.0.ls1.gamma" in tensors for tensors in (state, wanted)]
+    names = {"blocks.0.ls1.gamma", "blocks.0.gamma_1"}
+    scaled = [not names.isdisjoint(tensors) for tensors in (state, wanted)]
     if scaled[0] != scaled[1]:
         return (
             f"it {'has' if scaled[0] else 'lacks'} LayerScale, {model} "
             f"{'lacks' if scaled[0] else 'has'} it: give the name of its own architecture "
-            "(DINOv2, DeiT-III), or model_kwargs=dict(init_values=1e-5)"
+            "(DINOv2, DINOv3, DeiT-III), or model_kwargs=dict(init_values=1e-5)"
         )
     return f"it is another architecture than {model}. Give the timm name that the file was made for"
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import timm
 import torch
@@ -20,6 +21,23 @@ _DINOV2 = frozenset(f"vit_{size}_patch14_dinov2" for size in ("small", "base", "
 _DINO = "dino"  # timm's tag; DINO's repository resamples as DINOv2's does
 OFFSET = 0.1  # that DINOv2 adds to a size before it makes a scale factor of it
 _KEPT = 16  # tables in memory; one of ViT-L at 518 px takes 5.6 MB
+
+
+class Positions(NamedTuple):
+    """The positions of a grid of patches.
+
+    Args:
+        table: added to the tokens, see `position_table`.
+        rotation: what attention turns queries and keys by, see `Family.rotation`.
+    """
+
+    table: Tensor | None
+    rotation: Tensor | None
+
+
+def positions_of(vit: Any, grid: Grid, how: PosEmbed) -> Positions:
+    """Make the positions of a grid (h, w)."""
+    return Positions(position_table(vit, grid, how), family_of(vit).rotation(vit, grid))
 
 
 def position_table(vit: Any, grid: Grid, how: PosEmbed) -> Tensor | None:
@@ -80,30 +98,44 @@ def is_open(vit: Any) -> bool:
 
 
 class PositionTables:
-    """Tables of a frozen model by grid; the sixteen used last are kept.
+    """Positions of a frozen model by grid; those of the sixteen grids used last are kept.
 
-    A table is made anew when the embedding is another tensor, or was changed in place.
+    They are made anew when what they are made of is another tensor, or was changed in place.
     """
 
     def __init__(self, how: PosEmbed) -> None:
         self.how = how
-        self._tables: OrderedDict[Any, tuple[Tensor | None, Tensor | None]] = OrderedDict()
+        self._tables: OrderedDict[Any, tuple[Positions, list[Tensor]]] = OrderedDict()
 
-    def __call__(self, vit: Any, grid: Grid) -> Tensor | None:
-        """Return the table for `grid`, see `position_table`."""
-        own = family_of(vit).position_embedding(vit)
-        # A compiler keeps nothing between calls, and a trained embedding changes at every step.
-        if own is None or own.requires_grad or torch.compiler.is_compiling():
-            return position_table(vit, grid, self.how)
-        version = own._version  # noqa: SLF001 (torch has no public name for it)
-        key = (grid, own.data_ptr(), version, own.device, own.dtype)
+    def __call__(self, vit: Any, grid: Grid) -> Positions:
+        """Return the positions of `grid`, see `positions_of`."""
+        made_of = family_of(vit).position_tensors(vit)
+        # A compiler keeps nothing between calls, a trained embedding changes at every step, and
+        # RoPE may be drawn anew while training.
+        trained = vit.training or any(tensor.requires_grad for tensor in made_of)
+        if trained or not made_of or torch.compiler.is_compiling():
+            return positions_of(vit, grid, self.how)
+        key = (grid, *map(_stamp, made_of))
         if key not in self._tables:
-            # Detached, for a compiler tells parameters, of the model's own grid, from tables. The
-            # embedding is kept too: else another one could come to lie at its address.
-            with torch.no_grad():
-                table = position_table(vit, grid, self.how)
-            self._tables[key] = None if table is None else table.detach(), own.detach()
+            with torch.no_grad(), _without_autocast(made_of[0].device.type):
+                positions = positions_of(vit, grid, self.how)
+            # Detached, for a compiler tells parameters, of the model's own grid, from tables. What
+            # they are made of is kept too: else another tensor could come to lie at its address.
+            detached = Positions(*(None if one is None else one.detach() for one in positions))
+            self._tables[key] = detached, [tensor.detach() for tensor in made_of]
             if len(self._tables) > _KEPT:
                 self._tables.popitem(last=False)
         self._tables.move_to_end(key)
         return self._tables[key][0]
+
+
+def _without_autocast(device: str) -> contextlib.AbstractContextManager[Any]:
+    """In full precision whatever the surroundings, for they may be others the next time."""
+    if not torch.amp.is_autocast_available(device):
+        return contextlib.nullcontext()
+    return torch.autocast(device, enabled=False)
+
+
+def _stamp(tensor: Tensor) -> tuple[Any, ...]:
+    version = tensor._version  # noqa: SLF001 (torch has no public name for it)
+    return tensor.data_ptr(), version, tensor.device, tensor.dtype

@@ -20,6 +20,7 @@ from ttr_backbones.vits.edit import FILLS, PEAKS, Fill, Peak
 from ttr_backbones.vits.edit_site import EditSite
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import RegisterNeurons
+from ttr_backbones.vits.tokens import TokenLayout
 
 
 def add_test_time_registers(
@@ -27,7 +28,7 @@ def add_test_time_registers(
     neurons: RegisterNeurons | Mapping[int, list[int]],
     num: int = 1,
     peak: Peak = "neuron",
-    keep_cls: bool = False,
+    keep_cls: bool | int = False,
     fill: Fill = "zero",
     scale: float | Sequence[float] = 1.0,
     *,
@@ -48,7 +49,8 @@ def add_test_time_registers(
         num: number of registers; 0 adds none and only clears the neurons, the paper's control.
         peak: what moves: each neuron's own value of largest magnitude over all tokens, or one value
             for all neurons of the block (`edit.PEAKS`).
-        keep_cls: leave the CLS token's activations as they are.
+        keep_cls: leave the CLS token's activations as they are; a number leaves those of that many
+            tokens of the prefix, for models with summaries among their trained registers (RADIO).
         fill: what stays at the other tokens: zero, mean, only_outliers, same (`edit.FILLS`).
         scale: factor on the moved value, one number or one per register.
         positions: flat (row-major) patch indices that receive the activations instead of registers,
@@ -90,7 +92,7 @@ def add_test_time_registers(
     return vit
 
 
-def _check(vit: Any, *, num: Any, peak: Any, fill: Any, keep_cls: bool, positions: Any) -> None:
+def _check(vit: Any, *, num: Any, peak: Any, fill: Any, keep_cls: Any, positions: Any) -> None:
     check_plain(vit)
     family_of(vit).check(vit)
     if not isinstance(num, int) or isinstance(num, bool) or num < 0:
@@ -99,10 +101,19 @@ def _check(vit: Any, *, num: Any, peak: Any, fill: Any, keep_cls: bool, position
         raise InputError(unknown_name("peak", str(peak), PEAKS))
     if fill not in FILLS:
         raise InputError(unknown_name("fill", str(fill), FILLS))
-    if keep_cls and not family_of(vit).layout(vit).num_cls:
-        raise InputError("keep_cls=True, but this model has no CLS token")
+    _check_kept(keep_cls, family_of(vit).layout(vit))
     if positions is not None:
         _check_positions(positions, num)
+
+
+def _check_kept(keep_cls: Any, layout: TokenLayout) -> None:
+    if keep_cls is True and not layout.num_cls:
+        raise InputError("keep_cls=True, but this model has no CLS token")
+    if not isinstance(keep_cls, int) or not 0 <= keep_cls <= layout.num_prefix:
+        raise InputError(
+            f"keep_cls={keep_cls!r}: expected True, False, or how many of the first tokens are "
+            f"kept, 0 to {layout.num_prefix}: those of this model's prefix"
+        )
 
 
 def _check_positions(positions: Any, num: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.pos_embed import Positions
 from ttr_backbones.vits.register_tokens import drop_registers, num_inner_prefix_tokens
 from ttr_backbones.vits.tokens import Grid
 
@@ -59,31 +60,31 @@ class Features(NamedTuple):
 
 
 def tapped_maps(
-    vit: Any, images: Tensor, table: Tensor | None, taps: Sequence[Tap], *, with_cls: bool
+    vit: Any, images: Tensor, positions: Positions, taps: Sequence[Tap], *, with_cls: bool
 ) -> list[Tensor]:
     """Run the blocks that the taps need, and no further.
 
     Args:
         vit: the model.
         images: [B, 3, H, W], H and W multiples of the patch.
-        table: of `position_table` for their grid.
+        positions: of `positions_of` for their grid.
         taps: what to take.
         with_cls: append the CLS token of the same block to every patch (tokens only).
 
     Returns:
         One map [B, C, h, w] per tap.
     """
-    taken, grid = _run(vit, images, table, taps)
+    taken, grid = _run(vit, images, positions, taps)
     return _maps(vit, taken, grid, taps, with_cls=with_cls)
 
 
 def tapped_features(
-    vit: Any, images: Tensor, table: Tensor | None, taps: Sequence[Tap], *, with_cls: bool
+    vit: Any, images: Tensor, positions: Positions, taps: Sequence[Tap], *, with_cls: bool
 ) -> Features:
     """Run all blocks once, for the maps of `tapped_maps` and what the model says of the image."""
     family = family_of(vit)
     last = Tap(len(family.blocks(vit)) - 1, "token", norm=True)
-    taken, grid = _run(vit, images, table, [*taps, last])
+    taken, grid = _run(vit, images, positions, [*taps, last])
     tokens = drop_registers(vit, taken[last])
     cls = tokens[:, 0] if family.layout(vit).num_cls else None
     maps = _maps(vit, taken, grid, taps, with_cls=with_cls)
@@ -98,13 +99,13 @@ def _maps(
 
 
 def _run(
-    vit: Any, images: Tensor, table: Tensor | None, taps: Sequence[Tap]
+    vit: Any, images: Tensor, positions: Positions, taps: Sequence[Tap]
 ) -> tuple[dict[Tap, Tensor], Grid]:
     """Give the sequences [B, N, C] that the taps name, and the grid of their patches."""
     family = family_of(vit)
     patches = family.patches(vit, images)
     grid = (patches.shape[1], patches.shape[2])
-    tokens = family.embed(vit, patches, table)
+    tokens = family.embed(vit, patches, positions.table)
     taken: dict[Tap, Tensor] = {}
     last = max(tap.block for tap in taps)
     for index, block in enumerate(family.blocks(vit)[: last + 1]):
@@ -114,7 +115,7 @@ def _run(
             taken |= {tap: getattr(qkv, tap.facet) for tap in here if tap.facet != "token"}
         if index == last and all(tap.facet != "token" for tap in here):
             break
-        tokens = family.run_block(vit, index, tokens, grid)
+        tokens = family.run_block(vit, index, tokens, positions.rotation)
         of_tokens = [tap for tap in here if tap.facet == "token"]
         taken |= {tap: family.final_norm(vit, tokens) if tap.norm else tokens for tap in of_tokens}
     return taken, grid

@@ -24,6 +24,14 @@ class Tokens(NamedTuple):
     patches: Tensor  # [B, N, C]
 
 
+class Heads(NamedTuple):
+    """Queries, keys and values of one block, or what stands for them."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+
+
 @dataclass(frozen=True)
 class TokenLayout:
     """How many tokens of each kind a sequence has.
