@@ -13,6 +13,7 @@ from ttr_backbones.cli.arguments import comma_list
 from ttr_backbones.cli.list_doubts import warn_of_doubts
 from ttr_backbones.cli.model_and_images import add_model_arguments, load, tell_bad
 from ttr_backbones.errors import InputError
+from ttr_backbones.text_table import aligned
 
 if TYPE_CHECKING:
     from ttr_backbones.neuron_search.verification import Verification
@@ -148,7 +149,7 @@ def table(seen: Verification) -> str:
                 percent(seen.remaining),
                 *(percent(each.outliers / seen.outliers_before) for each in others.values()),
             ],
-            f"<= {percent(REMAINING)}  {_told(checks['remaining'])}"
+            f"<= {percent(REMAINING)}  {_ok_or_failed(checks['remaining'])}"
             + ("" if checks.get("random", True) else ", and random neurons do it too: FAILED"),
         ),
         (["largest patch norm", f"{seen.largest_before:.1f}", f"{seen.largest_after:.1f}"], ""),
@@ -172,12 +173,9 @@ def table(seen: Verification) -> str:
         cells = [percent(each.top1_agreement) for each in others.values()]
         row = ["top-1 agreement", "100 %", percent(seen.top1_agreement), *cells]
         rows.append((row, _judged(seen, "top1_agreement")))
-    lines = [
-        f"{name:24}" + "".join(f"{cell:>14}" for cell in cells).ljust(14 * (len(columns) - 1)) + end
-        for (name, *cells), end in [(list(columns), ""), *((r, f"  {e}") for r, e in rows)]
-    ]
-    told = [*(line.rstrip() for line in lines), *_explained(seen)]
-    return "\n".join([*told, "passed" if seen.passed else "FAILED"])
+    filled = [[*row, *[""] * (len(columns) - len(row)), judged] for row, judged in rows]
+    lines = aligned([list(columns), *filled], "l" + "r" * (len(columns) - 1) + "l")
+    return "\n".join([*lines, *_explained(seen), "passed" if seen.passed else "FAILED"])
 
 
 def _judged(seen: Verification, measure: str) -> str:
@@ -205,7 +203,7 @@ def _explained(seen: Verification) -> list[str]:
     ]
 
 
-def _told(holds: bool) -> str:
+def _ok_or_failed(holds: bool) -> str:
     return "ok" if holds else "FAILED"
 
 

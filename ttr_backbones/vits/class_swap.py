@@ -75,9 +75,6 @@ def restored_eval(vit: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-as_it_came = restored_eval  # until every caller has the new name
-
-
 def sharing_copy(module: Module, share: Callable[[Tensor], bool] = lambda _: True) -> Module:
     """Copy the modules and not the weights: the copy can have other registers, or none.
 

@@ -56,6 +56,7 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
+# ttr_backbones' metric of depth maps, whatever the data set; mmseg has the name DepthMetric.
 val_evaluator = dict(
     type="NYUDepthMetric", min_depth=1e-3, max_depth=80.0, crop="garg", output_scale=256.0
 )
