@@ -98,3 +98,9 @@ def config(data_root, tmp_path_factory):
     runtime = str(configs_dir() / "_base_" / "default_runtime.py")
     path.write_text(CONFIG.format(runtime=runtime, data=str(data_root)))
     return path
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """No line of progress is due in a log, however slow the machine is."""
+    monkeypatch.setattr("ttr_backbones.app.progress._LOGGED_AFTER", float("inf"))
