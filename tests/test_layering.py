@@ -67,9 +67,10 @@ ARROWS = {
     "inference": BENEATH_APP | {"app"},
     "export": BENEATH_APP | {"app", "inference"},
     "compare": BENEATH_APP | {"app", "inference"},
+    "atlas": BENEATH_APP | {"app"},
     "bench": BENEATH_APP | {"app"},
     "demo": BENEATH_APP | {"app"},
-    "cli": BENEATH_APP | {"app", "inference", "export", "compare", "bench", "demo"},
+    "cli": BENEATH_APP | {"app", "inference", "export", "compare", "atlas", "bench", "demo"},
 }
 
 

@@ -35,6 +35,7 @@ COMMANDS = {
     "repair": "ttr_backbones.cli.repair",
     "find-neurons": "ttr_backbones.cli.find_neurons",
     "verify": "ttr_backbones.cli.verify",
+    "atlas": "ttr_backbones.cli.atlas",
     "lists": "ttr_backbones.cli.lists",
     "bench": "ttr_backbones.cli.bench",
     "demo": "ttr_backbones.cli.demo",

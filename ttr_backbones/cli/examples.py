@@ -18,6 +18,7 @@ EXAMPLES = {
     "repair": "ttrb repair bias vit_small_patch16_224.dino --images photos --out dino.safetensors",
     "find-neurons": "ttrb find-neurons vit_small_patch16_224.dino --images photos --out dino.json",
     "verify": "ttrb verify vit_small_patch16_224.dino --images photos --neurons dino.json",
+    "atlas": "ttrb atlas 'vit_*_patch14_dinov2.*' --images photos --out atlas",
     "lists": "ttrb lists",
     "bench": "ttrb bench memory",
     "demo": "ttrb demo --task depth --out demo",

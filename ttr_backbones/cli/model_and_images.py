@@ -30,10 +30,15 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, or_config: bool = Fa
         parser.add_argument("model", metavar=metavar, help=f"{_NAME}, or a config (file or name)")
     else:
         parser.add_argument("model", help=_NAME)
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="photographs")
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="local weight file (default: the hub's)"
     )
+    add_image_arguments(parser)
+
+
+def add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the images, how they are given to the model, and the device to `parser`."""
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="photographs")
     parser.add_argument(
         "--size", type=int, help="side of the square input in pixels (default: the model's)"
     )
@@ -67,7 +72,7 @@ def load(
     from ttr_backbones.app.vit_source import VitSource
     from ttr_backbones.images.photos import photo_files
 
-    if args.checkpoint is not None and not args.checkpoint.is_file():
+    if source is None and args.checkpoint is not None and not args.checkpoint.is_file():
         raise MissingFileError(f"--checkpoint {args.checkpoint}: no such file")
     photo_files(args.images)  # before gigabytes of weights are fetched
     device = choose_device(args.device)

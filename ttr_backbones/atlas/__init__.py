@@ -1,0 +1,1 @@
+"""Register neurons of many models, one after the other, in one table."""
