@@ -93,6 +93,17 @@ class Mixin(nn.Module):
         """Give back everything that the module did not have before."""
         raise NotImplementedError
 
+    def __prepare_scriptable__(self) -> Any:
+        """Refuse `torch.jit.script`, which asks for this first and knows no swapped classes.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            "torch.jit.script cannot compile a model with registers or another repair: use "
+            "torch.export (`ttrb export`) or torch.compile, or torch.jit.trace at one size"
+        )
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         del protocol
         parts, cls = [], type(self)
