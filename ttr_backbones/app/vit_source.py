@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,3 +98,21 @@ def vit_source(args: argparse.Namespace) -> VitSource:
         raise MissingFileError(f"{found.name}: no file at model.backbone.checkpoint={path}")
     kwargs = options.get("model_kwargs") or {}
     return VitSource(options["model"], checkpoint, kwargs, options.get("repair"))
+
+
+def vit_with_classifier(source: VitSource) -> nn.Module:
+    """Make the ViT with its classifier if its weights have one."""
+    import ttr_backbones.registers  # noqa: F401 -- makes timm importable beside a CPU-only torch
+    from timm.models import get_pretrained_cfg, is_model  # isort: skip
+
+    known = is_model(source.model.partition(".")[0])
+    cfg = get_pretrained_cfg(source.model, allow_unregistered=True) if known else None
+    classes = cfg.num_classes if cfg is not None else 0
+    kwargs = {"num_classes": classes, **source.model_kwargs}
+    try:
+        return replace(source, model_kwargs=kwargs).create()
+    except InputError:
+        if source.checkpoint is None or not classes:
+            raise
+    # The file may hold the backbone alone; any other fault shows again.
+    return source.create()

@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ttr_backbones.app.progress import StatusLine
+from ttr_backbones.app.progress import ProgressBar, StatusLine
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.arguments import add_recipe_options, comma_list, integer_list
 from ttr_backbones.errors import InputError, MissingFileError, StopSignal
@@ -16,6 +16,7 @@ from ttr_backbones.errors import InputError, MissingFileError, StopSignal
 if TYPE_CHECKING:
     from ttr_backbones.compare.cells import Outcome
     from ttr_backbones.compare.plan import Cell, Plan
+    from ttr_backbones.compare.side_effects import SideEffects
 
 _DETAILS = "error.txt"
 
@@ -33,14 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repairs",
         metavar="KIND,...",
-        help="any of none, trained (the _reg4 backbone of that name), and repairs by their type or "
-        "file: the config's, or else what ships for the model; default: none, the config's or "
-        "test_time, trained",
+        help="any of none, trained (the _reg4 backbone of that name), repairs by their type or the "
+        "name of their config (the config's, or else what ships for the model), artifacts and "
+        "lists; default: none, the config's or test_time, trained",
     )
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR",
+        help="photographs on which to measure what the repairs do besides: outliers by norm and by "
+        "direction, largest norm, cosine of the other patches, top-1 and kNN agreement, tokens, "
+        "time per image; at most 64, spread evenly",
+    )  # fmt: skip
     parser.add_argument("--seeds", default="0,1,2", help="random seeds of the training (0,1,2)")
     parser.add_argument(
         "--out", type=Path, default=Path("work_dirs/compare"), metavar="DIR",
-        help="folder of table.{txt,md,csv,png}, cells.csv and all runs (work_dirs/compare)",
+        help="folder of table.{txt,md,csv,html,png}, cells.csv and all runs (work_dirs/compare)",
     )  # fmt: skip
     parser.add_argument(
         "--data-root", nargs="+", action="extend", default=[], metavar="[FOR=]DIR",
@@ -61,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.cli.exit_codes import EXIT_INTERRUPTED
     from ttr_backbones.compare.options import Options
     from ttr_backbones.compare.plan import make_plan
+    from ttr_backbones.compare.side_effects import measure_side_effects
+    from ttr_backbones.images.photos import photo_files
 
     options = Options(args.data_root, args.cfg_options)
     plan = make_plan(
@@ -69,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     outcomes: dict[str, Outcome] = {}
     failed: dict[str, str] = {}
+    if args.images is not None:
+        photo_files(args.images)
     _check_data(plan)
     progress = _Progress(len(plan.cells))
     try:
@@ -84,8 +95,19 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return stop.exit_code if isinstance(stop, StopSignal) else EXIT_INTERRUPTED
-    print(_write(plan, outcomes, failed, args.out), end="")
-    names = ("table.md", "table.csv", "cells.csv", *(["table.png"] if outcomes else []))
+    side_effects = None
+    if args.images is not None:
+        bar = ProgressBar()
+        try:
+            side_effects, notes = measure_side_effects(plan.cells, args.images, bar)
+        finally:
+            bar.close()
+        plan.notes.extend(notes)
+    print(_write(plan, outcomes, failed, args.out, side_effects), end="")
+    if side_effects is None:
+        print("\nWhat the repairs do besides, and cost, is measured with --images DIR.")
+    names = ["table.md", "table.html", "table.csv", "cells.csv"]
+    names += ["table.png"] if outcomes else []
     print("\n" + ", ".join(str(args.out / name) for name in names))
     return int(bool(failed))
 
@@ -159,22 +181,33 @@ def _run(
     progress.end(f"FAILED: {failed[cell.name]}")
 
 
-def _write(plan: Plan, outcomes: dict[str, Outcome], failed: dict[str, str], out: Path) -> str:
+def _write(
+    plan: Plan,
+    outcomes: dict[str, Outcome],
+    failed: dict[str, str],
+    out: Path,
+    side_effects: SideEffects | None = None,
+) -> str:
     """Write all files of the table and return it as text."""
     from ttr_backbones.compare.plot import draw_table
+    from ttr_backbones.compare.repairs_table import html_page, repair_tables
     from ttr_backbones.compare.summary import summarize
-    from ttr_backbones.compare.table import csv_cells, csv_table, markdown_table, text_table
+    from ttr_backbones.compare.table import below, csv_cells, csv_table, markdown_table, text_table
 
-    lines = summarize(plan.cells, outcomes)
+    lines = summarize(plan.cells, outcomes, plan.left_out)
     reasons: dict[str, list[str]] = {}
     for name, reason in failed.items():
         reasons.setdefault(reason, []).append(name)
     notes = plan.notes + [f"{'; '.join(names)}: FAILED: {why}" for why, names in reasons.items()]
-    text = text_table(lines, notes)
+    text = text_table(lines, notes, side_effects)
+    page = html_page(
+        repair_tables(lines, side_effects or {}), below(lines, notes), "Repairs of ViTs, compared"
+    )
     files = {
         "table.txt": text,
-        "table.md": markdown_table(lines, notes),
-        "table.csv": csv_table(lines),
+        "table.md": markdown_table(lines, notes, side_effects),
+        "table.html": page,
+        "table.csv": csv_table(lines, side_effects),
         "cells.csv": csv_cells(plan.cells, outcomes, failed),
     }
     for name, content in files.items():

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.messages import warn
-from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.errors import MissingFileError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,14 +68,14 @@ def load(
         MissingFileError: no such folder or weight file.
         InputError: whatever else is wrong with the arguments, the weights or the images.
     """
-    from ttr_backbones.app.vit_source import VitSource
+    from ttr_backbones.app.vit_source import VitSource, vit_with_classifier
     from ttr_backbones.images.photos import photo_files
 
     if source is None and args.checkpoint is not None and not args.checkpoint.is_file():
         raise MissingFileError(f"--checkpoint {args.checkpoint}: no such file")
     photo_files(args.images)  # before gigabytes of weights are fetched
     device = choose_device(args.device)
-    vit = _with_classifier(source or VitSource(args.model, args.checkpoint)).to(device)
+    vit = vit_with_classifier(source or VitSource(args.model, args.checkpoint)).to(device)
     return vit, photographs(args, args.images, vit, progress)
 
 
@@ -109,21 +108,3 @@ def tell_bad(images: ImageBatches) -> None:
     """Name the files that were left out; a broken body is found when it is read."""
     if images.bad:
         warn(f"{len(images.bad)} images left out", images.bad)
-
-
-def _with_classifier(source: VitSource) -> nn.Module:
-    """Make the ViT with its classifier if its weights have one."""
-    import ttr_backbones.registers  # noqa: F401 -- makes timm importable beside a CPU-only torch
-    from timm.models import get_pretrained_cfg, is_model  # isort: skip
-
-    known = is_model(source.model.partition(".")[0])
-    cfg = get_pretrained_cfg(source.model, allow_unregistered=True) if known else None
-    classes = cfg.num_classes if cfg is not None else 0
-    kwargs = {"num_classes": classes, **source.model_kwargs}
-    try:
-        return replace(source, model_kwargs=kwargs).create()
-    except InputError:
-        if source.checkpoint is None or not classes:
-            raise
-    # The file may hold the backbone alone; any other fault shows again.
-    return source.create()

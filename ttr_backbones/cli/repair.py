@@ -74,7 +74,8 @@ def add_arguments_of(parser: argparse.ArgumentParser, arguments: Sequence[str]) 
                 f"the repair {repair.type!r} calls an option of its fit {argument.name!r}, which "
                 "`ttrb repair` has for itself: rename it"
             )
-        default = "" if argument.default is None else f" ({argument.default})"
+        shown = f"({argument.default})"
+        default = "" if argument.default is None or shown in argument.help else f" {shown}"
         words = "{" + ",".join(map(str, argument.words)) + "}"
         group.add_argument(
             argument.option,

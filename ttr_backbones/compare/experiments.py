@@ -18,7 +18,7 @@ from mmengine.config import Config
 
 from ttr_backbones.app.config import datasets, type_name
 from ttr_backbones.backbones import create_vit
-from ttr_backbones.compare.kinds import NONE, TRAINED, repair_file
+from ttr_backbones.compare.kinds import NONE, TRAINED, is_path, kind_config, repair_file
 from ttr_backbones.compare.options import Options
 from ttr_backbones.compare.published import Published, papers_number, published_for
 from ttr_backbones.errors import InputError
@@ -30,7 +30,6 @@ from ttr_backbones.recipes import (
     repair_config,
     trained_siblings,
 )
-from ttr_backbones.repairs import REPAIRS, repair_named
 from ttr_backbones.repairs.choice import DEFAULT, is_auto, repair_options
 from ttr_backbones.vits.family import family_of
 
@@ -135,7 +134,9 @@ class Experiment:
 
 def _repair(kind: str, configured: dict[str, Any]) -> dict[str, Any]:
     """The config's repair if it is of this kind, else that of the file, or what ships."""
-    wanted = repair_named(kind).auto() if kind in REPAIRS else repair_config(kind)
+    wanted = kind_config(kind, configured)
+    if is_path(kind):
+        return wanted
     return (
         wanted | configured if configured.get("type", wanted["type"]) == wanted["type"] else wanted
     )

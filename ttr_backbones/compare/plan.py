@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmengine.config import Config
 
 from ttr_backbones.app.config import section
-from ttr_backbones.compare.experiments import LeftOutError, find_experiments
+from ttr_backbones.compare.experiments import Experiment, LeftOutError, find_experiments
 from ttr_backbones.compare.fingerprint import fingerprint
-from ttr_backbones.compare.kinds import check_kind
+from ttr_backbones.compare.kinds import NONE, check_kind, kind_folder
 from ttr_backbones.compare.options import Options
 from ttr_backbones.compare.published import Published
 from ttr_backbones.errors import InputError
@@ -73,10 +74,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a table, line by line, and what is not in it."""
+    """The cells of a table, line by line, and what is not in it.
+
+    Args:
+        cells: the runs.
+        notes: in sentences.
+        left_out: rows without a run, of kinds that were named and do not fit; a note says why.
+    """
 
     cells: list[Cell]
     notes: list[str]
+    left_out: list[Row] = field(default_factory=list)
 
 
 def make_plan(
@@ -106,7 +114,9 @@ def make_plan(
     Raises:
         InputError: a config or an option that cannot be used, or no cell at all.
     """
-    cells, notes = [], []
+    cells: list[Cell] = []
+    notes: list[str] = []
+    left_out: list[Row] = []
     for experiment in find_experiments(configs, backbone=backbone, repair=repair):
         offered = experiment.kinds(options)  # reads the config, and imports its repair
         for kind in offered if kinds is None else kinds:
@@ -115,12 +125,13 @@ def make_plan(
                 cfg = experiment.config(kind, options)
             except LeftOutError as error:
                 notes.append(f"{experiment.name}, {kind} is left out: {error}")
+                if kinds is not None and kind != NONE:
+                    with suppress(LeftOutError):
+                        plain = experiment.config(NONE, options)
+                        left_out.append(_row(experiment, kind, plain))
                 continue
-            backbone, task = experiment.label(cfg)
-            metric = metric_of(cfg)
-            published = experiment.published(kind, metric.name)
-            row = Row(experiment.name, backbone, task, kind, metric, published)
-            folder = out / "runs" / experiment.name / kind
+            row = _row(experiment, kind, cfg)
+            folder = out / "runs" / experiment.name / kind_folder(kind)
             tta = experiment.needs_tta(cfg)
             trains = cfg.get("train_cfg") is not None
             if not trains and needs_checkpoint(cfg) and not cfg.get("load_from"):
@@ -136,7 +147,14 @@ def make_plan(
     notes += options.notes
     if not cells:
         raise InputError(f"nothing to compare: {'; '.join(notes)}")
-    return Plan(cells, notes)
+    return Plan(cells, notes, left_out)
+
+
+def _row(experiment: Experiment, kind: str, cfg: Config) -> Row:
+    backbone, task = experiment.label(cfg)
+    metric = metric_of(cfg)
+    published = experiment.published(kind, metric.name)
+    return Row(experiment.name, backbone, task, kind, metric, published)
 
 
 def _cell(row: Row, seed: int | None, cfg: Config, *, tta: bool, folder: Path) -> Cell:

@@ -46,6 +46,8 @@ class Line:
     @property
     def runs(self) -> str:
         """Number of seeds, and of how many if some are missing."""
+        if not self.planned:
+            return NOTHING
         if len(self.values) < self.planned:
             return f"{len(self.values)} of {self.planned}"
         return str(self.planned) if self.seeded else "no seed"
@@ -56,17 +58,22 @@ class Line:
         return self.row.published.shown if self.row.published else NOTHING
 
 
-def summarize(cells: Sequence[Cell], outcomes: Mapping[str, Outcome]) -> list[Line]:
+def summarize(
+    cells: Sequence[Cell], outcomes: Mapping[str, Outcome], left_out: Sequence[Row] = ()
+) -> list[Line]:
     """Gather the cells of each line, lines of one task together, in the order of the plan.
 
     Args:
         cells: all of the plan.
         outcomes: name of a cell -> what was measured; cells that failed or did not run are absent.
+        left_out: rows without a run, behind the others of their task.
     """
-    tasks = list(dict.fromkeys(cell.row.task for cell in cells))
+    rows = list(dict.fromkeys([*(cell.row for cell in cells), *left_out]))
+    tasks = list(dict.fromkeys(row.task for row in rows))
     lines = []
-    for row in sorted(dict.fromkeys(c.row for c in cells), key=lambda row: tasks.index(row.task)):
+    for row in sorted(rows, key=lambda row: tasks.index(row.task)):
         of_row = [cell for cell in cells if cell.row == row]
         values = tuple(outcomes[cell.name].value for cell in of_row if cell.name in outcomes)
-        lines.append(Line(row, values, len(of_row), of_row[0].seed is not None))
+        seeded = any(cell.seed is not None for cell in of_row)
+        lines.append(Line(row, values, len(of_row), seeded))
     return lines

@@ -10,6 +10,13 @@ from typing import Any
 from ttr_backbones.compare.cells import Outcome
 from ttr_backbones.compare.kinds import kind_label
 from ttr_backbones.compare.plan import Cell
+from ttr_backbones.compare.repairs_table import (
+    repair_tables,
+    side_effect_values,
+    side_effects_markdown,
+    side_effects_text,
+)
+from ttr_backbones.compare.side_effects import SideEffects
 from ttr_backbones.compare.summary import Line
 
 _HEADINGS = ("backbone", "repair", "measured", "seeds", "published")
@@ -19,7 +26,9 @@ _LEGEND = (
 )
 
 
-def text_table(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
+def text_table(
+    lines: Sequence[Line], notes: Sequence[str] = (), side_effects: SideEffects | None = None
+) -> str:
     """Return the table for a terminal: tasks one after another, columns aligned."""
     sources = _sources(lines)
     cells = [_cells(line, sources) for line in lines]
@@ -31,22 +40,28 @@ def text_table(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
             text += ["", f"{task} ({line.row.metric.heading})", _aligned(_HEADINGS, widths)]
             text.append("-" * len(_aligned(widths, widths)))
         text.append(_aligned(row, widths))
-    return "\n".join([*text[1:], "", *_below(sources, notes)]) + "\n"
+    more = side_effects_text(repair_tables(lines, side_effects or {}))
+    text += ["", *more.splitlines()] if more else []
+    return "\n".join([*text[1:], "", *below(lines, notes)]) + "\n"
 
 
-def markdown_table(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
-    """Return one Markdown table of all tasks."""
+def markdown_table(
+    lines: Sequence[Line], notes: Sequence[str] = (), side_effects: SideEffects | None = None
+) -> str:
+    """Return one Markdown table of all tasks, and one of the repairs where they were measured."""
     sources = _sources(lines)
     text = ["| " + " | ".join(("task", "metric", *_HEADINGS)) + " |"]
     text.append("|---|---|---|---|---:|---:|---:|")
     for line in lines:
         row = (line.row.task, line.row.metric.heading, *_cells(line, sources))
         text.append("| " + " | ".join(part.replace("|", "\\|") for part in row) + " |")
-    below = [f"- {remark}" for remark in _below(sources, notes)]
-    return "\n".join([*text, "", *below]) + "\n"
+    more = side_effects_markdown(repair_tables(lines, side_effects or {}))
+    text += ["", *more.splitlines()] if more else []
+    remarks = [f"- {remark}" for remark in below(lines, notes)]
+    return "\n".join([*text, "", *remarks]) + "\n"
 
 
-def csv_table(lines: Sequence[Line]) -> str:
+def csv_table(lines: Sequence[Line], side_effects: SideEffects | None = None) -> str:
     """Return the summary, one row per line of the table, with all digits."""
     return _csv(
         {
@@ -63,6 +78,7 @@ def csv_table(lines: Sequence[Line]) -> str:
             "published": line.row.published and line.row.published.value,
             "published_std": line.row.published and line.row.published.std,
             "published_source": line.row.published and line.row.published.source,
+            **({} if side_effects is None else side_effect_values(line, side_effects)),
         }
         for line in lines
     )
@@ -118,7 +134,9 @@ def _sources(lines: Sequence[Line]) -> list[str]:
     return list(dict.fromkeys(line.row.published.source for line in lines if line.row.published))
 
 
-def _below(sources: Sequence[str], notes: Sequence[str]) -> list[str]:
+def below(lines: Sequence[Line], notes: Sequence[str]) -> list[str]:
+    """Return what stands below a table: the legend, the sources, the notes."""
+    sources = _sources(lines)
     numbered = [f"[{index}] {source}" for index, source in enumerate(sources, 1)]
     legend = _LEGEND if sources else _LEGEND[:1]
     return [*legend, *numbered, *notes]

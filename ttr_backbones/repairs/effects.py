@@ -49,7 +49,7 @@ class Effect:
             do (`outlier_direction`); None as above.
         largest: largest patch norm.
         cosine: mean cosine similarity of the final features of the patches that were no outliers
-            to what they were.
+            to what they were; None where nothing compares them, as with another model.
         top1_agreement: share of images whose top-1 class stays; None without a classifier.
         neighbours: share of each image's five nearest images that stay (`neighbour_agreement`);
             None for few images or a model that gives no embedding.
@@ -61,7 +61,7 @@ class Effect:
     outliers: float | None
     along: float | None
     largest: float
-    cosine: float
+    cosine: float | None
     top1_agreement: float | None
     neighbours: float | None
     tokens_added: int

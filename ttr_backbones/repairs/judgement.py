@@ -94,8 +94,8 @@ def _about_outliers(effects: Effects, before: Effect, after: Effect, told: Judge
 
 def _about_costs(after: Effect, shift: Effect) -> str:
     parts = [
-        f"the other patches keep a cosine of {after.cosine:.3f} to what they were (images moved by "
-        f"a pixel: {shift.cosine:.3f})"
+        f"the other patches keep a cosine of {after.cosine or 0:.3f} to what they were (images "
+        f"moved by a pixel: {shift.cosine or 0:.3f})"
     ]
     if after.top1_agreement is not None and shift.top1_agreement is not None:
         parts.append(
