@@ -17,7 +17,7 @@ def test_lost__takes_the_last_block_of_every_backbone(name):
 
     init_default_scope("mmseg")
     config = recipe(f"{name}_lost_voc07")
-    config.model.backbone.pretrained = False
+    config.model.backbone.update(pretrained=False, checkpoint=None)
     with torch.device("meta"):
         backbone = MODELS.build(config.model).backbone
     assert (backbone.pad, backbone.crop) == ("corner", False)

@@ -21,6 +21,7 @@ from ttr_backbones.backbones.repair_options import add_repair, logged_choice, re
 from ttr_backbones.backbones.unsaved_frozen_vit import UnsavedFrozenVit
 from ttr_backbones.backbones.vit_options import authors_way, check_options, require
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.around import inner_grid
 from ttr_backbones.vits.create import create_vit
 from ttr_backbones.vits.family import Family, family_of
 from ttr_backbones.vits.pos_embed import PosEmbed, PositionTables
@@ -258,7 +259,7 @@ class TimmViT(UnsavedFrozenVit):
         # Made before: to a compiler tensors of inference mode are another kind.
         images = pad_image(x, around)
         grid = (images.shape[2] // self.patch_size[0], images.shape[3] // self.patch_size[1])
-        positions = self._tables(self.vit, grid)
+        positions = self._tables(self.vit, inner_grid(self.vit, grid))
         with self._without_gradient(inference), autocast(self.precision, x.device, bf16=bf16):
             found = run(self.vit, images, positions, taps, with_cls=self.cls_token == "concat")
             maps, *of_image = found if isinstance(found, Features) else (found, None, None)

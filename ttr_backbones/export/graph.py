@@ -14,6 +14,7 @@ from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.padding import Margins, crop_map, margins
 from ttr_backbones.export.exportable import Exportable
 from ttr_backbones.export.resampling import resampled_table, resampled_window
+from ttr_backbones.vits.around import inner_grid
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.pos_embed import Positions, positions_of
 from ttr_backbones.vits.taps import Tap, tapped_maps
@@ -76,7 +77,7 @@ class GraphBackbone(nn.Module):
         self.pad, self.crop = backbone.pad, backbone.crop
         self.patch_size, self.pos_embed = backbone.patch_size, backbone.pos_embed
         self.with_cls = backbone.cls_token == "concat"
-        vit = backbone.vit
+        self.vit = vit = backbone.vit
         facts = family_of(vit).facts(vit)
         self.any_size, self.own_grid = size is None, facts.grid
         self.num_prefix = family_of(vit).num_prefix(vit) if facts.prefix_has_positions else 0
@@ -85,7 +86,6 @@ class GraphBackbone(nn.Module):
             grid = self._grid(size, margins(size, self.patch_size, self.pad))
         for name, one in positions_of(vit, grid, self.pos_embed)._asdict().items():
             self.register_buffer(name, None if one is None else one.detach().clone())
-        self.vit = vit
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [B, 3, H, W] -> one map [B, C, h, w] per block taken."""
@@ -111,7 +111,8 @@ class GraphBackbone(nn.Module):
     def _grid(self, size: Size, around: Margins) -> Size:
         left, right, top, bottom = around
         height, width = size[0] + top + bottom, size[1] + left + right
-        return height // self.patch_size[0], width // self.patch_size[1]
+        grid = (height // self.patch_size[0], width // self.patch_size[1])
+        return inner_grid(self.vit, grid)
 
 
 class _AlwaysResizing(FeatureFusionBlock):

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.around import Around, outer_tokens
 from ttr_backbones.vits.family import Family, family_of, naming_block
 
 Place = Literal["input", "attention", "mlp", "hidden", "output"]
@@ -33,6 +34,9 @@ class Site(NamedTuple):
 def reading(vit: Any, sites: Mapping[Site, Callback]) -> Iterator[None]:
     """Hand activations to callbacks in every pass of `vit` within the context.
 
+    Of a model that runs on other images than it is given (`around`), what belongs to these is
+    handed over, as the model gives it out.
+
     What the model computes is not touched, unless a callback writes into what it is handed. An
     exception in a callback ends the pass. Nothing of this is left on the model afterwards.
 
@@ -46,11 +50,25 @@ def reading(vit: Any, sites: Mapping[Site, Callback]) -> Iterator[None]:
     family, handles = family_of(vit), []
     try:
         for site, callback in sites.items():
-            handles.append(_hook(family, vit, site, callback))
+            handles.append(_hook(family, vit, site, _outer(vit, site, callback)))
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _outer(vit: Any, site: Site, callback: Callback) -> Callback:
+    """Let a callback have the tokens of the images that the model is given."""
+    if not isinstance(vit, Around):
+        return callback
+    if site.block is not None:
+        return lambda tokens: callback(outer_tokens(vit, tokens))
+
+    def of_patches(patches: Tensor) -> None:
+        grid = vit.outer_grid
+        callback(vit.outer_patches(patches.flatten(1, 2), grid).unflatten(1, grid))
+
+    return of_patches
 
 
 def _hook(family: Family, vit: Any, site: Site, callback: Callback) -> Any:

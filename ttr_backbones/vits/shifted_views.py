@@ -125,7 +125,7 @@ def view_images(images: Tensor, views: Views, patch: Grid, fill: Tensor | None) 
     mirrored = _per_image(views.flips)[..., None]
     # A mirrored view takes the columns of its source the other way round.
     right = torch.where(mirrored, right.flip(-1), right)
-    batch, num = len(images), right.shape[1]
+    batch, num = images.shape[0], right.shape[1]
     down, right = down.expand(batch, -1, -1), right.expand(batch, -1, -1)  # [B, n, H], [B, n, W]
     inside = _inside(down, size[0])[..., :, None] & _inside(right, size[1])[..., None, :]
     reflect = fill is None
@@ -163,7 +163,7 @@ def put_back(tokens: Tensor, views: Views, grid: Grid) -> tuple[Tensor, Tensor]:
     rows, columns = rows.clamp(0, h - 1), columns.clamp(0, w - 1)
     index = (rows[..., :, None] * w + columns[..., None, :]).flatten(2)  # [B or 1, n, h * w]
     of_views = tokens.unflatten(0, (-1, index.shape[1]))
-    index = index[..., None].expand(len(of_views), -1, -1, of_views.shape[3])
+    index = index[..., None].expand(of_views.shape[0], -1, -1, of_views.shape[3])
     return of_views.gather(2, index), visible.flatten(2)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.around import Around, inner_images, outer_tokens
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.pos_embed import Positions
 from ttr_backbones.vits.register_tokens import drop_registers, num_inner_prefix_tokens
@@ -103,7 +104,7 @@ def _run(
 ) -> tuple[dict[Tap, Tensor], Grid]:
     """Give the sequences [B, N, C] that the taps name, and the grid of their patches."""
     family = family_of(vit)
-    patches = family.patches(vit, images)
+    patches = family.patches(vit, inner_images(vit, images))
     grid = (patches.shape[1], patches.shape[2])
     tokens = family.embed(vit, patches, positions.table)
     taken: dict[Tap, Tensor] = {}
@@ -118,6 +119,9 @@ def _run(
         tokens = family.run_block(vit, index, tokens, positions.rotation)
         of_tokens = [tap for tap in here if tap.facet == "token"]
         taken |= {tap: family.final_norm(vit, tokens) if tap.norm else tokens for tap in of_tokens}
+    if isinstance(vit, Around):
+        taken = {tap: outer_tokens(vit, tokens) for tap, tokens in taken.items()}
+        grid = vit.outer_grid
     return taken, grid
 
 

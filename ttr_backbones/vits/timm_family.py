@@ -9,6 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.around import (
+    Around,
+    inner_images,
+    outer_parts,
+    outer_tokens,
+    refuse_mask,
+)
 from ttr_backbones.vits.facts import Facts
 from ttr_backbones.vits.family import Family
 from ttr_backbones.vits.register_tokens import drop_registers, num_test_time_registers
@@ -118,14 +125,21 @@ class TimmFamily(Family):
         """Run timm's `forward_intermediates`, and keep the registers."""
         inner: Any = super(TimmRegisterTokens, vit) if isinstance(vit, TimmRegisterTokens) else vit
         has_prefix = vit.num_prefix_tokens > 0
+        if isinstance(vit, Around):
+            refuse_mask(kwargs.pop("attn_mask", None))
         out = inner.forward_intermediates(
-            images, blocks, output_fmt="NLC", return_prefix_tokens=has_prefix, **kwargs
+            inner_images(vit, images),
+            blocks,
+            output_fmt="NLC",
+            return_prefix_tokens=has_prefix,
+            **kwargs,
         )
         final, taken = (None, out) if kwargs.get("intermediates_only") else out
         num = num_test_time_registers(vit)
         pairs = taken if has_prefix else [(rest, rest[:, :0]) for rest in taken]
         parts = [Tokens(prefix, rest[:, :num], rest[:, num:]) for rest, prefix in pairs]
-        return None if final is None else drop_registers(vit, final), parts
+        final = None if final is None else outer_tokens(vit, drop_registers(vit, final))
+        return final, [outer_parts(vit, part) for part in parts]
 
     def blocks(self, vit: Any) -> Sequence[Any]:
         """The transformer blocks, in order."""
