@@ -52,5 +52,9 @@ class SaveArtifact(Hook):
         images = runner.train_dataloader.batch_size * get_world_size()
         for loss in losses:
             log.step(loss, images=images)
-        fit = {"seconds": round(time.perf_counter() - self._start, 3), **log.facts}
+        fit = {
+            "seconds": round(time.perf_counter() - self._start, 3),
+            "num_images": len(runner.train_dataloader.dataset),
+            **log.facts,
+        }
         distillation.artifact(fit=fit).save(Path(runner.work_dir) / FILE)
