@@ -78,6 +78,7 @@ class Family(ABC):
     def rotation(self, vit: Any, grid: Grid) -> Tensor | None:
         """The table by which attention turns queries and keys (RoPE); None without one."""
         del vit, grid
+        return None
 
     def position_tensors(self, vit: Any) -> list[Tensor]:
         """What the positions of a grid are made of: where one changes, they do."""
