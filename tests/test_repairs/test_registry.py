@@ -36,6 +36,16 @@ OPTIONS = {
     "ph_reg": {"epochs": 1, "views": 2, "registers": 3},
     "average_views": {"views": 3},
     "ring": {},
+    "sinder": {
+        "steps": 2,
+        "lr": 0.1,
+        "minimum": 1,
+        "rule": "cosine",
+        "threshold": 0.3,
+        "border": True,
+    },
+    "projection": {"block": 2},
+    "neighbours": {"block": 2, "threshold": 4.5},
 }
 
 

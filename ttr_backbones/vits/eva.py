@@ -10,11 +10,13 @@ from timm.models.eva import Eva, EvaAttention, EvaBlockPostNorm, checkpoint_filt
 from torch import Tensor
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.block_parts import BlockParts
 from ttr_backbones.vits.eva_attention import EvaConstantTokens, by_head, projected, turned
 from ttr_backbones.vits.eva_registers import EvaRegisterTokens
 from ttr_backbones.vits.family import register_family
 from ttr_backbones.vits.register_tokens import insert_registers
 from ttr_backbones.vits.timm_family import TimmFamily
+from ttr_backbones.vits.timm_parts import eva_parts
 from ttr_backbones.vits.tokens import Grid, Heads
 
 # Their head is a projection to the space of texts; nothing in the model tells it from a classifier.
@@ -87,9 +89,11 @@ class EvaViT(TimmFamily):
         rope = () if vit.rope is None else (*vit.rope.parameters(), *vit.rope.buffers())
         return [*super().position_tensors(vit), *rope]
 
-    def run_block(self, vit: Any, block: int, tokens: Tensor, rotation: Tensor | None) -> Tensor:
+    def run_block(
+        self, vit: Any, block: int, tokens: Tensor, rotation: Tensor | None, **options: Any
+    ) -> Tensor:
         """Run one block, which turns queries and keys."""
-        tokens = vit.blocks[block](tokens, rope=_of_block(vit, block, rotation))
+        tokens = vit.blocks[block](tokens, rope=_of_block(vit, block, rotation), **options)
         return tokens
 
     def rotated(self, vit: Any, block: int, tokens: Tensor, grid: Grid) -> Tensor:
@@ -170,6 +174,10 @@ class EvaViT(TimmFamily):
                 "and values need timm's `EvaAttention` or `AttentionRope`. Use registers as tokens "
                 "instead (type='test_time', add_test_time_registers)"
             )
+
+    def parts(self, block: Any) -> BlockParts:
+        """Those of an `EvaBlock`, which norms before its attention and its MLP."""
+        return eva_parts(block)
 
 
 def _of_block(vit: Any, block: int, rotation: Tensor | None) -> Tensor | None:

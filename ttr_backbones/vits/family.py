@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.block_parts import BlockParts, no_parts
 from ttr_backbones.vits.facts import Facts
 from ttr_backbones.vits.refused import why_refused
 from ttr_backbones.vits.tokens import Grid, Heads, TokenLayout, Tokens
@@ -99,7 +100,9 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def run_block(self, vit: Any, block: int, tokens: Tensor, rotation: Tensor | None) -> Tensor:
+    def run_block(
+        self, vit: Any, block: int, tokens: Tensor, rotation: Tensor | None, **options: Any
+    ) -> Tensor:
         """Run one block.
 
         Args:
@@ -107,6 +110,7 @@ class Family(ABC):
             block: 0-based.
             tokens: [B, P + R + h * w, C].
             rotation: of `rotation`, for the grid of the patches.
+            options: of `grid_argument`.
         """
 
     @abstractmethod
@@ -226,13 +230,9 @@ class Family(ABC):
         """
 
     def rotated(self, vit: Any, block: int, tokens: Tensor, grid: Grid) -> Tensor:
-        """Turn queries or keys by their positions; without RoPE they are what they were.
+        """Turn queries or keys [B, heads, N, head_dim] of block number `block` by their positions.
 
-        Args:
-            vit: the model.
-            block: 0-based.
-            tokens: queries or keys of `heads`, [B, heads, N, head_dim].
-            grid: of the patches among the tokens.
+        They are those of `heads`; without RoPE they stay what they were.
         """
         del vit, block, grid
         return tokens
@@ -248,6 +248,10 @@ class Family(ABC):
     @abstractmethod
     def scale(self, block: Any) -> float:
         """Factor on the product of a query and a key."""
+
+    def parts(self, block: Any) -> BlockParts:
+        """Weights of a block by their role; InputError where they cannot be taken apart."""
+        raise InputError(no_parts(block, "one of a timm model"))
 
 
 _FAMILIES: list[Family] = []

@@ -14,11 +14,13 @@ from timm.models.vision_transformer import (
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.block_parts import BlockParts
 from ttr_backbones.vits.constant_tokens import ConstantTokens
 from ttr_backbones.vits.family import register_family
 from ttr_backbones.vits.plain_registers import PlainRegisterTokens
 from ttr_backbones.vits.register_tokens import insert_registers
 from ttr_backbones.vits.timm_family import TimmFamily
+from ttr_backbones.vits.timm_parts import plain_parts
 from ttr_backbones.vits.tokens import Heads
 
 
@@ -51,10 +53,12 @@ class PlainViT(TimmFamily):
         tokens = vit.norm_pre(vit.patch_drop(insert_registers(vit, tokens)))
         return tokens
 
-    def run_block(self, vit: Any, block: int, tokens: Tensor, rotation: Tensor | None) -> Tensor:
+    def run_block(
+        self, vit: Any, block: int, tokens: Tensor, rotation: Tensor | None, **options: Any
+    ) -> Tensor:
         """Run one block, which turns nothing."""
         del rotation
-        tokens = vit.blocks[block](tokens)
+        tokens = vit.blocks[block](tokens, **options)
         return tokens
 
     def has_classifier(self, vit: Any) -> bool:
@@ -119,6 +123,10 @@ class PlainViT(TimmFamily):
                 "`Attention` without a gate. Use registers as tokens instead (type='test_time', "
                 "add_test_time_registers)"
             )
+
+    def parts(self, block: Any) -> BlockParts:
+        """Those of a pre-norm `Block`."""
+        return plain_parts(block)
 
 
 PLAIN = register_family(PlainViT())

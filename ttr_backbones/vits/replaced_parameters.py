@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
@@ -57,6 +58,29 @@ class ReplacedParameters(Mixin):
         """Have the module's own tensors again."""
         for kept in [name for name in self._buffers if name.startswith(_KEPT)]:
             name = kept.removeprefix(_KEPT)
-            trained = getattr(self, name).requires_grad
-            setattr(self, name, nn.Parameter(getattr(self, kept), trained))
+            other = getattr(self, name)  # cast since, maybe alone
+            original = getattr(self, kept).to(other.dtype)
+            setattr(self, name, nn.Parameter(original, other.requires_grad))
             delattr(self, kept)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Take a file with the values that there are or with the module's own, and keep both.
+
+        Any other is an error: the values were made for the module's own.
+        """
+        errors = args[-1]
+        for kept in [name for name in self._buffers if name.startswith(_KEPT)]:
+            name = kept.removeprefix(_KEPT)
+            now, stored = getattr(self, name).detach(), state_dict.get(f"{prefix}{name}")
+            if not isinstance(stored, Tensor):
+                continue
+            known = (now, getattr(self, kept).to(now))
+            if not any(torch.equal(stored.to(now), each) for each in known):
+                errors.append(
+                    f"{prefix}{name}: a repair has replaced this parameter, and the file has yet "
+                    "another one. Call remove_repair, load the file, and fit the repair again"
+                )
+            state_dict = {**state_dict, f"{prefix}{name}": now}
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.around import Around, inner_images, outer_tokens
 from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.grid_argument import grid_argument
 from ttr_backbones.vits.pos_embed import Positions
 from ttr_backbones.vits.register_tokens import drop_registers, num_inner_prefix_tokens
 from ttr_backbones.vits.tokens import Grid
@@ -116,7 +117,8 @@ def _run(
             taken |= {tap: getattr(qkv, tap.facet) for tap in here if tap.facet != "token"}
         if index == last and all(tap.facet != "token" for tap in here):
             break
-        tokens = family.run_block(vit, index, tokens, positions.rotation)
+        options = grid_argument(block, grid)
+        tokens = family.run_block(vit, index, tokens, positions.rotation, **options)
         of_tokens = [tap for tap in here if tap.facet == "token"]
         taken |= {tap: family.final_norm(vit, tokens) if tap.norm else tokens for tap in of_tokens}
     if isinstance(vit, Around):
