@@ -1,0 +1,98 @@
+"""Blocks that change their patches by where these are in the image.
+
+A block sees a sequence [B, N, C], of which nothing tells the grid: 12 patches may be 3 x 4 or 2 x
+6. Who runs the blocks with a grid hands it on (`grid_argument`); in the model's own pass the
+patch embedding notes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ttr_backbones.errors import InputError
+from ttr_backbones.vits.class_swap import Mixin, mix
+from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.grid_argument import GridBlock
+from ttr_backbones.vits.tokens import Grid
+
+
+class _Note:
+    """The grid of the images of the pass that goes on; copied and pickled with the model."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+
+
+class NotesGrid(Mixin):
+    """A patch embedding that notes the grid of what it gives."""
+
+    note: _Note
+
+    def restore(self) -> None:
+        """Note nothing any more."""
+        del self.note
+
+    def forward(self, images: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """[B, 3, H, W] -> [B, h, w, C], or [B, N, C] in a model for images of one size."""
+        patches: Tensor = super().forward(images, *args, **kwargs)
+        if patches.ndim == 4:
+            self.note.grid = (patches.shape[1], patches.shape[2])
+        return patches
+
+
+class PatchChange(Mixin, GridBlock):
+    """A block whose patches are changed behind it; prefix tokens are not."""
+
+    note: _Note
+    first_patch: int
+
+    def restore(self) -> None:
+        """Change nothing any more."""
+        del self.note, self.first_patch
+
+    def changed(self, patches: Tensor) -> Tensor:
+        """[B, h, w, C] -> the same shape."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, *args: Any, grid: Grid | None = None, **kwargs: Any) -> Tensor:
+        """[B, P + N, C] -> the same shape."""
+        x = super().forward(x, *args, **kwargs)
+        prefix, patches = x[:, : self.first_patch], x[:, self.first_patch :]
+        patches = patches.unflatten(1, self.note.grid if grid is None else grid)
+        return torch.cat([prefix, self.changed(patches).flatten(1, 2)], dim=1)
+
+
+def change_patches(
+    vit: nn.Module, block: int, kind: type[PatchChange], options: Mapping[str, Any]
+) -> None:
+    """Change the patches behind a block, until `unmix_all`.
+
+    Args:
+        vit: without registers.
+        block: 0-based.
+        kind: how; a class swap that the block takes on.
+        options: attributes that it has then; tensors become buffers that are saved nowhere.
+
+    Raises:
+        InputError: no such block.
+    """
+    family = family_of(vit)
+    blocks = family.blocks(vit)
+    if not 0 <= block < len(blocks):
+        raise InputError(f"no block {block}: the model has blocks 0..{len(blocks) - 1}")
+    embedding: Any = family.patch_embedding(vit)
+    mix(embedding, NotesGrid)
+    changed: Any = blocks[block]
+    mix(changed, kind)
+    embedding.note = changed.note = _Note(family.facts(vit).grid)
+    changed.first_patch = family.num_prefix(vit)
+    like = next(vit.parameters())
+    for name, value in options.items():
+        if isinstance(value, Tensor):
+            changed.register_buffer(name, value.to(like), persistent=False)
+        else:
+            setattr(changed, name, value)
