@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from timm.layers import GluMlp, QuickGELU, RmsNorm, SwiGLU, SwiGLUPacked
+from timm.models.eva import EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import ResPostBlock
 from torch import nn
 
@@ -15,6 +16,7 @@ from ttr_backbones.repairs.sinder import defect_directions, singular_defect_dire
 from ttr_backbones.repairs.sinder.gaussian import mean_slope, moments
 from ttr_backbones.repairs.sinder.linear_block import linear_block, linear_hidden
 from ttr_backbones.vits.family import Family, family_of
+from ttr_backbones.vits.timm_parts import eva_parts, plain_parts
 
 KINDS = {
     "gelu": {},
@@ -82,22 +84,25 @@ def test_linear_hidden__is_the_least_squares_fit_of_many_samples(biased, kind):
 @torch.no_grad()
 def test_linear_block__is_the_block_on_a_lone_token_without_biases_and_division(biased):
     """With activations that are linear the block itself is the map, once its norms are."""
-    vit = biased(act_layer=nn.Identity, init_values=0.5, num_heads=1)
-    block = vit.blocks[0]
-    for name, parameter in block.named_parameters():
-        if name.endswith("bias"):
-            parameter.zero_()
-    for norm in (block.norm1, block.norm2):
-        norm.forward = lambda x, norm=norm: (x - x.mean(dim=-1, keepdim=True)) * norm.weight
-    tokens = torch.randn(5, 1, 32)  # each alone: attention is 1
-    expected = tokens[:, 0].double() @ linear_block(family_of(vit).parts(block)).T
-    torch.testing.assert_close(block(tokens)[:, 0].double(), expected, rtol=1e-4, atol=1e-5)
+    plain = biased(act_layer=nn.Identity, init_values=0.5).blocks[0]
+    linear = {"act_layer": nn.Identity, "init_values": 0.5}
+    evas = [EvaBlock(32, 2, qkv_fused=fused, **linear) for fused in (True, False)]
+    for block, parts in ((plain, plain_parts), (evas[0], eva_parts), (evas[1], eva_parts)):
+        for name, parameter in block.named_parameters():
+            nn.init.normal_(parameter, std=0.4)
+            if name.endswith("bias"):
+                parameter.zero_()
+        for norm in (block.norm1, block.norm2):
+            norm.forward = lambda x, norm=norm: (x - x.mean(dim=-1, keepdim=True)) * norm.weight
+        tokens = torch.randn(5, 1, 32)  # each alone: attention is 1
+        expected = tokens[:, 0].double() @ linear_block(parts(block)).T
+        found = block(tokens)[:, 0].double()
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
-    plain = biased(norm_layer=RmsNorm, class_token=False, global_pool="avg", init_values=None)
-    block = plain.blocks[0]
-    for linear in (block.attn.proj, block.mlp.fc2):
-        linear.weight.zero_()
-    assert torch.equal(linear_block(family_of(plain).parts(block)), torch.eye(32).double())
+    block = biased(norm_layer=RmsNorm, init_values=None).blocks[0]
+    for layer in (block.attn.proj, block.mlp.fc2):
+        layer.weight.zero_()
+    assert torch.equal(linear_block(plain_parts(block)), torch.eye(32).double())
 
 
 @torch.no_grad()
@@ -157,3 +162,5 @@ def test_what_has_no_directions__is_explained(make_vit):
         InputError, match="a Block with attn=Attention, mlp=Mlp, whose weights cannot"
     ):
         Family.parts(family_of(vit), vit.blocks[0])
+    with pytest.raises(InputError, match="a EvaBlockPostNorm with attn=EvaAttention, mlp=Mlp, wh"):
+        eva_parts(EvaBlockPostNorm(32, 2))
