@@ -145,7 +145,7 @@ def test_import__is_light():
     """One process, from the lightest to the heaviest: each import adds to the ones before."""
     code = """
 import importlib, sys
-heavy = {"mmseg", "mmengine", "mmcv", "matplotlib", "cv2"}
+heavy = {"mmseg", "mmengine", "mmcv", "matplotlib", "cv2", "transformers"}
 for module, foreign in (
     ("ttr_backbones", heavy | {"torch"}),
     ("ttr_backbones.registers", heavy),

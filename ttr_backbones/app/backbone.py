@@ -33,7 +33,8 @@ def make_backbone(
     """Make the backbone of a timm model (last block, after the final norm) or of a config.
 
     Args:
-        name: tagged timm name, `hf-hub:...`, `local-dir:...`, or a config or its packaged name.
+        name: tagged timm name, `hf-hub:...`, `local-dir:...`, `hf:...`, or a config or its
+            packaged name.
         repair: see `repair_of_words`; None leaves it to the config, and means "none" for a timm
             model.
         checkpoint: local weight file of the backbone, in place of the hub's.

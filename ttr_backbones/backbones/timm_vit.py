@@ -1,4 +1,4 @@
-"""`TimmViT`: any timm ViT as an mmseg backbone, with or without test-time registers."""
+"""`TimmViT`: any ViT of timm or transformers as an mmseg backbone, with or without registers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class TimmViT(UnsavedFrozenVit):
     """A timm Vision Transformer that gives maps [B, C, h, w] of its patch tokens.
 
     Args:
-        model: tagged timm name, `hf-hub:owner/name` or `local-dir:path`.
+        model: tagged timm name, `hf-hub:owner/name`, `local-dir:path`, or for a model of
+            transformers `hf:owner/name` or `hf:path`.
         pretrained: load the weights that the tag names from the hub.
         checkpoint: load a local file instead: timm, DINOv2, OpenAI CLIP, open_clip, safetensors.
         checkpoint_prefix: which backbone of a file with several ("teacher.backbone").
@@ -54,8 +55,8 @@ class TimmViT(UnsavedFrozenVit):
         cls_token: "concat" appends the CLS token of the same block to every patch (2C channels).
         facet: "token", or the block's query, key or value: the output of the qkv layer, before the
             softmax, heads side by side; the final norm and the CLS token do not apply to it.
-        pos_embed: resample the position embedding as "dinov2" (its models without registers) or as
-            "timm" does; by default the way the model's authors do it.
+        pos_embed: resample the position embedding as "dinov2" (its models without registers), as
+            "timm" or as "transformers" does; by default the way the model's authors do it.
         pad: where zeros go if the input is no multiple of the patch: "center" (DINOv2) or "corner";
             None makes such an input an error.
         crop: resample the map of a padded input onto the image's own window. Off in the published

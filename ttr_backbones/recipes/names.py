@@ -15,7 +15,7 @@ from ttr_backbones.recipes.evaluate import default_backbone
 from ttr_backbones.timm_names import vit_names
 
 NO_REPAIR = "none"
-_HUBS = ("hf-hub:", "hf_hub:", "local-dir:")
+_HUBS = ("hf-hub:", "hf_hub:", "local-dir:", "hf:")
 
 
 @dataclass(frozen=True)

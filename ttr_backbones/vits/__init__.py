@@ -9,3 +9,4 @@ from ttr_backbones.vits import plain as plain  # noqa: E402
 
 # isort: split
 from ttr_backbones.vits import eva as eva  # noqa: E402
+from ttr_backbones.vits import hf as hf  # noqa: E402

@@ -1,4 +1,4 @@
-"""Make a timm ViT from a name, with every way the name can be wrong explained."""
+"""Make a ViT from a name, with every way the name can be wrong explained."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 from ttr_backbones.timm_names import vit_names
 from ttr_backbones.vits.family import is_vit, no_vit
 from ttr_backbones.vits.finite_weights import require_finite
+from ttr_backbones.vits.hf_source import create_hf_vit, is_hf_name, refuse_options
 from ttr_backbones.vits.hub import bounded_hub
 from ttr_backbones.vits.weights import load_weights
 
@@ -32,9 +33,10 @@ def create_vit(
     """Make the ViT `model`, able to take inputs of every size, in eval mode.
 
     Args:
-        model: tagged timm name (`arch.tag`), `hf-hub:owner/name`, or `local-dir:path`; a name
-            without a tag is enough where the weights do not come from timm.
-        pretrained: get the weights from the hub (or from the folder of `local-dir:`).
+        model: tagged timm name (`arch.tag`), `hf-hub:owner/name` or `local-dir:path` with a model
+            of timm, `hf:owner/name` or `hf:path` with one of transformers; a timm name without a
+            tag is enough where the weights do not come from timm.
+        pretrained: get the weights from the hub (or from the folder that is named).
         checkpoint: local weight file instead, in any format of `weights.load_weights`.
         checkpoint_prefix: which backbone of a file with several, by what stands before its names.
         model_kwargs: more arguments of `timm.create_model`.
@@ -44,18 +46,11 @@ def create_vit(
         InputError: an unknown name or tag, a model of no known family, two sources of weights,
             weights that do not fit or are no numbers, or weights that cannot be downloaded.
     """
-    if pretrained and checkpoint is not None:
-        raise InputError(
-            f"pretrained=True and checkpoint={str(checkpoint)!r}: give one source of weights"
-        )
-    if checkpoint_prefix is not None and checkpoint is None:
-        raise InputError(f"checkpoint_prefix={checkpoint_prefix!r} goes with checkpoint=FILE")
-    if model.startswith("local-dir:") and not Path(model.removeprefix("local-dir:")).is_dir():
-        raise MissingFileError(
-            f"{model}: no such folder; expected one with timm's config.json and weights"
-        )
-    if not model.startswith(_SOURCES):
-        _check_name(model, pretrained=pretrained)
+    _check_sources(pretrained, checkpoint, checkpoint_prefix)
+    if is_hf_name(model):
+        refuse_options(model, checkpoint=checkpoint, model_kwargs=model_kwargs)
+        return create_hf_vit(model, pretrained=pretrained)
+    _check_name(model, pretrained=pretrained)
     kwargs = {"num_classes": 0, "dynamic_img_size": True, **(model_kwargs or {})}
     if not kwargs["dynamic_img_size"]:
         raise InputError("model_kwargs has dynamic_img_size=False: dense tasks need every size")
@@ -89,7 +84,22 @@ def _file_in(folder: Path) -> Path:
     return found or files[0]
 
 
+def _check_sources(pretrained: bool, checkpoint: str | Path | None, prefix: str | None) -> None:
+    if pretrained and checkpoint is not None:
+        raise InputError(
+            f"pretrained=True and checkpoint={str(checkpoint)!r}: give one source of weights"
+        )
+    if prefix is not None and checkpoint is None:
+        raise InputError(f"checkpoint_prefix={prefix!r} goes with checkpoint=FILE")
+
+
 def _check_name(model: str, *, pretrained: bool) -> None:
+    if model.startswith("local-dir:") and not Path(model.removeprefix("local-dir:")).is_dir():
+        raise MissingFileError(
+            f"{model}: no such folder; expected one with timm's config.json and weights"
+        )
+    if model.startswith(_SOURCES):
+        return
     architecture, _, tag = model.partition(".")
     if not timm.is_model(architecture):
         raise InputError(unknown_name("timm model", architecture, vit_names()))

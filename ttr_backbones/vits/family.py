@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from torch import Tensor, nn
 
@@ -169,7 +169,16 @@ class Family(ABC):
 
     @abstractmethod
     def patch_embedding(self, vit: Any) -> nn.Module:
-        """The module that gives the patches [B, h, w, C] of images [B, 3, H, W]."""
+        """The module that embeds the patches of images [B, 3, H, W]."""
+
+    def patch_map(self, output: Tensor) -> Tensor:
+        """What `patch_embedding` gives, as [B, h, w, C]."""
+        return output
+
+    def resampling(self, vit: Any) -> Literal["transformers"] | None:
+        """How this implementation resamples positions; None where the checkpoint decides."""
+        del vit
+        return None
 
     @abstractmethod
     def attention(self, block: Any) -> Any:

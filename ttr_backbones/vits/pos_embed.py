@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.tokens import Grid
 
-PosEmbed = Literal["dinov2", "timm"]
+PosEmbed = Literal["dinov2", "timm", "transformers"]
 _DINOV2 = frozenset(f"vit_{size}_patch14_dinov2" for size in ("small", "base", "large", "giant"))
 _DINO = "dino"  # timm's tag; DINO's repository resamples as DINOv2's does
 OFFSET = 0.1  # that DINOv2 adds to a size before it makes a scale factor of it
@@ -48,8 +48,8 @@ def position_table(vit: Any, grid: Grid, how: PosEmbed) -> Tensor | None:
         grid: (h, w) in patches.
         how: "timm": bicubic with antialias. "dinov2", as its repository does for models without
             registers: without antialias, by a scale factor whose numerator has an offset of 0.1;
-            at 224 px the features differ from timm's by 0.15. At the model's own grid nothing is
-            resampled.
+            at 224 px the features differ from timm's by 0.15. "transformers": without antialias, to
+            the size. The last two resample nothing at the model's own grid.
 
     Returns:
         [1, h * w, C], with rows for the prefix before them where it has positions; None for a
@@ -67,8 +67,10 @@ def position_table(vit: Any, grid: Grid, how: PosEmbed) -> Tensor | None:
         return own
     h, w = grid
     square = own[:, num:].float().unflatten(1, old).permute(0, 3, 1, 2)
-    scale = ((h + OFFSET) / old[0], (w + OFFSET) / old[1])
-    resampled = F.interpolate(square, scale_factor=scale, mode="bicubic", antialias=False)
+    to: dict[str, Any] = {"size": (h, w)}
+    if how == "dinov2":
+        to = {"scale_factor": ((h + OFFSET) / old[0], (w + OFFSET) / old[1])}
+    resampled = F.interpolate(square, **to, mode="bicubic", antialias=False)
     rows = resampled.permute(0, 2, 3, 1).reshape(1, h * w, -1).to(own.dtype)
     return torch.cat([own[:, :num], rows], dim=1)
 
@@ -82,6 +84,8 @@ def authors_resampling(vit: Any, tag: str) -> PosEmbed:
         tag: of the weights, which alone tells DINO's from others of the same architecture.
     """
     family = family_of(vit)
+    if family.resampling(vit) is not None:
+        return "transformers"
     if not family.facts(vit).prefix_has_positions or family.layout(vit).num_trained:
         return "timm"
     cfg = getattr(vit, "pretrained_cfg", None) or {}

@@ -73,7 +73,7 @@ def _outer(vit: Any, site: Site, callback: Callback) -> Callback:
 
 def _hook(family: Family, vit: Any, site: Site, callback: Callback) -> Any:
     if site.block is None:
-        return _after(family.patch_embedding(vit), callback)
+        return _after(family.patch_embedding(vit), lambda out: callback(family.patch_map(out)))
     blocks = family.blocks(vit)
     if not 0 <= site.block < len(blocks):
         raise InputError(f"no block {site.block}: the model has blocks 0..{len(blocks) - 1}")
@@ -82,15 +82,15 @@ def _hook(family: Family, vit: Any, site: Site, callback: Callback) -> Any:
 
 
 def _before(module: nn.Module, callback: Callback) -> Any:
-    def hook(_: Any, args: tuple[Tensor, ...]) -> None:
-        callback(args[0])
+    def hook(_: Any, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
+        callback(args[0] if args else next(iter(kwargs.values())))
 
-    return module.register_forward_pre_hook(hook)
+    return module.register_forward_pre_hook(hook, with_kwargs=True)
 
 
 def _after(module: nn.Module, callback: Callback) -> Any:
-    def hook(_: Any, __: Any, output: Tensor) -> None:
-        callback(output)
+    def hook(_: Any, __: Any, output: Any) -> None:
+        callback(output[0] if isinstance(output, tuple) else output)
 
     return module.register_forward_hook(hook)
 

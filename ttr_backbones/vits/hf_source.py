@@ -1,0 +1,234 @@
+"""`hf:NAME`: a model of transformers from a folder or the hub, its weights all in place.
+
+Configs are read as data and weights from safetensors: nothing in such files can run code.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from timm.data import IMAGENET_DEFAULT_MEAN
+from torch import nn
+
+from ttr_backbones.errors import InputError, MissingFileError, unknown_name
+from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.finite_weights import require_finite
+from ttr_backbones.vits.hub import bounded_hub
+
+PREFIX = "hf:"
+_CLASSES = {
+    "vit": "ViTModel",
+    "dinov2": "Dinov2Model",
+    "dinov2_with_registers": "Dinov2WithRegistersModel",
+    "dinov3_vit": "DINOv3ViTModel",
+    "clip": "CLIPVisionModelWithProjection",
+    "clip_vision_model": "CLIPVisionModel",
+    "siglip": "SiglipVisionModel",
+    "siglip_vision_model": "SiglipVisionModel",
+    "internvl_vision": "InternVLVisionModel",
+}
+"""`model_type` of a config -> the class of its vision tower."""
+
+# What a pass over images does not use; `position_ids` are counted, not learned.
+_UNUSED = re.compile(r"(.*\.)?(mask_token|position_ids)$")
+# A text model or a head in the same file.
+_ASIDE = re.compile(
+    rf"{_UNUSED.pattern}|text_model\.|text_projection\.|logit_(scale|bias)$|classifier\.|decoder\."
+)
+_LOG = logging.getLogger(__name__)
+
+
+def is_hf_name(model: str) -> bool:
+    """Whether `model` is `hf:NAME`."""
+    return model.startswith(PREFIX)
+
+
+def refuse_options(
+    model: str, *, checkpoint: str | Path | None, model_kwargs: Mapping[str, Any] | None
+) -> None:
+    """Raise InputError for what does not go with `hf:NAME`; `num_classes=0` says nothing."""
+    kwargs = {key: value for key, value in (model_kwargs or {}).items() if value or value is None}
+    if checkpoint is not None:
+        raise InputError(f"{model} has its own weights: checkpoint={str(checkpoint)!r} is another")
+    if kwargs:
+        raise InputError(f"{model} is made by its own config.json: leave out model_kwargs={kwargs}")
+
+
+def create_hf_vit(model: str, *, pretrained: bool) -> nn.Module:
+    """Make the vision tower of a checkpoint of transformers, in float32 and eval mode.
+
+    Args:
+        model: `hf:owner/name` on the hub, or `hf:FOLDER`, as `save_pretrained` makes one.
+        pretrained: load its weights; else they are random and only the config is read.
+
+    Raises:
+        MissingFileError: no config, or no safetensors.
+        InputError: transformers is not installed, a model without a known tower, weights that are
+            not exactly the tower's, or a checkpoint that cannot be downloaded.
+    """
+    transformers = _transformers()
+    name = model.removeprefix(PREFIX)
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        folder = _downloaded(name, weights=pretrained)
+    config = _json(folder / "config.json", model)
+    kind = str(config.get("model_type"))
+    if kind not in _CLASSES:
+        raise InputError(
+            f"{model}: {unknown_name('model_type', kind, _CLASSES)}. A model with such a tower "
+            "inside (LLaVA, InternVL): load it by transformers and give it to "
+            "add_test_time_registers"
+        )
+    cls = getattr(transformers, _CLASSES[kind])
+    config = config.get("vision_config", config) if kind == "siglip" else config
+    if kind == "clip":  # whose projection stands outside of the tower's own config
+        config = {**config["vision_config"], "projection_dim": config.get("projection_dim", 512)}
+    made = cls.config_class.from_dict({**config, "return_dict": True})
+    options = {"add_pooling_layer": False} if kind == "vit" else {}
+    if pretrained:
+        files = _weight_files(folder, model)
+        if kind == "vit" and any("pooler." in key for key in _keys(files)):
+            options = {}
+        elif kind == "vit":
+            _LOG.warning("%s has no pooler: the image's embedding is its CLS token", model)
+        vit = _loaded(cls, folder, made, model, options)
+    else:
+        vit = cls(made, **options)
+    vit.pretrained_cfg = _preprocessing(folder, vit, model)
+    made_vit: nn.Module = vit.eval()
+    return made_vit
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise InputError(
+            "models of the form hf:NAME need transformers: pip install 'ttr_backbones[hf]' (or "
+            "pip install 'transformers>=4.57.6')"
+        ) from error
+    return transformers
+
+
+def _downloaded(name: str, *, weights: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1:
+        raise MissingFileError(
+            f"{PREFIX}{name}: no such folder; expected one with config.json and model.safetensors, "
+            "as save_pretrained of transformers makes it, or OWNER/NAME on the hub"
+        )
+    patterns = ["config.json", "preprocessor_config.json"]
+    patterns += ["model*.safetensors", "model.safetensors.index.json"] if weights else []
+    try:
+        with bounded_hub():
+            return Path(snapshot_download(name, allow_patterns=patterns))
+    except Exception as error:
+        # The hub client raises many kinds; to the user they are one: the files did not come.
+        raise InputError(
+            f"{PREFIX}{name} could not be had: {str(error).rstrip('.')}. Without a network, fetch "
+            f"it on another machine (`hf download {name} --local-dir DIR`) and give hf:DIR"
+        ) from error
+
+
+def _json(path: Path, model: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise MissingFileError(
+            f"{model}: no {path.name} in {path.parent}; expected a folder as save_pretrained of "
+            "transformers makes it"
+        )
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(found).__name__}")
+    return found
+
+
+def _weight_files(folder: Path, model: str) -> list[Path]:
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        others = ", ".join(sorted(file.name for file in folder.glob("*.bin"))) or "no weights"
+        raise MissingFileError(
+            f"{model}: no model.safetensors in {folder} but {others}: expected safetensors, for "
+            "which model.save_pretrained(FOLDER) of transformers is enough"
+        )
+    return files
+
+
+def _keys(files: list[Path]) -> list[str]:
+    keys: list[str] = []
+    for file in files:
+        with safe_open(file, "pt") as opened:
+            keys += list(opened.keys())
+    return keys
+
+
+def _loaded(cls: Any, folder: Path, config: Any, model: str, options: Mapping[str, Any]) -> Any:
+    """Have transformers rename and load; it would only warn of a layer that it left random."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    before, logger.disabled = logger.disabled, True  # said below, as an error
+    try:
+        vit, found = cls.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **options,
+        )
+    except Exception as error:
+        raise InputError(f"{model}: transformers cannot load the weights: {error}") from error
+    finally:
+        logger.disabled = before
+    missing = sorted(key for key in found["missing_keys"] if not _UNUSED.match(key))
+    foreign = sorted(key for key in found["unexpected_keys"] if not _ASIDE.match(key))
+    differ = found["mismatched_keys"]  # names, with their shapes from transformers 5 on
+    shapes = sorted(entry if isinstance(entry, str) else entry[0] for entry in differ)
+    faults = {"missing": missing, "not part of the tower": foreign, "other shape": shapes}
+    if any(faults.values()):
+        listed = "; ".join(
+            f"{what} ({len(keys)}): {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
+            for what, keys in faults.items()
+            if keys
+        )
+        raise InputError(
+            f"{model}: the weights are not those of a {cls.__name__} of its config.json ({listed})"
+        )
+    require_finite(vit.state_dict(), f"the file of {model}")
+    return vit
+
+
+def _preprocessing(folder: Path, vit: nn.Module, model: str) -> dict[str, Any]:
+    """Read mean, std and size of the images, named as timm's `pretrained_cfg` names them."""
+    facts, path = family_of(vit).facts(vit), folder / "preprocessor_config.json"
+    if not path.is_file():
+        _LOG.warning(
+            "%s has no preprocessor_config.json: images are taken as mean %s, std %s, %d x %d px",
+            model,
+            *(facts.mean, facts.std, *facts.image_size),
+        )
+        return {"architecture": model}
+    read = _json(path, model)
+    mean, std = read.get("image_mean", facts.mean), read.get("image_std", facts.std)
+    for what, values in (("image_mean", mean), ("image_std", std)):
+        if len(values) != len(IMAGENET_DEFAULT_MEAN):
+            raise InputError(f"{path}: {what}={values}: expected three numbers")
+    cfg = {"architecture": model, "mean": tuple(mean), "std": tuple(std)}
+    size = read.get("crop_size" if read.get("do_center_crop") else "size", facts.image_size[0])
+    if isinstance(size, dict):
+        short = size.get("shortest_edge", facts.image_size[0])
+        size = (size.get("height", short), size.get("width", short))
+    height, width = (size, size) if isinstance(size, int) else size
+    return cfg | {"input_size": (3, height, width)}
