@@ -3,10 +3,12 @@
 import copy
 import json
 import sys
+from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from timm.models.eva import Eva
 
 from ttr_backbones.backbones import TimmViT, create_vit
 from ttr_backbones.errors import InputError, MissingFileError
@@ -266,3 +268,48 @@ def test_search__ranks_as_in_timm_with_the_same_weights(make_vit):
     torch.testing.assert_close(
         model(images).last_hidden_state, plain.forward_features(images), rtol=1e-5, atol=1e-5
     )
+
+
+@torch.no_grad()
+def test_dinov3__is_in_timm_what_it_is_here(tmp_path):
+    torch.manual_seed(0)
+    plain = Eva(
+        img_size=32,
+        patch_size=8,
+        embed_dim=16,
+        depth=3,
+        num_heads=2,
+        mlp_ratio=1.5,
+        num_classes=0,
+        num_reg_tokens=2,
+        init_values=1.0,
+        global_pool="token",
+        use_abs_pos_emb=False,
+        use_rot_pos_emb=True,
+        rope_type="dinov3",
+        rope_temperature=100.0,
+        rope_rotate_half=True,
+        qkv_bias=False,
+        dynamic_img_size=True,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-5),
+    ).eval()
+    for parameter in plain.parameters():
+        parameter += 0.1 * torch.randn(parameter.shape)
+    config = transformers.DINOv3ViTConfig(
+        **BASE,
+        **MLP,
+        num_register_tokens=2,
+        layerscale_value=1.0,
+        query_bias=False,
+        value_bias=False,
+    )
+    model = transformers.DINOv3ViTModel(config).eval()
+    load_from_timm(model, plain)
+    layers = {0: [3, 5], 2: [1]}
+    add_test_time_registers(plain, layers)
+    add_test_time_registers(model, layers)
+    for size in ((32, 32), (24, 48)):
+        images = torch.randn(2, 3, *size)
+        torch.testing.assert_close(
+            model(images).last_hidden_state, plain.forward_features(images), rtol=1e-5, atol=1e-5
+        )
