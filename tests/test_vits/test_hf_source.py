@@ -92,7 +92,7 @@ def test_backbone__gives_the_models_patches_with_and_without_a_register(request,
     assert backbone.patch_size == (8, 8)
     assert facts.image_size == size
     assert (facts.mean, facts.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-    assert backbone.pos_embed == "transformers"
+    assert backbone.pos_embed == ("transformers" if kind == "dinov3" else "timm")
     assert model_name(backbone.vit) == name
     with pytest.raises(InputError, match=r"block 0 .* whose attention takes no constant keys"):
         check_attention(create_vit(name))

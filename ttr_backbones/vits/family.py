@@ -248,11 +248,7 @@ class Family(ABC):
 
     @abstractmethod
     def check_constants(self, block: Any) -> None:
-        """Check that the attention of a block can have constant keys and values.
-
-        Raises:
-            InputError: it cannot.
-        """
+        """Raise InputError unless attention can have constant keys and values here."""
 
     @abstractmethod
     def scale(self, block: Any) -> float:

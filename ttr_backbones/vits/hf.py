@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+import ttr_backbones.vits.hf_parts as hf_parts
 from ttr_backbones.errors import InputError
-from ttr_backbones.vits import hf_parts
 from ttr_backbones.vits.facts import Facts
 from ttr_backbones.vits.family import Family, register_family
 from ttr_backbones.vits.hf_facts import facts_of
@@ -204,10 +204,9 @@ class HFViT(Family):
         """[B, C, h, w] -> [B, h, w, C]."""
         return output.permute(0, 2, 3, 1)
 
-    def resampling(self, vit: Any) -> Literal["transformers"]:
-        """As transformers does in all of them."""
-        del vit
-        return "transformers"
+    def resampling(self, vit: Any) -> Literal["transformers"] | None:
+        """Without antialias, but with it, as timm, in models of DINOv2 with registers."""
+        return None if hf_parts.cls_apart(hf_parts.tower(vit)) else "transformers"
 
     def attention(self, block: Any) -> Any:
         """The module with the projections of queries, keys and values."""

@@ -12,7 +12,7 @@ from timm.data import (
 )
 from torch import nn
 
-from ttr_backbones.vits import hf_parts
+import ttr_backbones.vits.hf_parts as hf_parts
 from ttr_backbones.vits.facts import Facts
 
 _IMAGENET = (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)

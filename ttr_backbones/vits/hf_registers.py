@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import ttr_backbones.vits.hf_parts as hf_parts
 from ttr_backbones.errors import InputError
-from ttr_backbones.vits import hf_parts
 from ttr_backbones.vits.class_swap import Mixin, mix
 from ttr_backbones.vits.register_tokens import (
     RegisterTokens,
