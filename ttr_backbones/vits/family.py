@@ -46,11 +46,7 @@ class Family(ABC):
 
     @abstractmethod
     def check(self, vit: Any) -> None:
-        """Check that test-time registers have a place in the sequence of `vit`.
-
-        Raises:
-            InputError: they have none, and why.
-        """
+        """Raise InputError where test-time registers have no place in the sequence of `vit`."""
 
     @abstractmethod
     def facts(self, vit: Any) -> Facts:
