@@ -16,8 +16,8 @@ from ttr_backbones.repairs import REPAIRS, repair_named
 from ttr_backbones.repairs.choice import repair_of_words
 
 NONE, TRAINED = "none", "trained"
-# Of Okabe and Ito's colours, which colour-blind people tell apart; grey is the state before.
-_COLOURS = {NONE: "#999999", TRAINED: "#e69f00"}
+# Colours that colour-blind people tell apart from those of the repairs; grey is the state before.
+_COLOURS = {NONE: "#999999", TRAINED: "#332288"}
 _LABELS = {NONE: NONE, TRAINED: "trained registers"}
 
 
