@@ -104,7 +104,7 @@ def _converted(stored: StoredBackbone, vit: nn.Module, path: Path) -> dict[str, 
     try:
         state = family_of(vit).renamed(vit, stored.state)
     except InputError as error:  # a family knows the reason
-        raise InputError(f"{path} does not hold the weights of {_name(vit)}: {error}") from error
+        raise _refusal(vit, stored, path, str(error)) from error
     except (RuntimeError, KeyError, AssertionError, IndexError, ValueError) as error:
         why = f"timm could not convert it ({error}). Is it the file of this very architecture?"
         plain = {k: v for k, v in stored.state.items() if k != "pos_embed" and not is_head(k)}
