@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 from ttr_backbones import packaged, registers
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.recipes import axis_files, backbone_facts, recipe
 from ttr_backbones.recipes.timm_facts import timm_facts
+from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import LISTS
 
 BUNDLED = {path.stem for path in LISTS.glob("*.json")}
@@ -55,7 +57,8 @@ def test_backbone__builds_without_weights_and_is_as_its_facts_say(name, registri
     depth = len(built.vit.blocks)
     assert (built.channels, built.frozen) == (facts.channels, True)
     assert (len(facts.four_blocks), facts.four_blocks[-1]) == (4, depth - 1)
-    assert built.vit.num_reg_tokens == (4 if "parent" in facts else 0)
+    trained = family_of(built.vit).layout(built.vit).num_trained
+    assert trained == (4 if "parent" in facts or name.startswith("dinov3") else 0)
     assert facts.get("parent", "planted") in axis_files("backbones")
     if name == "planted":
         return
@@ -64,6 +67,14 @@ def test_backbone__builds_without_weights_and_is_as_its_facts_say(name, registri
     assert {key: guessed[key] for key in ("channels", "four_blocks", "facet")} == {
         key: facts[key] for key in ("channels", "four_blocks", "facet")
     }
+    # A licence that restricts the use of the weights is named.
+    licence = timm.get_pretrained_cfg(tag).license
+    words = {
+        "cc-by-nc-4.0": "CC BY-NC",
+        "dinov3-license": "DINOv3 licence",
+        "apple-ascl": "apple-ascl",
+    }
+    assert words.get(licence, "") in axis_files("backbones")[name].read_text()
     # As Denoising-ViT, the protocols give CLIP ImageNet's mean and std.
     assert (guessed.mean == pytest.approx(facts.mean)) == ("_clip_" not in tag)
     assert (guessed.std == pytest.approx(facts.std)) == ("_clip_" not in tag)

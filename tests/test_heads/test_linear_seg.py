@@ -31,6 +31,17 @@ def test_equals_batch_norm_then_one_by_one_convolution(maps):
     torch.testing.assert_close(head(maps), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_dropout_of_dinov3s_protocol_is_before_the_batch_norm(maps):
+    options = {"in_channels": [3], "in_index": [0], "num_classes": 4, "dropout_ratio": 0.5}
+    head = LinearSegHead(**options, dropout_first=True).train()
+    torch.manual_seed(0)
+    logits = head(maps)
+    torch.manual_seed(0)
+    expected = head.conv_seg(head.bn(F.dropout2d(maps[0], 0.5)))
+    torch.testing.assert_close(logits, expected)
+    assert not logits.equal(head.conv_seg(head.bn(maps[0])))
+
+
 def test_tensors_are_named_as_in_the_released_heads():
     head = LinearSegHead([384], [3], num_classes=150)
     shapes = {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}

@@ -32,7 +32,9 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
         in_index: which of the backbone's maps to take, one per entry of `in_channels`; by default
             the last ones.
         num_classes: number of classes K.
-        dropout_ratio: 0 in DINOv2's protocol.
+        dropout_ratio: of whole channels in training; 0 in DINOv2's protocol.
+        dropout_first: before the batch norm, as in DINOv3's protocol; mmseg's heads have it between
+            the batch norm and the convolution.
         init_seed: seed of the first weights; by default the run's, see `SeededInit`.
         **kwargs: see mmseg's BaseDecodeHead (loss_decode, ignore_index, align_corners, ...).
 
@@ -47,6 +49,7 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
         *,
         num_classes: int,
         dropout_ratio: float = 0.0,
+        dropout_first: bool = False,
         init_seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -66,7 +69,7 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
                 f"channels={self.channels}, but the maps have {channels} channels together: leave "
                 "`channels` out"
             )
-        self.maps, self.init_seed = maps, init_seed
+        self.maps, self.init_seed, self.dropout_first = maps, init_seed, dropout_first
         self.bn = batch_norm(channels)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -75,6 +78,8 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
         x = self._transform_inputs(inputs)
         if self.training:
             check_values(x)
+        if self.dropout_first and self.dropout is not None:
+            return self.conv_seg(self.bn(self.dropout(x)))
         return self.cls_seg(self.bn(x))
 
     def loss_by_feat(
