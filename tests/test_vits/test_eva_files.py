@@ -159,7 +159,7 @@ def test_dinov3_of_transformers(tmp_path, gated, model):
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
-        intermediate_size=192 if gated else 128,
+        intermediate_size=128,
         use_gated_mlp=gated,
         hidden_act="silu" if gated else "gelu",
         num_register_tokens=4,

@@ -53,7 +53,8 @@ def thumbnail(
 @torch.no_grad()
 def _norms(vit: nn.Module, images: Tensor, block: int) -> Tensor:
     """Patch norms after a block, [B, h, w]."""
-    family, kept = family_of(vit), []
+    family = family_of(vit)
+    kept: list[Tensor] = []
     index = block % len(family.blocks(vit))
     with reading(vit, {Site(index, "output"): kept.append}):
         family.final_tokens(vit, images)

@@ -15,7 +15,7 @@ from ttr_backbones.vits.eva_attention import EvaConstantTokens, by_head, project
 from ttr_backbones.vits.eva_registers import EvaRegisterTokens
 from ttr_backbones.vits.family import register_family
 from ttr_backbones.vits.register_tokens import insert_registers
-from ttr_backbones.vits.timm_family import TimmFamily
+from ttr_backbones.vits.timm_family import POST_NORM, TimmFamily
 from ttr_backbones.vits.timm_parts import eva_parts
 from ttr_backbones.vits.tokens import Grid, Heads
 
@@ -33,10 +33,6 @@ _PROJECTING = frozenset(
         "vit_pe_core_large_patch14_336",
         "vit_pe_core_gigantic_patch14_448",
     }
-)
-_POST_NORM = (
-    "a norm stands behind the MLP (as in EVA02-E), so that a neuron that is cleared rescales all "
-    "others of its token, and moving it is not what the paper's edit is"
 )
 
 
@@ -56,7 +52,7 @@ class EvaViT(TimmFamily):
     def check(self, vit: Any) -> None:
         """Raise InputError for blocks that are normed behind their MLP."""
         if any(isinstance(block, EvaBlockPostNorm) for block in vit.blocks):
-            raise InputError(f"test-time registers have no place in this model: {_POST_NORM}")
+            raise InputError(f"test-time registers have no place in this model: {POST_NORM}")
 
     def embed(self, vit: Any, patches: Tensor, table: Tensor | None) -> Tensor:
         """Put the sequence together as `_pos_embed` does, without resampling.
@@ -167,7 +163,7 @@ class EvaViT(TimmFamily):
     def check_constants(self, block: Any) -> None:
         """Raise InputError unless the block has timm's own attention, and no norm behind it."""
         if isinstance(block, EvaBlockPostNorm):
-            raise InputError(f"an EvaBlockPostNorm: {_POST_NORM}")
+            raise InputError(f"an EvaBlockPostNorm: {POST_NORM}")
         if type(self.attention(block)) not in (EvaAttention, AttentionRope):
             raise InputError(
                 f"a {type(block).__name__} with attn={type(block.attn).__name__}: constant keys "

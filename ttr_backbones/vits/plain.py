@@ -19,7 +19,7 @@ from ttr_backbones.vits.constant_tokens import ConstantTokens
 from ttr_backbones.vits.family import register_family
 from ttr_backbones.vits.plain_registers import PlainRegisterTokens
 from ttr_backbones.vits.register_tokens import insert_registers
-from ttr_backbones.vits.timm_family import TimmFamily
+from ttr_backbones.vits.timm_family import POST_NORM, TimmFamily
 from ttr_backbones.vits.timm_parts import plain_parts
 from ttr_backbones.vits.tokens import Heads
 
@@ -38,7 +38,9 @@ class PlainViT(TimmFamily):
         return isinstance(vit, VisionTransformer)
 
     def check(self, vit: Any) -> None:
-        """Raise InputError for a model with a sequence of its own (a distillation token)."""
+        """Raise InputError for a model with a sequence of its own, or norms behind its MLPs."""
+        if any(isinstance(block, ResPostBlock) for block in vit.blocks):
+            raise InputError(f"test-time registers have no place in this model: {POST_NORM}")
         if type(vit)._pos_embed is not VisionTransformer._pos_embed:  # noqa: SLF001 (only compared)
             raise InputError(
                 f"{type(vit).__name__} puts its sequence together in a way of its own (a "

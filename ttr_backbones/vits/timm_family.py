@@ -22,6 +22,11 @@ from ttr_backbones.vits.register_tokens import drop_registers, num_test_time_reg
 from ttr_backbones.vits.timm_registers import TimmRegisterTokens
 from ttr_backbones.vits.tokens import Grid, TokenLayout, Tokens
 
+POST_NORM = (
+    "a norm stands behind the MLP (as in EVA02-E), so that a neuron that is cleared rescales all "
+    "others of its token, and moving it is not what the paper's edit is"
+)
+
 
 class TimmFamily(Family):
     """A ViT of timm: `patch_embed`, a prefix, `blocks`, `norm` and `forward_head`."""
