@@ -114,14 +114,16 @@ class HFViT(Family):
         rope, table = self._rope(vit), self.position_embedding(vit)
         return [*([] if table is None else [table]), *([] if rope is None else [rope.inv_freq])]
 
-    def run_block(self, vit: Any, block: int, tokens: Tensor, rotation: Tensor | None) -> Tensor:
+    def run_block(
+        self, vit: Any, block: int, tokens: Tensor, rotation: Tensor | None, **options: Any
+    ) -> Tensor:
         """Run one block, with the rotation of the grid where it takes one."""
         module = self.blocks(vit)[block]
         kind: Any = type(module)
         given: dict[str, Any] = dict.fromkeys(hf_parts.required_arguments(kind))
         if rotation is not None:
             given["position_embeddings"] = rotation.to(tokens.dtype).unbind()
-        output = module(tokens, **given)
+        output = module(tokens, **given, **options)
         tokens = output[0] if isinstance(output, tuple) else output
         return tokens
 
