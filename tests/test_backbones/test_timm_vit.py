@@ -348,7 +348,7 @@ def test_is_in_mmsegs_registry_and_knows_its_normalisation():
             "has no CLS token",
         ),
         ({"repair": {"type": "test_time", "num": 1}}, "needs `neurons`"),
-        ({"repair": {"neurons": {1: [2]}}}, "repair needs `type`, one of 'bias', .*'test_time'"),
+        ({"repair": {"neurons": {1: [2]}}}, "repair needs `type`, one of .*'bias', .*'test_time'"),
         ({"registers": {"num": 2}}, r"is now repair=dict\(type='test_time', num=2\)"),
         ({"registers": {"form": "bias", "baked": "b.st"}}, r"dict\(type='bias', artifact='b.st'\)"),
         ({"repair": {"type": "test_time", "number": 2}}, "unknown option.*'number'.*'num'"),

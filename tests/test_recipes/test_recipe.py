@@ -80,7 +80,9 @@ def test_recipe__of_a_timm_model_without_a_file(model, protocol, blocks, channel
 
 @pytest.mark.parametrize("model", ["convnext_tiny", "resnet18.a1_in1k"])
 def test_recipe__of_a_model_that_is_no_vit(model):
-    with pytest.raises(InputError, match=f"backbone {model}: expected a timm VisionTransformer or Eva"):
+    with pytest.raises(
+        InputError, match=f"backbone {model}: expected a timm VisionTransformer or Eva"
+    ):
         recipe("lost_voc07", backbone=model)
 
 
