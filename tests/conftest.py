@@ -31,6 +31,9 @@ from torch import distributed  # noqa: E402
 
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
+# torch decides at the first backward pass of a process whether autograd has threads of its own, and
+# after FakeTensorMode it believes in a GPU: then a forked process could not train.
+torch.ones(1, requires_grad=True).backward()
 
 pytest_plugins = ["planted_vits", "eva_vits"]
 REPO = Path(__file__).resolve().parent.parent

@@ -2,7 +2,8 @@
 
 As in Denoising-ViT, which the paper of test-time registers uses: features before the final norm,
 the position embedding resampled as timm does, and ImageNet's mean and std
-instead of the model's own.
+instead of the model's own. Weights under Apple's sample code licence (apple-ascl), which restricts
+their use.
 """
 
 backbone = dict(

@@ -96,7 +96,7 @@ def test_whatever_determines_the_maps_is_part_of_the_key(tmp_path, backbone):
     batch = images(1)
     cache(tmp_path)(batch, backbone)
     cache(tmp_path, registers={"6": [189]})(batch, backbone)
-    cache(tmp_path)(batch, backbone, asked=[[11, "token"]])
+    cache(tmp_path)(batch, backbone, request=[[11, "token"]])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cache(tmp_path)(batch, backbone)
     assert backbone.seen == [1, 1, 1, 1]
@@ -175,7 +175,7 @@ def test_a_full_disk_is_told_once_and_the_run_goes_on(tmp_path, backbone, told, 
 
 def test_a_file_in_place_of_the_folder_is_refused_at_once(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="expected a folder, and this is a file"):
+    with pytest.raises(InputError, match="is a file, expected a folder"):
         cache(tmp_path / "file")
 
 

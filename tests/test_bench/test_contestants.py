@@ -15,6 +15,7 @@ from ttr_backbones.bench.contestants import (
 )
 from ttr_backbones.bench.variants import VARIANTS, choose_variants
 from ttr_backbones.errors import InputError
+from ttr_backbones.repairs import REPAIRS
 
 BIAS = repaired("bias")
 
@@ -26,7 +27,8 @@ def weights_of(model):
 
 
 def test_forms__ours_without_a_register_is_plain_timm(models, images):
-    assert list(models) == [PLAIN, BARE, TOKEN, BIAS, AUTHORS]
+    assert list(models)[:3] == [PLAIN, BARE, TOKEN], "the repair that is the default comes first"
+    assert set(models) == {PLAIN, BARE, AUTHORS, *map(repaired, REPAIRS)}
     plain, ours = (as_variant(models[name], EAGER)(images) for name in (PLAIN, BARE))
     assert plain.shape == (3, 64, 4, 4)
     torch.testing.assert_close(ours, plain, atol=1e-6, rtol=1e-6)
@@ -50,7 +52,8 @@ def test_forms__share_their_weights(models):
 def test_forms__leave_out_the_authors_where_mlps_are_gated(images):
     kwargs = {"img_size": 64, "patch_size": 16, "depth": 2, "embed_dim": 48, "num_heads": 2}
     backbone = BenchedVit("vit_giant_patch14_dinov2", model_kwargs=kwargs).backbone()
-    assert list(make_contestants(backbone, {1: [0]}, images)) == [PLAIN, BARE, TOKEN, BIAS]
+    made = make_contestants(backbone, {1: [0]}, images)
+    assert set(made) == {PLAIN, BARE, *map(repaired, REPAIRS)}
 
 
 @pytest.mark.parametrize("name", [PLAIN, BARE, TOKEN, BIAS, AUTHORS])

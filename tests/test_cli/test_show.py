@@ -106,7 +106,7 @@ def test_show__without_a_list_says_how_to_get_one(show, capsys):
         ([TAG, "--blocks", "12"], "no block 12: the model has blocks 0..11"),
         ([TAG, "--size", "225"], "use 224 or 240"),
         ([TAG, "--neurons", "nowhere.json"], "no register-neuron list at nowhere.json"),
-        ([TAG, "--cfg-options", "a=1"], "--cfg-options goes with a config"),
+        ([TAG, "--cfg-options", "a=1"], "--cfg-options change a config"),
         (["vit_tiny_patch16_22"], "Did you mean 'vit_tiny_patch16_224'"),
         (["augreg_vitt16_linear_ade20"], "Did you mean 'augreg_vitt16_linear_ade20k'"),
         (["nowhere/config.py"], "nowhere/config.py is no file"),

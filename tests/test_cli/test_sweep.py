@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 from ttr_backbones.cli import main
 from ttr_backbones.registers import BakedRegisters
@@ -61,6 +62,8 @@ def config(tmp_path):
 
 
 def test_sweep__prints_and_saves_the_full_table(config, tmp_path, capsys):
+    # A logger of its own: mmengine's says the same warning once only.
+    MMLogger.get_instance(str(tmp_path), logger_name="mmengine")
     assert main([*config(), "--normalize"]) == 0
     printed = capsys.readouterr()
     assert "is frozen with random weights" in printed.err, "stdout is for the table"
