@@ -77,7 +77,7 @@ def test_bench_forward__counts_what_a_register_adds(bench):
     assert rows[TOKEN].peak_bytes > rows[BARE].peak_bytes
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_bench_forward__compiled(small, layers, monkeypatch):
     """Traced, one block, and not translated to kernels, which would take a minute."""
     monkeypatch.setattr(compile_counts, "why_not_compiled", lambda device: None)
