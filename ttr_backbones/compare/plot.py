@@ -20,6 +20,7 @@ from ttr_backbones.compare.summary import Line
 _WIDEST = 14.5  # inches
 _PER_ROW = 3
 _BAR = 0.42  # inches; a number fits above it
+_HANDLE, _LETTER = 0.5, 0.06  # inches of a legend's entry: its mark, and each letter
 _GROUP = 0.8  # width of a full group, in units of the distance between two groups
 
 
@@ -103,4 +104,8 @@ def _draw_legend(figure: Figure, kinds: Sequence[str], lines: Sequence[Line]) ->
     if any(line.row.published for line in lines):
         marker: dict[str, Any] = {"marker": "D", "mfc": "white", "mec": "black", "ls": ""}
         handles.append(Line2D([], [], label="published, not measured here", **marker))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7)
+    longest = max(len(handle.get_label()) for handle in handles)
+    columns = max(1, int(figure.get_figwidth() / (_HANDLE + _LETTER * longest)))
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), fontsize=7
+    )
