@@ -41,7 +41,7 @@ def test_segmentation_end_to_end(tmp_path, capsys):
     assert "mmengine" not in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_depth_end_to_end(tmp_path):
     rows = run_demo(tmp_path, [0], task="depth", iterations=60, num_train=64, num_val=20)
     before, hurt, after = rows
