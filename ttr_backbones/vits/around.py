@@ -66,11 +66,16 @@ def mix_around(vit: nn.Module, kind: type[Around]) -> Any:
         `vit`.
 
     Raises:
-        InputError: a model for one size alone.
+        InputError: a model for one size alone, or of a family that only runs on what it is given.
     """
     check_plain(vit)
     family = family_of(vit)
     family.check(vit)
+    if not family.register_tokens.takes_other_images:
+        raise InputError(
+            f"a {family.name} runs only on the images that it is given: use another repair, or the "
+            "same weights in timm"
+        )
     if family.facts(vit).only_this_size:
         raise InputError(
             "this model takes images of one size only: make it with dynamic_img_size=True"

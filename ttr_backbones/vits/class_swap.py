@@ -89,12 +89,9 @@ def sharing_copy(module: Module, share: Callable[[Tensor], bool] = lambda _: Tru
 class Mixin(nn.Module):
     """A class that a module takes on for a while; copies and pickles keep it.
 
-    Attributes:
-        keeps_name: the class is printed as the one that the module had: transformers finds by that
-            what a model records, and stores it in its config.
+    A module of transformers keeps the printed name of its class, whatever it takes on: transformers
+    finds by that what a model records, and stores it in its config.
     """
-
-    keeps_name = False
 
     def restore(self) -> None:
         """Give back everything that the module did not have before."""
@@ -148,7 +145,7 @@ def unmix(module: nn.Module) -> None:
 @functools.cache
 def _mixed(mixin: Any, base: Any) -> Any:
     name, about = f"{base.__name__}{mixin.__name__}", {"__module__": __name__, "is_mixed": True}
-    if mixin.keeps_name:
+    if base.__module__.startswith("transformers."):
         name = base.__name__
         about |= {"__module__": base.__module__, "__qualname__": base.__qualname__}
     return type(name, (mixin, base), about)

@@ -7,7 +7,7 @@ patch embedding notes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -31,17 +31,19 @@ class NotesGrid(Mixin):
     """A patch embedding that notes the grid of what it gives."""
 
     note: _Note
+    patch_map: Callable[[Tensor], Tensor]
 
     def restore(self) -> None:
         """Note nothing any more."""
-        del self.note
+        del self.note, self.patch_map
 
     def forward(self, images: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """[B, 3, H, W] -> [B, h, w, C], or [B, N, C] in a model for images of one size."""
-        patches: Tensor = super().forward(images, *args, **kwargs)
-        if patches.ndim == 4:
+        """Images [B, 3, H, W] -> what the embedding gives, see `Family.patch_map`."""
+        output: Tensor = super().forward(images, *args, **kwargs)
+        patches = self.patch_map(output)
+        if patches.ndim == 4:  # a model for images of one size lays them out flat
             self.note.grid = (patches.shape[1], patches.shape[2])
-        return patches
+        return output
 
 
 class PatchChange(Mixin, GridBlock):
@@ -88,6 +90,7 @@ def change_patches(
     mix(embedding, NotesGrid)
     changed: Any = blocks[block]
     mix(changed, kind)
+    embedding.patch_map = family.patch_map
     embedding.note = changed.note = _Note(family.facts(vit).grid)
     changed.first_patch = family.num_prefix(vit)
     like = next(vit.parameters())

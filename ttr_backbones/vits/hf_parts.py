@@ -203,7 +203,11 @@ def part(module: Any, *names: str) -> Any:
 @functools.cache
 def required_arguments(block: Any) -> tuple[str, ...]:
     """Names of the arguments beside the tokens without which a block cannot be called."""
-    cls = next(c for c in block.__mro__ if c.__module__.startswith("transformers.models."))
+    cls = next(
+        c
+        for c in block.__mro__
+        if c.__module__.startswith("transformers.models.") and not vars(c).get("is_mixed")
+    )
     _, _, *others = inspect.signature(cls.forward).parameters.values()
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return tuple(p.name for p in others if p.default is p.empty and p.kind not in variadic)

@@ -27,8 +27,6 @@ from ttr_backbones.vits.register_tokens import (
 class HFRegisterTokens(RegisterTokens):
     """A model of transformers with registers in its vision tower."""
 
-    keeps_name = True
-
     def count_in_prefix(self, change: int) -> None:
         """Let the parts of the model take on their classes; they ask the model how many."""
         if change <= 0 or any(isinstance(module, _Part) for module in self.modules()):
@@ -47,7 +45,6 @@ class HFRegisterTokens(RegisterTokens):
 class _Part(Mixin):
     """A module of a model with registers."""
 
-    keeps_name = True
     whole: tuple[Any]
 
     def restore(self) -> None:

@@ -144,7 +144,12 @@ class RegisterTokens(RegisterMixin):
     """A ViT with R more tokens inside than outside; nothing to train, to save or to load.
 
     Each family has its own, which puts the tokens in and leaves them out.
+
+    Attributes:
+        takes_other_images: whether the family runs it on the images of `around.inner_images`.
     """
+
+    takes_other_images = False
 
     num_test_time_registers = 0
     register_neurons: RegisterNeurons
