@@ -10,15 +10,11 @@ from torch import Tensor, nn
 
 from ttr_backbones.neuron_search.outliers import token_norms
 from ttr_backbones.neuron_search.tune import TunedNeurons
-from ttr_backbones.registers import (
-    add_test_time_registers,
-    remove_test_time_registers,
-    split_tokens,
-)
+from ttr_backbones.registers import add_test_time_registers, remove_test_time_registers
 from ttr_backbones.report.norm_picture import draw_norm_maps
 from ttr_backbones.report.show import as_shown
 from ttr_backbones.vits.family import family_of
-from ttr_backbones.vits.reader import Site, reading
+from ttr_backbones.vits.register_tokens import forward_with_registers
 
 
 def thumbnail(
@@ -54,10 +50,9 @@ def thumbnail(
 def _norms(vit: nn.Module, images: Tensor, block: int) -> Tensor:
     """Patch norms after a block, [B, h, w]."""
     family = family_of(vit)
-    kept: list[Tensor] = []
-    index = block % len(family.blocks(vit))
-    with reading(vit, {Site(index, "output"): kept.append}):
-        family.final_tokens(vit, images)
-    norms = token_norms(split_tokens(vit, kept[0]).patches)
+    _, (tokens,) = forward_with_registers(
+        vit, images, [block], stop_early=True, intermediates_only=True
+    )
+    norms = token_norms(tokens.patches)
     grid = family.facts(vit).grid_of((images.shape[2], images.shape[3]))
     return norms.unflatten(1, grid).float().cpu()

@@ -57,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
 
     sources = atlas_models(args.models, args.checkpoint)
     photo_files(args.images)
-    args.out.mkdir(parents=True, exist_ok=True)
     check_writable(args.out)
     atlas = AtlasFolder(args.out)
     failures = 0

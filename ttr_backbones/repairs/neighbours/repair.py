@@ -115,6 +115,7 @@ class Neighbours(Repair):
             block = onset.first if block is None else block
             threshold = onset.threshold if threshold is None and by == "norm" else threshold
         facts: dict[str, Any] = {"by": by, "block": block}
+        _check_block(facts["block"], depth)
         tensors: dict[str, Tensor] = {}
         if by == "lof":
             facts |= {"neighbours": neighbours, "share": share}
@@ -123,10 +124,8 @@ class Neighbours(Repair):
         provenance = {"source": "SC-CLIP, arXiv 2411.15869, with options", **made_with(vit, images)}
         if by == "direction":
             directions = defect_directions(vit, direction, images, seed=seed)
-            if 0 <= facts["block"] < depth:
-                tensors["direction"] = directions[facts["block"]]
+            tensors["direction"] = directions[facts["block"]]
             provenance |= {"direction": direction, "seed": seed}
-        _check_block(facts["block"], depth)
         artifact = Artifact(self.type, "", tensors, facts, provenance)
         self.check(artifact)
         return artifact
