@@ -1,4 +1,4 @@
-"""Tables of plain text, laid out by rich: the same on a terminal, in a pipe and in a file."""
+"""Tables of plain text, the same on a terminal, in a pipe and in a file; and rows of Markdown."""
 
 from __future__ import annotations
 
@@ -32,3 +32,8 @@ def aligned(rows: Iterable[Sequence[str]], justify: str, gap: int = 2) -> list[s
     page = io.StringIO()
     Console(file=page, width=_ANY_WIDTH, color_system=None, force_terminal=False).print(table)
     return [line.rstrip() for line in page.getvalue().splitlines()]
+
+
+def markdown_row(cells: Iterable[str]) -> str:
+    """Return a row of a Markdown table, whatever its cells hold."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 
 from ttr_backbones.atlas.entry import ERROR, FAILED, NO_OUTLIERS, NO_SET, PASSED, Entry
+from ttr_backbones.text_table import markdown_row
 
 HEADINGS = (
     "model",
@@ -78,7 +79,7 @@ def cells(entry: Entry) -> list[str]:
 def markdown(entries: Sequence[Entry]) -> str:
     """A table and what its columns mean."""
     rows = [HEADINGS, ["---"] * len(HEADINGS), *map(cells, entries)]
-    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    lines = map(markdown_row, rows)
     return "\n".join([*lines, "", f"*{_EXPLANATION}*", ""])
 
 

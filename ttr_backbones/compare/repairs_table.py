@@ -12,7 +12,7 @@ from ttr_backbones.compare.kinds import kind_label
 from ttr_backbones.compare.side_effects import SideEffect, SideEffects
 from ttr_backbones.compare.summary import NOTHING, Line
 from ttr_backbones.report.effect_measures import COSTS, EFFECTS, Measure, shown_measures
-from ttr_backbones.text_table import aligned
+from ttr_backbones.text_table import aligned, markdown_row
 
 _WIDTH = 11  # of a heading's lines
 _NONE = SideEffect(None, None)
@@ -128,20 +128,16 @@ def side_effects_markdown(tables: Sequence[RepairTable]) -> str:
             *(measure.heading for measure in table.costs),
         ]
         text += ["", f"**{table.backbone}**", ""]
-        text.append(_piped(["", *heads]))
+        text.append(markdown_row(["", *heads]))
         text.append("|---|" + "---:|" * len(heads))
         for row in table.rows:
             measured = [_with_paper(*numbers) for numbers in row.tasks]
-            text.append(_piped([kind_label(row.kind), *row.effects, *measured, *row.costs]))
+            text.append(markdown_row([kind_label(row.kind), *row.effects, *measured, *row.costs]))
     return "\n".join([*text[1:], ""]) if text else ""
 
 
 def _with_paper(measured: str, published: str) -> str:
     return measured if published == NOTHING else f"{measured} (paper: {published})"
-
-
-def _piped(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def html_page(tables: Sequence[RepairTable], notes: Sequence[str], title: str) -> str:

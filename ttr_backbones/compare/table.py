@@ -18,6 +18,7 @@ from ttr_backbones.compare.repairs_table import (
 )
 from ttr_backbones.compare.side_effects import SideEffects
 from ttr_backbones.compare.summary import Line
+from ttr_backbones.text_table import markdown_row
 
 _HEADINGS = ("backbone", "repair", "measured", "seeds", "published")
 _LEGEND = (
@@ -50,11 +51,11 @@ def markdown_table(
 ) -> str:
     """Return one Markdown table of all tasks, and one of the repairs where they were measured."""
     sources = _sources(lines)
-    text = ["| " + " | ".join(("task", "metric", *_HEADINGS)) + " |"]
+    text = [markdown_row(("task", "metric", *_HEADINGS))]
     text.append("|---|---|---|---|---:|---:|---:|")
     for line in lines:
         row = (line.row.task, line.row.metric.heading, *_cells(line, sources))
-        text.append("| " + " | ".join(part.replace("|", "\\|") for part in row) + " |")
+        text.append(markdown_row(row))
     more = side_effects_markdown(repair_tables(lines, side_effects or {}))
     text += ["", *more.splitlines()] if more else []
     remarks = [f"- {remark}" for remark in below(lines, notes)]
