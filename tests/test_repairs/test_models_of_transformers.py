@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from hf_options import BASE, RATIO
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs import Artifact, apply_repair, fit_repair, remove_repair
@@ -10,21 +11,11 @@ from ttr_backbones.repairs.neighbours.replaced import replaced_by_neighbours
 
 transformers = pytest.importorskip("transformers")
 
-CONFIG = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "mlp_ratio": 2,
-    "image_size": 32,
-    "patch_size": 8,
-    "layerscale_value": 1.0,
-}
-
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    made = transformers.Dinov2Model(transformers.Dinov2Config(**CONFIG)).eval()
+    made = transformers.Dinov2Model(transformers.Dinov2Config(**BASE, **RATIO)).eval()
     for parameter in made.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     return made

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from hf_options import BASE, MLP, RATIO
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import (
@@ -18,15 +19,6 @@ from ttr_backbones.vits.family import family_of
 
 transformers = pytest.importorskip("transformers")
 
-BASE = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "image_size": 32,
-    "patch_size": 8,
-}
-MLP = {"intermediate_size": 24}
-RATIO = {"mlp_ratio": 2, "layerscale_value": 1.0}
 TEXT = {
     "hidden_size": 16,
     "num_hidden_layers": 1,

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from hf_options import BASE, MLP, RATIO
 from safetensors.torch import load_file, save_file
 from timm.models.eva import Eva
 
@@ -21,15 +22,6 @@ from ttr_backbones.vits.reader import Site, reading
 
 transformers = pytest.importorskip("transformers")
 
-BASE = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "image_size": 32,
-    "patch_size": 8,
-}
-MLP = {"intermediate_size": 24}
-RATIO = {"mlp_ratio": 2, "layerscale_value": 1.0}
 PREPROCESSING = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6], "do_resize": True}
 
 
