@@ -27,7 +27,7 @@ METHOD = {"compat", "vits", "images", "neuron_search", "repairs"}
 # What a config is made of: models, data, metrics, hooks.
 BUILT = {
     *("registers", "backbones", "losses", "heads", "segmentors", "datasets", "evaluation"),
-    *("object_discovery", "engine", "probes", "report", "distillation"),
+    *("object_discovery", "engine", "probes", "report", "distillation", "text_vectors"),
 }
 BENEATH_APP = ROOT | METHOD | BUILT | {"tasks", "recipes"}
 
@@ -54,6 +54,7 @@ ARROWS = {
     "heads": ROOT | {"compat", "losses"},
     "segmentors": ROOT | {"compat"},
     "datasets": ROOT | METHOD | {"registers"},
+    "text_vectors": ROOT | METHOD | {"datasets"},
     "evaluation": ROOT | {"compat", "engine"},
     "object_discovery": ROOT | METHOD | {"registers", "backbones", "datasets"},
     "engine": ROOT | METHOD | {"registers"},
