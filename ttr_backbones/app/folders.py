@@ -44,10 +44,14 @@ _WHERE_TO_GET = {
         "gt_depth/<drive>, and kitti_eigen_{train,test}.txt of "
         "github.com/zhyever/Monocular-Depth-Estimation-Toolbox, splits"
     ),
+    "ClassFolders": (
+        "ImageNet: ILSVRC2012_img_{train,val}.tar of https://image-net.org, unpacked to imagenet/"
+        "{train,val}/<WordNet id>/*.JPEG; any images in one folder per class will do"
+    ),
 }
 
 # They read their lists in any Unicode encoding; mmseg's in UTF-8 without a mark.
-_ANY_ENCODING = ("VOCBoxes", "COCO20k", "NYUDepthV2", "KITTIDepth")
+_ANY_ENCODING = ("VOCBoxes", "COCO20k", "NYUDepthV2", "KITTIDepth", "ClassFolders")
 
 
 def check_folders(cfg: Config, *loaders: str) -> None:

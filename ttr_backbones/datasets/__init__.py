@@ -8,6 +8,8 @@ prepare_mmseg()
 from ttr_backbones.datasets.box_loading import LoadBoxes, PackBoxInputs
 from ttr_backbones.datasets.box_sample import BoxSample
 from ttr_backbones.datasets.check_left_out import CheckLeftOut
+from ttr_backbones.datasets.class_folders import ClassFolders
+from ttr_backbones.datasets.class_sample import ClassSample, PackClassInputs
 from ttr_backbones.datasets.coco20k import COCO20k
 from ttr_backbones.datasets.depth_data import KITTIDepth, NYUDepthV2
 from ttr_backbones.datasets.depth_loading import LoadDepth
@@ -21,6 +23,8 @@ __all__ = [
     "BoxSample",
     "COCO20k",
     "CheckLeftOut",
+    "ClassFolders",
+    "ClassSample",
     "ColorAug",
     "ImageFolder",
     "KBCrop",
@@ -31,5 +35,6 @@ __all__ = [
     "LoadSegMask",
     "NYUDepthV2",
     "PackBoxInputs",
+    "PackClassInputs",
     "VOCBoxes",
 ]
