@@ -64,10 +64,11 @@ def config(tmp_path):
 def test_sweep__prints_and_saves_the_full_table(config, tmp_path, capsys):
     # A logger of its own: mmengine's says the same warning once only.
     MMLogger.get_instance(str(tmp_path), logger_name="mmengine")
-    assert main([*config(), "--normalize"]) == 0
+    assert main([*config(), "--normalize", "--cross-validate", "5"]) == 0
     printed = capsys.readouterr()
     assert "is frozen with random weights" in printed.err, "stdout is for the table"
-    head, *lines = printed.out.splitlines()
+    table, _, held_out = printed.out.partition("\n\n")
+    head, *lines = table.splitlines()
     assert head.split()[:7] == [
         "repair",
         "block",
@@ -77,12 +78,12 @@ def test_sweep__prints_and_saves_the_full_table(config, tmp_path, capsys):
         "CorLoc",
         "collapsed",
     ]
-    cells = [line.split() for line in lines[:-2]]
+    cells = [line.split() for line in lines[:-1]]
     assert len(cells) == 2 * 2 * 2 * 2 * 2
     assert [cell[0] for cell in cells] == ["none"] * 16 + ["test_time"] * 16
     assert {cell[1] for cell in cells} == {"2", "3"}
     assert sum(cell[-1] == "*" for cell in cells) == 2, "the best of either kind of registers"
-    assert "chosen on the evaluation set itself" in lines[-2]
+    assert "chosen on the evaluation set itself" in lines[-1]
     with (tmp_path / "out" / "sweep.csv").open() as file:
         rows = list(csv.DictReader(file))
     told = json.loads((tmp_path / "out" / "sweep.json").read_text())
@@ -93,6 +94,18 @@ def test_sweep__prints_and_saves_the_full_table(config, tmp_path, capsys):
         best = [row for row in same if row["best"]]
         assert best[0]["CorLoc"] == max(row["CorLoc"] for row in same)
     assert told["rows"][0]["images"] == 3
+    head, plain, repaired, note, _ = held_out.splitlines()
+    assert head.split()[:4] == ["repair", "held-out", "CorLoc", "difference"]
+    for line, row in zip((plain, repaired), told["held_out"], strict=True):
+        assert line.startswith(f"{row['repair']} ")
+        assert f"{row['held_out']:.2f} ± {row['std']:.2f}" in line
+        assert row["splits"] == 5
+    assert "the other way round" in note
+    with (tmp_path / "out" / "held_out.csv").open() as file:
+        saved = list(csv.DictReader(file))
+    assert [float(row["held_out"]) for row in saved] == [
+        row["held_out"] for row in told["held_out"]
+    ]
 
 
 def test_sweep__names_trained_registers_and_does_without_a_list(config, tmp_path, capsys):

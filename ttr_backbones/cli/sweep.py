@@ -24,9 +24,11 @@ from ttr_backbones.text_table import aligned
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+    from ttr_backbones.cli.cross_validation import Hits
     from ttr_backbones.object_discovery.sweep import SweepResult
 
 SweepRow = dict[str, Any]
+_CSV = "held_out.csv"
 WARNING = (
     "* best CorLoc of its repair. It was chosen on the evaluation set itself, as the published "
     "sweeps were: it says how good LOST can be made there, not what to expect on other images."
@@ -56,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(none, and the config's or test_time if something ships)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (work_dirs/CONFIG)")
+    parser.add_argument(
+        "--cross-validate", type=int, nargs="?", const=100, metavar="SPLITS",
+        help="also choose the best setting on a random half of the images and score it on the "
+        "other half, SPLITS times (100): what the choice is worth on other images",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the halves (0)")
     add_overrides(parser)
     add_launcher(parser)
     parser.set_defaults(work_dir=None)
@@ -77,15 +85,24 @@ def run(args: argparse.Namespace) -> int:
     join_processes(args, cfg)
     log_to_stderr()
     rows: list[SweepRow] = []
+    hits: dict[str, Hits] = {}
     for options in repairs:
-        rows += _scores(*_swept(cfg, options, axes | {"k": lost.get("k", 100)}))
+        name, found = _swept(cfg, options, axes | {"k": lost.get("k", 100)})
+        hits[name] = _hits(found)
+        rows += _scores(name, found, hits[name])
     if not is_first():
         return 0
     _mark_best(rows)
     for line in _table(rows):
         print(line)
     print(WARNING)
-    _write(rows, cfg, out)
+    held_out: list[SweepRow] = []
+    if args.cross_validate is not None:
+        from ttr_backbones.cli.cross_validation import NOTE, cross_validated, held_out_table
+
+        held_out = cross_validated(hits, args.cross_validate, args.seed)
+        print("\n".join(["", *held_out_table(held_out), NOTE]))
+    _write(rows, held_out, cfg, out)
     return 0
 
 
@@ -186,19 +203,23 @@ def _swept(cfg: Config, repair: Any, axes: dict[str, Any]) -> tuple[str, SweepRe
     return registers_of(model.backbone.vit), sweep.result(len(loader.dataset))
 
 
-def _scores(repair: str, found: SweepResult) -> list[SweepRow]:
-    from ttr_backbones.evaluation import corloc
+def _hits(found: SweepResult) -> Hits:
+    from ttr_backbones.evaluation import corloc_hits
 
+    return {cell: corloc_hits(list(boxes), found.true) for cell, boxes in found.boxes.items()}
+
+
+def _scores(repair: str, found: SweepResult, hits: Hits) -> list[SweepRow]:
     return [
         {
             "repair": repair,
             **cell._asdict(),
-            "CorLoc": round(corloc(list(boxes), found.true), 2),
+            "CorLoc": round(100 * float(of_cell.mean()), 2),
             "collapsed": found.collapsed[cell],
             "images": len(found.true),
             "best": False,
         }
-        for cell, boxes in found.boxes.items()
+        for cell, of_cell in hits.items()
     ]
 
 
@@ -227,19 +248,28 @@ def _table(rows: list[SweepRow]) -> list[str]:
     return aligned([[*headings, f"of {rows[0]['images']} images"], *cells], "lrlrrrrl")
 
 
-def _write(rows: list[SweepRow], cfg: Config, out: Path) -> None:
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, rows[0])
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(out / "sweep.csv", table.getvalue().encode())
+def _write(rows: list[SweepRow], held_out: list[SweepRow], cfg: Config, out: Path) -> None:
+    _write_csv(rows, out / "sweep.csv")
+    if held_out:
+        flat = [{**row, **row["setting"]} for row in held_out]
+        _write_csv([{k: v for k, v in row.items() if k != "setting"} for row in flat], out / _CSV)
     record = {
         "config": str(cfg.filename),
         "model": cfg.model.to_dict(),
         "dataset": cfg.test_dataloader.dataset.to_dict(),
         "note": WARNING,
         "rows": rows,
+        **({"held_out": held_out} if held_out else {}),
     }
     text = json.dumps(record, indent=1, default=str) + "\n"
     write_atomically(out / "sweep.json", text.encode())
-    print(f"table: {out / 'sweep.csv'}, {out / 'sweep.json'}")
+    names = ["sweep.csv", *([_CSV] if held_out else []), "sweep.json"]
+    print(f"table: {', '.join(str(out / name) for name in names)}")
+
+
+def _write_csv(rows: list[SweepRow], path: Path) -> None:
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, table.getvalue().encode())

@@ -5,7 +5,7 @@ from ttr_backbones.compat import prepare_mmseg
 
 prepare_mmseg()
 
-from ttr_backbones.evaluation.corloc import box_iou, corloc
+from ttr_backbones.evaluation.corloc import box_iou, corloc, corloc_hits
 from ttr_backbones.evaluation.corloc_metric import CorLocMetric
 from ttr_backbones.evaluation.depth_errors import depth_errors, eigen_mask, garg_mask
 from ttr_backbones.evaluation.depth_metric import DepthMetric
@@ -23,6 +23,7 @@ __all__ = [
     "NamedVisualizationHook",
     "box_iou",
     "corloc",
+    "corloc_hits",
     "depth_errors",
     "eigen_mask",
     "garg_mask",

@@ -19,6 +19,16 @@ def corloc(
 ) -> float:
     """Return the percentage of images with a predicted box of IoU >= `threshold` with a true one.
 
+    Arguments and errors are those of `corloc_hits`.
+    """
+    return float(100 * corloc_hits(pred_boxes, gt_boxes, threshold=threshold).mean())
+
+
+def corloc_hits(
+    pred_boxes: Sequence[Boxes], gt_boxes: Sequence[Boxes], *, threshold: float = 0.5
+) -> NDArray[np.bool_]:
+    """Tell for every image whether a predicted box has an IoU >= `threshold` with a true one.
+
     The published protocol predicts one box per image (LOST, arXiv 2109.14279); with more, one that
     matches is enough, and an image without any is missed.
 
@@ -26,6 +36,9 @@ def corloc(
         pred_boxes: for every image the predicted boxes, [M, 4] or [4], as x1, y1, x2, y2.
         gt_boxes: for every image the true boxes, likewise; at least one.
         threshold: the smallest IoU that counts. IoU is of plain areas, without + 1.
+
+    Returns:
+        One value per image, [N].
 
     Raises:
         InputError: unequal numbers of images, none at all, an image without a true box, or
@@ -53,7 +66,7 @@ def corloc(
     found = np.zeros(len(gt), dtype=bool)
     hit = box_iou(np.concatenate(pred)[pred_index], np.concatenate(gt)[gt_index]) >= threshold
     found[image[hit]] = True
-    return float(100 * found.mean())
+    return found
 
 
 def box_iou(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:

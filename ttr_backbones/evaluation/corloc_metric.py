@@ -49,6 +49,7 @@ class CorLocMetric(BaseMetric):
                     "pred_box": sample["pred_box"].tolist(),
                     "gt_boxes": None if gt is None else gt.tolist(),
                     "collapsed": bool(sample.get("collapsed", False)),
+                    "threshold": self.iou,
                 }
             )
 

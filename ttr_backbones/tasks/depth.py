@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ttr_backbones.engine.head_kinds import HeadKind
 from ttr_backbones.errors import InputError
+from ttr_backbones.evaluation.image_parts import DepthError
 from ttr_backbones.tasks.drawing.depth import draw_depth
 from ttr_backbones.tasks.metric import Metric
 from ttr_backbones.tasks.prediction import Labels, Prediction, Saved
@@ -62,6 +63,7 @@ class Depth(Task[DepthMap]):
     models = ("DepthEstimator", "FlipDepthEstimator")
     evaluators = ("NYUDepthMetric",)
     metric = Metric("rmse", "RMSE", "m", "metres", higher_is_better=False, decimals=4)
+    image_parts = DepthError("rmse")
     answer = "pred_depth_map"
     visualizer = "DepthVisualizer"
     probes = {"FlipDepthEstimator": "ProbeDepthEstimator"}  # noqa: RUF012 -- a ClassVar in `Task`

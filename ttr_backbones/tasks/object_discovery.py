@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ttr_backbones.evaluation.image_parts import CorLocHits
 from ttr_backbones.tasks.drawing.boxes import draw_boxes
 from ttr_backbones.tasks.metric import Metric
 from ttr_backbones.tasks.prediction import Labels, Prediction, Saved
@@ -53,6 +54,7 @@ class ObjectDiscovery(Task[FoundObject]):
     models = ("ObjectDiscoverer",)
     evaluators = ("CorLocMetric",)
     metric = Metric("CorLoc", "CorLoc", "%", "percent", higher_is_better=True, decimals=1)
+    image_parts = CorLocHits()
     answer = "pred_box"
     visualizer = "BoxVisualizer"
     trains = False

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttr_backbones.engine.head_kinds import HeadKind
+from ttr_backbones.evaluation.image_parts import MeanIoU
 from ttr_backbones.tasks.drawing.masks import draw_mask
 from ttr_backbones.tasks.metric import Metric
 from ttr_backbones.tasks.prediction import Labels, Prediction, Saved
@@ -60,6 +61,7 @@ class Segmentation(Task[ClassMap]):
     models = ("EncoderDecoder",)
     evaluators = ("IoUMetric", "NamedIoUMetric")
     metric = Metric("mIoU", "mIoU", "%", "percent", higher_is_better=True, decimals=2)
+    image_parts = MeanIoU()
     answer = "pred_sem_seg"
     logits = "seg_logits"
     visualizer = "SegLocalVisualizer"

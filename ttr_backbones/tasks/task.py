@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ttr_backbones.engine.head_kinds import HeadKind, register_head_kinds
 from ttr_backbones.errors import InputError, unknown_name
+from ttr_backbones.evaluation.image_parts import ImageParts
 from ttr_backbones.tasks.metric import Metric
 from ttr_backbones.tasks.prediction import Labels, Prediction
 
@@ -56,6 +57,8 @@ class Task(ABC, Generic[P]):
         output_argument: argument of the evaluators for the place of saved answers, if they save.
         small_results: whether the evaluators keep little of each image, so that the processes of
             a run can exchange it as messages and need no common folder.
+        image_parts: how the metric is made of what the evaluators keep of single images, which
+            `ttrb benchmark` needs for intervals; None if it is no function of sums over images.
     """
 
     name: ClassVar[str]
@@ -71,6 +74,7 @@ class Task(ABC, Generic[P]):
     exported: ClassVar[ExportedOutput | None] = None
     output_argument: ClassVar[str | None] = "output_dir"
     small_results: ClassVar[bool] = True
+    image_parts: ClassVar[ImageParts | None] = None
 
     @property
     def slug(self) -> str:

@@ -1,0 +1,65 @@
+"""How far a score would move with other images of the same kind: the bootstrap over images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Parts = NDArray[np.float64]
+Score = Callable[[Parts], NDArray[np.float64]]
+_AT_ONCE = 100  # rounds whose draws are in memory together
+
+
+class Interval(NamedTuple):
+    """A percentile interval.
+
+    Attributes:
+        low: its lower end.
+        high: its upper end.
+    """
+
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` lies within, ends included."""
+        return self.low <= value <= self.high
+
+
+def bootstrap_scores(parts: Parts, score: Score, rounds: int, seed: int) -> NDArray[np.float64]:
+    """Score data sets that are drawn from this one, with replacement.
+
+    Equal seeds draw equal images, so that scores of two models on one data set are paired, whether
+    they were computed together or one after the other.
+
+    Args:
+        parts: what the metric is made of, for every run and image, [M, N, P].
+        score: sums over images -> the metric, [..., P] -> [...].
+        rounds: data sets to draw.
+        seed: of the draws.
+
+    Returns:
+        One score per run and drawn set, [M, rounds].
+    """
+    rng, num_images = np.random.default_rng(seed), parts.shape[1]
+    found = []
+    for start in range(0, rounds, _AT_ONCE):
+        many = min(_AT_ONCE, rounds - start)
+        times = rng.multinomial(num_images, np.full(num_images, 1 / num_images), size=many)
+        found.append(score(np.einsum("rn,mnp->mrp", times.astype(float), parts, optimize=True)))
+    return np.concatenate(found, axis=1)
+
+
+def percentile_interval(values: NDArray[np.float64], percent: float = 95.0) -> Interval:
+    """Return the interval that holds the middle of `values`, [R]; NaN does not count.
+
+    Args:
+        values: of `bootstrap_scores`, or differences of such.
+        percent: of the values that shall lie within.
+    """
+    outside = (100 - percent) / 2
+    low, high = np.nanpercentile(values, (outside, 100 - outside))
+    return Interval(float(low), float(high))

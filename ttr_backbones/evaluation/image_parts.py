@@ -1,0 +1,101 @@
+"""What a metric keeps of every image, so that it can be computed of any part of a data set.
+
+The published metrics are functions of sums over images: of areas, of errors, of hits. From the
+parts of single images follow the score of a half, and that of a set drawn with replacement.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttr_backbones.evaluation.corloc import corloc_hits
+from ttr_backbones.evaluation.depth_errors import ERRORS
+
+Parts = NDArray[np.float64]
+
+
+class ImageParts(ABC):
+    """How a metric is made of what its evaluator keeps of single images."""
+
+    @abstractmethod
+    def of_results(self, results: Sequence[Any]) -> Parts:
+        """Turn what an evaluator collected, one entry per image, into the parts [N, P]."""
+
+    @abstractmethod
+    def score(self, sums: Parts) -> NDArray[np.float64]:
+        """Return the metric of sums of parts over images, [..., P] -> [...], in its own unit."""
+
+
+class MeanOfImages(ImageParts):
+    """A metric that is a mean over images: the parts are (value, 1), or (0, 0) if left out."""
+
+    def score(self, sums: Parts) -> NDArray[np.float64]:
+        """Divide the sum of the values by the number of images; NaN without any."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(sums[..., 0] / sums[..., 1])
+
+
+class Hits(MeanOfImages):
+    """The percentage of images that are right.
+
+    Args:
+        key: of the entry, a boolean, in what the evaluator keeps of an image.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def of_results(self, results: Sequence[Mapping[str, Any]]) -> Parts:
+        """Take (100 or 0, 1) of every image."""
+        return np.array([(100.0 * bool(result[self.key]), 1.0) for result in results])
+
+
+class CorLocHits(MeanOfImages):
+    """CorLoc: the percentage of images whose box covers an object."""
+
+    def of_results(self, results: Sequence[Mapping[str, Any]]) -> Parts:
+        """Take (100 or 0, 1) of what `CorLocMetric` keeps of every image."""
+        found, true = ([r[key] or [] for r in results] for key in ("pred_box", "gt_boxes"))
+        hits = corloc_hits(found, true, threshold=results[0]["threshold"])
+        return np.stack([100.0 * hits, np.ones(len(hits))], axis=1)
+
+
+class DepthError(MeanOfImages):
+    """One of the nine depth errors, a mean over the images that can be scored.
+
+    Args:
+        name: of the error, see `depth_errors`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.column = ERRORS.index(name)
+
+    def of_results(self, results: Sequence[tuple[str, Sequence[float]]]) -> Parts:
+        """Take (error, 1) of what `DepthMetric` keeps of every image; (0, 0) where it has none."""
+        table = np.array([values for _, values in results], dtype=np.float64)
+        pixels, not_finite = table[:, len(ERRORS)], table[:, len(ERRORS) + 1]
+        scored = (pixels > 0) & (not_finite == 0)
+        return np.stack([np.where(scored, table[:, self.column], 0.0), scored], axis=1)
+
+
+class MeanIoU(ImageParts):
+    """mIoU in percent: the parts are the areas of intersection and union of all K classes."""
+
+    def of_results(self, results: Sequence[Sequence[Any]]) -> Parts:
+        """Take [N, 2 K] of what mmseg's `IoUMetric` keeps: the first two of its four histograms."""
+        rows = [np.concatenate([np.asarray(area) for area in result[:2]]) for result in results]
+        return np.stack(rows).astype(np.float64)
+
+    def score(self, sums: Parts) -> NDArray[np.float64]:
+        """Average over the classes that occur in prediction or truth; NaN without any."""
+        shared, union = np.split(sums, 2, axis=-1)
+        iou = np.divide(shared, union, out=np.full_like(union, np.nan), where=union > 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a mean of nothing is NaN
+            return np.asarray(100 * np.nanmean(iou, axis=-1))
