@@ -17,8 +17,12 @@ from ttr_backbones.cli import main
 from ttr_backbones.images.batches import image_batches
 from ttr_backbones.neuron_search.provenance import files_hash, weights_hash
 from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.repairs import load_repair
+from ttr_backbones.repairs.choice import repair_options
+from ttr_backbones.repairs.fit_facts import fit_facts
 
 MODEL = "vit_tiny_patch16_224"
+TAG = f"{MODEL}.augreg_in21k_ft_in1k"
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +82,29 @@ def test_find_neurons__by_hand(search, tmp_path, capsys):
     assert neurons.layers == {6: [189], 7: [417]}
     assert (neurons.provenance["detect_block"], neurons.provenance["threshold"]) == (8, 100.0)
     assert (tmp_path / "n.png").is_file()
+
+
+def test_find_neurons__is_repair_test_time(search, photos, tiny_weights, tmp_path, capsys):
+    """The same text, list and picture; the list keeps the options of the edit, and is artifact."""
+    given = ["--num-images", 4, "--threshold", 100, "--top-k", 2, "--no-sparsity", "--include-cls"]
+    given += ["--peak", "layer", "--keep-cls"]
+    assert search(*given) == 0
+    told = capsys.readouterr()
+    written = json.loads((tmp_path / "n.json").read_text())
+    drawn = (tmp_path / "n.png").read_bytes()
+    source = ["--checkpoint", tiny_weights, "--images", photos, "--out", tmp_path / "n.json"]
+    assert main(["repair", "test_time", MODEL, *map(str, [*source, *given])]) == 0
+    assert capsys.readouterr() == told
+    again = json.loads((tmp_path / "n.json").read_text())
+    assert written.pop("fit").keys() == again.pop("fit").keys()
+    assert again == written
+    assert set(again) >= {"model", "layers", "weights_sha256", "images_sha256", "date", "versions"}
+    assert (tmp_path / "n.png").read_bytes() == drawn
+    artifact = load_repair(tmp_path / "n.json")
+    assert artifact.facts == {"layers": written["layers"], "peak": "layer", "keep_cls": True}
+    assert fit_facts(artifact).minutes > 0
+    choice = repair_options(TAG, {"type": "test_time", "neurons": str(tmp_path / "n.json")})
+    assert choice.artifact.sha256 == artifact.sha256
 
 
 def test_find_neurons__by_hand_with_a_rule(search, tmp_path, capsys):
@@ -175,9 +202,3 @@ def test_tool__is_the_command(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         runpy.run_path(str(tool), run_name="__main__")
     assert "usage: ttrb find-neurons" in capsys.readouterr().out
-
-
-def test_json__is_plain(search, tmp_path):
-    search("--num-images", 4, "--threshold", 100)
-    data = json.loads((tmp_path / "n.json").read_text())
-    assert set(data) >= {"model", "layers", "weights_sha256", "images_sha256", "date", "versions"}

@@ -89,7 +89,12 @@ def test_repair__options_doubts_and_a_list_in_a_format_of_its_own(repair, baked,
     assert baked().neurons.provenance["input_size"] == 518
     out = tmp_path / "copy.json"
     assert repair("test_time", TAG, *options, out=out) == 0
-    assert f"repair=dict(type='test_time', neurons='{out}')" in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"repair=dict(type='test_time', neurons='{out}')" in told
+    assert "a pass takes" in told, "nothing was searched, so nothing was held out"
+    assert load_repair(out).facts["num"] == 2
+    assert repair("test_time", TAG, *options, "--top-k", 3, out=out) == 2
+    assert "top_k say how neurons are searched, and `neurons` are given" in capsys.readouterr().err
     assert RegisterNeurons.load(out).layers == listed.layers
 
 

@@ -11,15 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttr_backbones.app.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.app.progress import ProgressBar, StepBar
 from ttr_backbones.atomic import check_writable
 from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.cli.exit_codes import EXIT_NO_OUTLIERS
 from ttr_backbones.cli.list_doubts import warn_of_doubts
 from ttr_backbones.cli.model_and_images import add_model_arguments, load, photographs, tell_bad
+from ttr_backbones.cli.search_result import draw_found, tell_found
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from ttr_backbones.images.batches import ImageBatches
+    from ttr_backbones.neuron_search.search import FoundNeurons
     from ttr_backbones.repairs import Artifact, Repair
     from ttr_backbones.repairs.effects import Effects
 
@@ -34,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "how similar everything else stays beside images shifted by a pixel, tokens, time. "
         "Prints a table and a verdict with every side effect. `ttrb repair TYPE --help` has the "
         "options of a repair. Exit code 0: the outliers are gone, or there were none; 1: outliers "
-        "are left; 2: wrong input; 3: a repair that needs outliers found none."
+        "are left; 2: wrong input; 3: a repair that needs outliers found none. `ttrb find-neurons` "
+        "is short for `ttrb repair test_time`, which measures on images that its search has not "
+        "seen: it prints the table only with --compare-on or --neurons."
     )
     parser.usage = "ttrb repair TYPE MODEL|CONFIG --images DIR --out FILE [options]"
     parser.add_argument(
@@ -42,13 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TYPE",
         help="type of a repair, a name of configs/repairs, or a file like those there",
     )
+    add_fit_arguments(parser)
+
+
+def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is to be repaired, on which images, and where to."""
     add_model_arguments(parser, or_config=True)
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        metavar="FILE.safetensors",
-        help="the artifact; of a training, a picture of its loss goes beside it",
+        metavar="FILE",
+        help="the artifact, a .safetensors; of test_time a list of neurons, a .json. The picture "
+        "of a training's loss or of a search goes beside it",
     )
     parser.add_argument(
         "--compare-on",
@@ -61,11 +75,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_arguments_of(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     """Add the options of the repair that `arguments` begin with."""
+    if arguments and not arguments[0].startswith("-"):
+        add_fit_options(parser, _repair(arguments[0]))
+
+
+def add_fit_options(parser: argparse.ArgumentParser, repair: Repair) -> None:
+    """Add the options of a repair's fit."""
     from ttr_backbones.repairs.fit_arguments import fit_arguments
 
-    if not arguments or arguments[0].startswith("-"):
-        return
-    repair = _repair(arguments[0])
+    if repair.distributed:
+        add_launcher(parser)
     group = parser.add_argument_group(f"options of {repair.type}, {repair.label}")
     taken = parser._option_string_actions  # noqa: SLF001 -- argparse has no other way to ask
     for argument in fit_arguments(repair):
@@ -77,24 +96,43 @@ def add_arguments_of(parser: argparse.ArgumentParser, arguments: Sequence[str]) 
         shown = f"({argument.default})"
         default = "" if argument.default is None or shown in argument.help else f" {shown}"
         words = "{" + ",".join(map(str, argument.words)) + "}"
+        # A switch may stand alone, and has an opposite.
+        alone: dict[str, Any] = {"nargs": "?", "const": "true"} if bool in argument.kinds else {}
+        destination = f"fit_{argument.name}"
         group.add_argument(
             argument.option,
-            dest=f"fit_{argument.name}",
+            dest=destination,
             metavar=words if argument.words and not argument.kinds else argument.name.upper(),
             help=f"{argument.help}{default}".replace("%", "%%"),
+            **alone,
         )
+        if alone:
+            group.add_argument(
+                f"--no-{argument.option[2:]}",
+                dest=destination,
+                action="store_const",
+                const="false",
+                help=argparse.SUPPRESS,
+            )
 
 
 def run(args: argparse.Namespace) -> int:
     """Fit, write, measure, print."""
+    return fit(_repair(args.type), args)
+
+
+def fit(repair: Repair, args: argparse.Namespace) -> int:
+    """Do it for a repair, with what `add_fit_arguments` and `add_fit_options` have read."""
     from ttr_backbones.app.vit_source import vit_source
     from ttr_backbones.images.photos import photo_files
     from ttr_backbones.registers import NoOutliersError
     from ttr_backbones.repairs import fit_repair
     from ttr_backbones.repairs.effects import measure_effects
 
-    repair = _repair(args.type)
-    _check_out(args.out, repair)
+    if is_first():
+        _check_out(args.out, repair)
+    if repair.distributed:
+        join_processes(args)
     if args.compare_on is not None:
         photo_files(args.compare_on)  # before the weights: they may be gigabytes to fetch
     options = _options(args, repair)
@@ -104,23 +142,56 @@ def run(args: argparse.Namespace) -> int:
         try:
             artifact = fit_repair(repair.type, vit, images, on_step=StepBar(bar.line), **options)
         except NoOutliersError as error:
-            return _without_outliers(error, args.out, bar)
-        _save(artifact, args.out)
+            return _without_outliers(error, images, args.out, bar)
+        searched = None if "neurons" in options else repair.search(artifact)
+        _write(repair, artifact, searched, vit, images, args.out)
         bar.close()
         tell_bad(images)
-        print(f"wrote {args.out}, to be used as {_in_config(repair, args.out)}", flush=True)
-        neurons = repair.neurons(artifact)
-        if neurons is not None:
-            warn_of_doubts(neurons, vit, max(images.size or (0,)))
+        _tell_fitted(repair, artifact, searched, vit, images, args.out)
         others = images
         if args.compare_on is not None:
             others = photographs(args, args.compare_on, vit, bar)
-        effects = measure_effects(vit, {repair.type: artifact}, others)
+        effects = None
+        if searched is None or others is not images:  # else it was measured on images held out
+            effects = measure_effects(vit, {repair.type: artifact}, others)
     finally:
         bar.close()
     if others is not images:
         tell_bad(others)
-    return _tell(repair, artifact, effects, args.out)
+    removed = effects is None or _tell(repair, artifact, effects, args.out)
+    return 0 if removed and getattr(searched, "passed", True) else EXIT_FAILED
+
+
+def _write(
+    repair: Repair,
+    artifact: Artifact,
+    searched: FoundNeurons | None,
+    vit: nn.Module,
+    images: ImageBatches,
+    out: Path,
+) -> None:
+    """Write the file, and draw a search; all processes share in the work for the picture."""
+    if is_first():
+        repair.write(artifact, out)
+    if searched is not None:
+        draw_found(searched, vit, images, out if is_first() else None)
+
+
+def _tell_fitted(
+    repair: Repair,
+    artifact: Artifact,
+    searched: FoundNeurons | None,
+    vit: nn.Module,
+    images: ImageBatches,
+    out: Path,
+) -> None:
+    if is_first():
+        if searched is not None:
+            tell_found(searched, out)
+        print(f"wrote {out}, to be used as {_in_config(repair, out)}", flush=True)
+    neurons = repair.neurons(artifact)
+    if neurons is not None:
+        warn_of_doubts(neurons, vit, max(images.size or (0,)))
 
 
 def _repair(name: str) -> Repair:
@@ -147,21 +218,15 @@ def _options(args: argparse.Namespace, repair: Repair) -> dict[str, Any]:
 
 def _check_out(out: Path, repair: Repair) -> None:
     """Say now, not after the work, that the file cannot be written."""
-    suffixes = dict.fromkeys((".safetensors", repair.suffix))
-    if out.suffix not in suffixes or out.is_dir():
-        raise InputError(f"--out {out}: expected a file that ends in {' or '.join(suffixes)}")
-    check_writable(out.parent)
-
-
-def _save(artifact: Artifact, out: Path) -> None:
-    from ttr_backbones.repairs import repair_named
-
-    repair = repair_named(artifact.type)
-    neurons = repair.neurons(artifact)
-    if out.suffix == ".json" and neurons is not None:
-        neurons.save(out)
-    else:
-        artifact.save(out)
+    if out.suffix != repair.written_suffix or out.is_dir():
+        raise InputError(
+            f"--out {out}: expected a file that ends in {repair.written_suffix}, what "
+            f"{repair.type} writes"
+        )
+    try:
+        check_writable(out.parent)
+    except InputError as error:
+        raise InputError(f"--out {out}: {error}") from error
 
 
 def _in_config(repair: Repair, out: Path) -> str:
@@ -171,19 +236,26 @@ def _in_config(repair: Repair, out: Path) -> str:
     return repair_text({"type": repair.type, what: str(out)})
 
 
-def _without_outliers(error: Exception, out: Path, bar: ProgressBar) -> int:
+def _without_outliers(error: Exception, images: ImageBatches, out: Path, bar: ProgressBar) -> int:
     bar.close()
-    print(textwrap.fill(str(error), 100))
-    print(f"ttrb: no outliers, so no repair: {out} was not written", file=sys.stderr)
+    tell_bad(images)
+    if is_first():
+        print(textwrap.fill(str(error), 100))
+        print(f"ttrb: no outliers, so no repair: {out} was not written", file=sys.stderr)
     return EXIT_NO_OUTLIERS
 
 
-def _tell(repair: Repair, artifact: Artifact, effects: Effects, out: Path) -> int:
+def _tell(repair: Repair, artifact: Artifact, effects: Effects, out: Path) -> bool:
+    """Print what the repair does; return whether no outliers are left."""
     from ttr_backbones.repairs.fit_facts import fit_facts
     from ttr_backbones.repairs.judgement import judge
     from ttr_backbones.report.effects_text import effects_text, where_outliers_are
     from ttr_backbones.report.loss_picture import draw_loss, loss_line
 
+    verdict = judge(effects, repair.type, repair.type)
+    removed = verdict.removes is not False
+    if not is_first():
+        return removed
     fit = fit_facts(artifact)
     if fit.loss:
         print(f"loss {loss_line(fit.loss)}")
@@ -194,11 +266,7 @@ def _tell(repair: Repair, artifact: Artifact, effects: Effects, out: Path) -> in
         print(f"picture: {picture}")
     print(f"\n{textwrap.fill(where_outliers_are(effects), 100)}")
     print(effects_text(effects, {repair.type: fit}, {repair.type: repair.label}))
-    verdict = judge(effects, repair.type, repair.type)
     print(f"\n{textwrap.fill(verdict.words, 100)}")
-    told = dataclasses.replace(
-        artifact, provenance={**artifact.provenance, "verdict": verdict.words}
-    )
-    if out.suffix != ".json":
-        told.save(out)
-    return EXIT_FAILED if verdict.removes is False else 0
+    judged = {**artifact.provenance, "verdict": verdict.words}
+    repair.write(dataclasses.replace(artifact, provenance=judged), out)
+    return removed

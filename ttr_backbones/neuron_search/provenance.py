@@ -46,6 +46,32 @@ def provenance(found: FoundNeurons, vit: nn.Module, images: ImageBatches) -> dic
     return {**found.provenance, **record}
 
 
+def recorded_search(neurons: RegisterNeurons) -> FoundNeurons | None:
+    """Read the search back that `provenance` has recorded; None where a list has no such record.
+
+    Of the ranking there are the places that were kept.
+    """
+    told = neurons.provenance
+    if not {"ranking", "threshold", "detect_block", "num_outliers"} <= told.keys():
+        return None
+    places = ((place.split(":"), float(score)) for place, score in told["ranking"].items())
+    searched: dict[str, Any] = {
+        "model": neurons.model,
+        "layers": neurons.layers,
+        "provenance": told,
+        "ranking": [(int(block), int(unit), score) for (block, unit), score in places],
+        "threshold": told["threshold"],
+        "detect_block": told["detect_block"],
+        "num_images": told["num_images"],
+        "num_outliers": told["num_outliers"],
+    }
+    if "selection" not in told:
+        return FoundNeurons(**searched)
+    same = ("num_held_out", "outliers_before", "outliers_after", "cosine", "controls", "curve")
+    tuned = {name: told[name] for name in (*same, "passed")}
+    return TunedNeurons(**searched, **tuned, num=told["num_registers"], verdict=told["selection"])
+
+
 def made_with(vit: nn.Module, images: ImageBatches) -> dict[str, Any]:
     """When, by which versions, from which weights and which images something was computed."""
     return {

@@ -12,6 +12,7 @@ from torch import nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches
+from ttr_backbones.neuron_search.search import FoundNeurons
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.vits.class_swap import Mixin, unmix_all
 from ttr_backbones.vits.neurons import RegisterNeurons, tagged_name
@@ -33,6 +34,8 @@ class Repair(ABC):
         fit_options: options of `fit`, with what they mean.
         options: options of `apply`, with what they mean; a config has them beside `artifact`.
         suffix: of files in a format of its own that `read` takes beside artifacts.
+        written_suffix: of the file that `write` writes.
+        distributed: whether the processes of a distributed job may share the images of its fit.
         swaps: the mixins whose presence tells that the repair is on.
         changes_weights: whether it changes parameters of the model, which cannot be trained then.
         trains: what its fit trains, in words for tables; "" for nothing. Such a fit takes a
@@ -46,6 +49,8 @@ class Repair(ABC):
     options: ClassVar[Mapping[str, str]] = {}
     swaps: ClassVar[tuple[builtins.type[Mixin], ...]]
     suffix: ClassVar[str] = ".safetensors"
+    written_suffix: ClassVar[str] = ".safetensors"
+    distributed: ClassVar[bool] = False
     changes_weights: ClassVar[bool] = False
     trains: ClassVar[str] = ""
 
@@ -113,6 +118,15 @@ class Repair(ABC):
 
     def neurons(self, artifact: Artifact) -> RegisterNeurons | None:
         """Return the register neurons that the artifact acts on; None where there are none."""
+        del artifact
+        return None
+
+    def write(self, artifact: Artifact, path: str | Path) -> None:
+        """Write a file that `read` reads; its name ends in `written_suffix`."""
+        artifact.save(path)
+
+    def search(self, artifact: Artifact) -> FoundNeurons | None:
+        """Return the search that the fit was, where that was the whole fit and is recorded."""
         del artifact
         return None
 
@@ -202,4 +216,4 @@ class Repair(ABC):
 
     def command(self, model: str = "MODEL") -> str:
         """Return what makes an artifact for `model`, for messages."""
-        return f"`ttrb repair {self.type} {model} --images DIR --out FILE.safetensors`"
+        return f"`ttrb repair {self.type} {model} --images DIR --out FILE{self.written_suffix}`"

@@ -11,7 +11,8 @@ from torch import nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches
-from ttr_backbones.neuron_search.provenance import provenance
+from ttr_backbones.neuron_search.provenance import provenance, recorded_search
+from ttr_backbones.neuron_search.search import FoundNeurons, find_register_neurons
 from ttr_backbones.neuron_search.tune import tune_register_neurons
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.registry import register_repair
@@ -22,6 +23,15 @@ from ttr_backbones.vits.neurons import RegisterNeurons, model_name
 from ttr_backbones.vits.register_tokens import num_test_time_registers
 from ttr_backbones.vits.registers import add_test_time_registers
 
+_BY_HAND = {
+    "top_k": "by hand, one plain search (Algorithm 1): number of neurons (10)",
+    "detect_block": "by hand: norms after this block (-1)",
+    "threshold": "by hand: norm of an outlier, or a rule: gap, mean_std, median_mad (gap)",
+    "bottom_block": "by hand: first block ranked (0)",
+    "top_block": "by hand: last one (the detection block)",
+    "include_cls": "by hand: whether CLS can be an outlier too (False)",
+    "sparsity": "by hand: leave out neurons that are on in most tokens (True)",
+}
 _MOVES = {
     "num": "number of registers (what the fit found best, else 1)",
     "peak": "what moves to them, `edit.PEAKS` (neuron)",
@@ -30,6 +40,10 @@ _MOVES = {
     "scale": "factor on what moves, one number or one per register (1)",
     "positions": "flat patch indices that receive it in place of registers",
 }
+
+
+_OPTIONS = "options"  # of a list's file: how its neurons move, where that is not the default
+_BESIDE = ("fit", "verdict")  # of an artifact's provenance, in a list's file
 
 
 @register_repair
@@ -44,6 +58,7 @@ class TestTimeRegisters(Repair):
     fit_options: ClassVar[Mapping[str, str]] = {
         "neurons": "the list, a JSON file, or auto for the one that ships; by default it is "
         "searched on the images",
+        **_BY_HAND,
         **_MOVES,
     }
     options: ClassVar[Mapping[str, str]] = {
@@ -52,6 +67,8 @@ class TestTimeRegisters(Repair):
     }
     swaps = (EditSite,)
     suffix = ".json"
+    written_suffix = ".json"
+    distributed = True
 
     def fit(
         self,
@@ -59,6 +76,13 @@ class TestTimeRegisters(Repair):
         images: ImageBatches,
         *,
         neurons: RegisterNeurons | Mapping[int, list[int]] | str | Path | None = None,
+        top_k: int | None = None,
+        detect_block: int | None = None,
+        threshold: float | str | None = None,
+        bottom_block: int | None = None,
+        top_block: int | None = None,
+        include_cls: bool | None = None,
+        sparsity: bool | None = None,
         num: int | None = None,
         peak: Peak | None = None,
         keep_cls: bool | None = None,
@@ -68,22 +92,38 @@ class TestTimeRegisters(Repair):
     ) -> Artifact:
         """Search the neurons, unless they are given.
 
+        Without an option "by hand" it is `tune_register_neurons`, which measures what it finds on
+        images held out; with one it is `find_register_neurons`.
+
         Raises:
             NoOutliersError: the model has no outliers on these images.
+            InputError: neurons, and how to search them.
         """
+        named = {
+            "top_k": top_k,
+            "detect_block": detect_block,
+            "threshold": threshold,
+            "bottom_block": bottom_block,
+            "top_block": top_block,
+            "include_cls": include_cls,
+            "sparsity": sparsity,
+        }
+        by_hand = {name: value for name, value in named.items() if value is not None}
         if neurons is None:
-            found = tune_register_neurons(vit, images)
-            num = found.num if num is None else num
-            neurons = RegisterNeurons(found.model, found.layers, provenance(found, vit, images))
+            neurons = _searched(vit, images, by_hand)
+        elif by_hand:
+            raise InputError(
+                f"{', '.join(by_hand)} say how neurons are searched, and `neurons` are given: "
+                "leave one of both out"
+            )
         elif isinstance(neurons, str | Path):
             neurons = RegisterNeurons.named(neurons, model_name(vit))
-            num = neurons.provenance.get("num_registers") if num is None else num
         elif not isinstance(neurons, RegisterNeurons):
             neurons = RegisterNeurons("", neurons)
         neurons.check(vit)
         moves = (num, peak, keep_cls, fill, scale, positions)
-        named = zip(("num", "peak", "keep_cls", "fill", "scale", "positions"), moves, strict=True)
-        options = {name: value for name, value in named if value is not None}
+        chosen = {k: v for k, v in zip(_MOVES, moves, strict=True) if v is not None}
+        options = {**_recorded_moves(neurons), **chosen}
         artifact = of_neurons(neurons, options)
         self.check(artifact)
         return artifact
@@ -133,7 +173,21 @@ class TestTimeRegisters(Repair):
         """Read a list, which stays with the weights that it was found on, or an artifact."""
         if Path(path).suffix != self.suffix:
             return super().read(path)
-        return of_neurons(RegisterNeurons.load(path), bound=True)
+        neurons = RegisterNeurons.load(path)
+        return of_neurons(neurons, _moves_beside(neurons), bound=True)
+
+    def write(self, artifact: Artifact, path: str | Path) -> None:
+        """Write the list, and beside it how its neurons move and what the fit took."""
+        listed, moves = self.neurons(artifact), _moves(artifact)
+        if moves.get("num") == 1 == listed.provenance.get("num_registers", 1):
+            del moves["num"]
+        told = {name: artifact.provenance[name] for name in _BESIDE if name in artifact.provenance}
+        more = {**listed.provenance, **told, **({_OPTIONS: moves} if moves else {})}
+        RegisterNeurons(listed.model, listed.layers, more).save(path)
+
+    def search(self, artifact: Artifact) -> FoundNeurons | None:
+        """The search of the list, if it is recorded there."""
+        return recorded_search(self.neurons(artifact))
 
     def example(self, vit: nn.Module, images: ImageBatches, neurons: RegisterNeurons) -> Artifact:
         """Take the neurons as they are: which ones costs nothing."""
@@ -150,7 +204,8 @@ class TestTimeRegisters(Repair):
             )
         if artifact is not None:
             return self.named(artifact, model), left
-        return of_neurons(RegisterNeurons.named(neurons, model)), left
+        listed = RegisterNeurons.named(neurons, model)
+        return of_neurons(listed, _moves_beside(listed)), left
 
     def is_auto(self, options: Mapping[str, Any]) -> bool:
         """Whether the list is the one that ships."""
@@ -169,6 +224,15 @@ class TestTimeRegisters(Repair):
         return f"`ttrb find-neurons {model} --images DIR --out FILE.json`"
 
 
+def _searched(vit: nn.Module, images: ImageBatches, by_hand: Mapping[str, Any]) -> RegisterNeurons:
+    found: FoundNeurons
+    if not by_hand:
+        found = tune_register_neurons(vit, images)
+    else:
+        found = find_register_neurons(vit, images, **by_hand)
+    return RegisterNeurons(found.model, found.layers, provenance(found, vit, images))
+
+
 def of_neurons(
     neurons: RegisterNeurons, options: Mapping[str, Any] | None = None, *, bound: bool = False
 ) -> Artifact:
@@ -180,11 +244,27 @@ def of_neurons(
         bound: refuse other weights than those that the list was found on, if it says which.
     """
     layers = {str(block): units for block, units in neurons.layers.items()}
-    provenance: dict[str, Any] = {"neurons": dict(neurons.provenance)}
+    listed = {k: v for k, v in neurons.provenance.items() if k not in (_OPTIONS, *_BESIDE)}
+    provenance: dict[str, Any] = {"neurons": listed}
+    provenance |= {name: neurons.provenance[name] for name in _BESIDE if name in neurons.provenance}
     if bound and "weights_sha256" in neurons.provenance:
         provenance["weights_sha256"] = neurons.provenance["weights_sha256"]
     facts = {"layers": layers, **(options or {})}
     return Artifact(TestTimeRegisters.type, neurons.model, {}, facts, provenance)
+
+
+def _moves_beside(neurons: RegisterNeurons) -> dict[str, Any]:
+    """How the neurons of a list are to be moved, as far as its file says so."""
+    moves = neurons.provenance.get(_OPTIONS, {})
+    if not isinstance(moves, dict):
+        raise InputError(f"{_OPTIONS} of the list of {neurons.model!r}: expected {{name: value}}")
+    return moves
+
+
+def _recorded_moves(neurons: RegisterNeurons) -> dict[str, Any]:
+    """The same, with the number of registers that a search found best."""
+    num = neurons.provenance.get("num_registers")
+    return {**({} if num is None else {"num": num}), **_moves_beside(neurons)}
 
 
 def _moves(artifact: Artifact) -> dict[str, Any]:
