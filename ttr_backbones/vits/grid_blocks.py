@@ -20,7 +20,7 @@ from ttr_backbones.vits.grid_argument import GridBlock
 from ttr_backbones.vits.tokens import Grid
 
 
-class _Note:
+class GridNote:
     """The grid of the images of the pass that goes on; copied and pickled with the model."""
 
     def __init__(self, grid: Grid) -> None:
@@ -30,7 +30,7 @@ class _Note:
 class NotesGrid(Mixin):
     """A patch embedding that notes the grid of what it gives."""
 
-    note: _Note
+    note: GridNote
     patch_map: Callable[[Tensor], Tensor]
 
     def restore(self) -> None:
@@ -49,7 +49,7 @@ class NotesGrid(Mixin):
 class PatchChange(Mixin, GridBlock):
     """A block whose patches are changed behind it; prefix tokens are not."""
 
-    note: _Note
+    note: GridNote
     first_patch: int
 
     def restore(self) -> None:
@@ -66,6 +66,18 @@ class PatchChange(Mixin, GridBlock):
         prefix, patches = x[:, : self.first_patch], x[:, self.first_patch :]
         patches = patches.unflatten(1, self.note.grid if grid is None else grid)
         return torch.cat([prefix, self.changed(patches).flatten(1, 2)], dim=1)
+
+
+def note_grid(vit: nn.Module) -> GridNote:
+    """Let the patch embedding of `vit` note the grid of each pass, until `unmix_all`."""
+    family = family_of(vit)
+    embedding: Any = family.patch_embedding(vit)
+    if not isinstance(embedding, NotesGrid):
+        mix(embedding, NotesGrid)
+        embedding.patch_map = family.patch_map
+        embedding.note = GridNote(family.facts(vit).grid)
+    note: GridNote = embedding.note
+    return note
 
 
 def change_patches(
@@ -86,12 +98,10 @@ def change_patches(
     blocks = family.blocks(vit)
     if not 0 <= block < len(blocks):
         raise InputError(f"no block {block}: the model has blocks 0..{len(blocks) - 1}")
-    embedding: Any = family.patch_embedding(vit)
-    mix(embedding, NotesGrid)
     changed: Any = blocks[block]
+    note = note_grid(vit)
     mix(changed, kind)
-    embedding.patch_map = family.patch_map
-    embedding.note = changed.note = _Note(family.facts(vit).grid)
+    changed.note = note
     changed.first_patch = family.num_prefix(vit)
     like = next(vit.parameters())
     for name, value in options.items():
