@@ -60,6 +60,14 @@ def test_bench_forward__a_row_for_every_contestant(bench, layers):
     assert measured.setting["size"] == 64
 
 
+def test_minutes_for__by_hand():
+    """2 s a pass: 2 untimed and 3 rounds, so 10 s each way; 20 s more to compile."""
+    eager, compiled = VARIANTS["eager"], VARIANTS["compiled"]
+    assert forward.minutes_for([2.0], 6, [eager], 3) == "about 1 min for 6 contestants"
+    text = forward.minutes_for([2.0], 6, [eager, compiled], 3)
+    assert text.startswith("about 4 min for 6 contestants, most of it to compile them")
+
+
 def test_bench_forward__counts_what_a_register_adds(bench):
     """One more token: the operations of N + 1 tokens, memory of one more token."""
     rows = {row.contestant: row for row in bench("eager", batch_sizes=(1,)).rows}

@@ -56,7 +56,9 @@ def test_bench_forward(bench):
 def test_bench_train(bench):
     argv = ["--model", TINY, "--size", "64", "--num-classes", "5", "--heads", "2"]
     _, told = bench("train", *argv, "--batch-sizes", "1", *QUICK)
-    assert names(told)[-2:] == ["ours, 2 heads in one pass", "ours, 2 heads one by one"]
+    in_one_pass = "ours, 2 heads in one pass"
+    strided = f"{in_one_pass}, loss_stride=2"
+    assert names(told)[-3:] == [in_one_pass, strided, "ours, 2 heads one by one"]
     assert told["parts"]["train"]["setting"]["classes"] == 5
 
 
@@ -118,6 +120,7 @@ def test_bench__all_parts_in_a_short_form(bench, monkeypatch):
         (["forword"], "Did you mean 'forward'"),
         (["memory", "--rounds", "2"], "--rounds says nothing to `ttrb bench memory`; it goes with"),
         (["--heads", "2"], "--heads says nothing to `ttrb bench all`; it goes with train, memory"),
+        (["train", "--quick"], "--quick says nothing to `ttrb bench train`; it goes with forward"),
         (["search", "--num-images", "0"], "--num-images 0: expected a number, 1 or more"),
         (["forward", "--rounds", "0"], "--rounds 0: expected a number, 1 or more"),
         (["forward", "--batch-sizes", "1,x"], "--batch-sizes 1,x: expected whole numbers of 1 or"),

@@ -113,6 +113,29 @@ def test_loss_accuracy_and_gradient_are_those_of_mmseg(size, avg_non_ignore, ign
     torch.testing.assert_close(ours[1], mmsegs[1], rtol=1e-6, atol=1e-12)
 
 
+def test_loss_stride__the_drawn_quarters_of_the_pixels_are_the_whole_on_average():
+    logits = torch.randn(2, 4, 5, 6)
+    labels = torch.randint(4, (2, 20, 24))
+    labels[:, :7] = 255
+    losses = set()
+    head = LinearSegHead([3], num_classes=4, loss_stride=2)
+    for seed in range(30):
+        torch.manual_seed(seed)
+        losses.add(head.loss_by_feat(logits, labelled(labels))["loss_ce"].item())
+    whole = LinearSegHead([3], num_classes=4).loss_by_feat(logits, labelled(labels))["loss_ce"]
+    assert len(losses) == 4
+    assert sum(losses) / 4 == pytest.approx(whole.item(), rel=1e-5)
+
+
+def test_loss_stride__goes_with_plain_cross_entropy_only():
+    weighted = {"type": "CrossEntropyLoss", "class_weight": [1.0, 2.0]}
+    head = LinearSegHead([3], num_classes=2, loss_stride=2, loss_decode=weighted)
+    with pytest.raises(InputError, match="loss_stride=2 is for plain cross-entropy"):
+        head.loss_by_feat(torch.randn(1, 2, 3, 3), labelled(torch.zeros(1, 6, 6, dtype=torch.long)))
+    with pytest.raises(InputError, match="loss_stride=0: expected 1"):
+        LinearSegHead([3], num_classes=2, loss_stride=0)
+
+
 def test_losses_of_one_name_add_up_and_others_stand_beside():
     config = [
         {"type": "CrossEntropyLoss", "loss_weight": 0.5},

@@ -66,6 +66,27 @@ def test_loss_gradient_and_counts_are_those_at_full_size(
     torch.testing.assert_close(gradient, wanted, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(("stride", "offset"), [(2, (0, 1)), (3, (2, 0)), (9, (8, 8))])
+def test_every_so_many_th_pixel_is_those_pixels_of_the_full_size(stride, offset):
+    logits, labels = made(dtype=torch.float64)
+    chosen = (..., slice(offset[0], None, stride), slice(offset[1], None, stride))
+    scores = F.interpolate(logits, labels.shape[1:], mode="bilinear")[chosen]
+    expected = F.cross_entropy(scores, labels[chosen], ignore_index=255, reduction="sum")
+    loss = upsampled_cross_entropy(logits, labels, stride=stride, offset=offset)
+    torch.testing.assert_close(loss.total, expected, rtol=1e-12, atol=1e-12)
+    assert loss.valid == (labels[chosen] != 255).sum()
+    assert loss.correct == (scores.argmax(1) == labels[chosen])[labels[chosen] != 255].sum()
+    (gradient,) = torch.autograd.grad(loss.total, logits)
+    (wanted,) = torch.autograd.grad(expected, logits)
+    torch.testing.assert_close(gradient, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_an_offset_that_skips_a_whole_stride_is_refused():
+    logits, labels = made()
+    with pytest.raises(InputError, match="expected both from 0 to stride - 1"):
+        upsampled_cross_entropy(logits, labels, stride=2, offset=(0, 2))
+
+
 @pytest.mark.parametrize("classes", [1, 2, 150])
 def test_any_number_of_classes_in_float32(classes):
     logits, labels = made((14, 14), (112, 112), classes=classes)

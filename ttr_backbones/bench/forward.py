@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -29,11 +30,14 @@ from ttr_backbones.bench.cost import cost_of, count_flops
 from ttr_backbones.bench.live_memory import peak_bytes
 from ttr_backbones.bench.rounds import Tell, measure, silent
 from ttr_backbones.bench.row import BenchRow, Contestant, Cost, Measured, patch_tokens
+from ttr_backbones.bench.timing import seconds_of, times_for
 from ttr_backbones.bench.variants import VARIANTS, Variant
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs import REPAIRS
 from ttr_backbones.vits.family import family_of
 
+_UNTIMED = 2  # passes before the rounds
+_COMPILING = 20  # seconds, of one contestant at one batch size
 _BAKED_ON = 4  # images; the constants cost the same on however many they were measured
 
 
@@ -47,6 +51,7 @@ def bench_forward(
     rounds: int = 5,
     device: torch.device | None = None,
     tell: Tell = silent,
+    announce: Tell = silent,
 ) -> Measured:
     """Time the forward pass of a frozen ViT on random images.
 
@@ -59,6 +64,7 @@ def bench_forward(
         rounds: medians are over these.
         device: the CPU by default.
         tell: gets a line about what is going on.
+        announce: gets a line about how long all of it will take, as soon as that is known.
 
     Raises:
         InputError: see `BenchedVit`; a size that is no multiple of the patch; nothing but compiled
@@ -79,6 +85,8 @@ def bench_forward(
     backbone.to(device)
     drawn = _images(max(_BAKED_ON, *batch_sizes), size, device)
     models = make_contestants(backbone, layers, drawn[:_BAKED_ON])
+    one_pass = [seconds_of(partial(models[PLAIN], drawn[:n]), device) for n in batch_sizes]
+    announce(f"forward: {minutes_for(one_pass, len(models), variants, rounds)}")
     rows: list[BenchRow] = []
     for batch_size in batch_sizes:
         images = drawn[:batch_size]
@@ -107,6 +115,27 @@ def bench_forward(
         "rounds": rounds,
     }
     return Measured("forward", setting, rows, notes, facts)
+
+
+def minutes_for(
+    one_pass: Sequence[float], contestants: int, variants: Sequence[Variant], rounds: int
+) -> str:
+    """Say how long it will take.
+
+    Args:
+        one_pass: seconds of an eager pass of plain timm, for each batch size.
+        contestants: how many run.
+        variants: ways to run them; one with graphs has to compile them.
+        rounds: timings of each.
+    """
+    compiled = sum(variant.compiled for variant in variants)
+    passes = sum(seconds * (_UNTIMED + rounds * times_for(seconds)) for seconds in one_pass)
+    compiling = compiled * len(one_pass) * _COMPILING
+    seconds = contestants * (len(variants) * passes + compiling)
+    text = f"about {math.ceil(seconds / 60)} min for {contestants} contestants"
+    if compiled:
+        text += f", most of it to compile them: --variants eager takes {_COMPILING} s less for each"
+    return text
 
 
 def forward_contestants(

@@ -37,6 +37,7 @@ from ttr_backbones.registers import add_test_time_registers
 from ttr_backbones.vits.class_swap import sharing_copy
 
 PLAIN = "plain timm, mmseg's loss"
+LOSS_STRIDE = 2  # of the heads whose loss takes a part of the pixels
 GOAL_PROBES = 1.3  # time of eight heads in one pass over that of one head
 
 
@@ -94,7 +95,8 @@ def bench_train(
             contestants += _contestants(trainings, variant, heads, common)
         rows += measure("train", contestants, device, rounds=rounds, tell=tell)
         torch._dynamo.reset()  # noqa: SLF001 (each shape is compiled for itself)
-    losses[_many(heads)] /= heads  # it tells their sum
+    for name in (_many(heads), _strided(heads)):
+        losses[name] /= heads  # they tell their sum
     listed = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
     described = {
         **benched.setting(),
@@ -128,7 +130,8 @@ def make_trainings(
         heads: to train at once.
 
     Returns:
-        {name: training}: plain timm, ours without and with a register, several heads.
+        {name: training}: plain timm, ours without and with a register, several heads, several with
+        the loss on every `LOSS_STRIDE`-th row and column of the pixels.
     """
     token = sharing_copy(backbone)
     add_test_time_registers(token.vit, layers)
@@ -140,11 +143,18 @@ def make_trainings(
         BARE: make_training(_ours(backbone, variant), **common),
         TOKEN: make_training(_ours(token, variant), **common),
         _many(heads): make_training(_ours(backbone, variant), heads=heads, **common),
+        _strided(heads): make_training(
+            _ours(backbone, variant), heads=heads, loss_stride=LOSS_STRIDE, **common
+        ),
     }
 
 
 def _many(heads: int) -> str:
     return f"ours, {heads} heads in one pass"
+
+
+def _strided(heads: int) -> str:
+    return f"{_many(heads)}, loss_stride={LOSS_STRIDE}"
 
 
 class _AsBackbone(nn.Module):
@@ -167,14 +177,14 @@ def _ours(backbone: TimmViT, variant: Variant) -> TimmViT:
 def _contestants(
     trainings: Mapping[str, Training], variant: Variant, heads: int, common: dict[str, Any]
 ) -> list[Contestant]:
-    against = {PLAIN: PLAIN, BARE: PLAIN, TOKEN: PLAIN, _many(heads): BARE}
+    against = {PLAIN: PLAIN, BARE: PLAIN, TOKEN: PLAIN}
     common = {**common, "variant": variant.name, "number": variant.number}
     made = [
         Contestant(
             name,
             training.step,
-            against=against[name],
-            goal=GOAL_PROBES if name == _many(8) else None,
+            against=against.get(name, BARE),
+            goal=GOAL_PROBES if name in {_many(8), _strided(8)} else None,
             cost=partial(_cost, training, variant),
             **common,
         )

@@ -74,6 +74,7 @@ def make_training(
     *,
     heads: int = 1,
     head: type[LinearSegHead] = LinearSegHead,
+    loss_stride: int = 1,
 ) -> Training:
     """Train one head, or several in one pass, all from the same first weights.
 
@@ -84,12 +85,14 @@ def make_training(
         batch: of `random_batch`; the model goes to its device.
         heads: how many; several take a `TimmViT`.
         head: of which kind.
+        loss_stride: of the heads.
     """
     head_cfg = {
         "type": head,
         "in_channels": [like.channels],
         "num_classes": setting.num_classes,
         "init_seed": 0,
+        "loss_stride": loss_stride,
         "loss_decode": {"type": "CrossEntropyLoss"},
     }
     several = {

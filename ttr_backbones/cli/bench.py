@@ -30,6 +30,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "variants": None,
         "batch_sizes": "1,8",
         "rounds": 5,
+        "quick": False,
     },
     "train": {
         **_VIT,
@@ -85,6 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--images", type=Path, metavar="DIR", help="search, object-discovery: photographs")
     add("--num-images", type=int, help="search, object-discovery: number of images (32)")
     add("--rounds", type=int, help="medians are over these")
+    quick = "forward: batches of 8, eager and bf16, three rounds: under two minutes"
+    add("--quick", action="store_const", const=True, help=quick)
     add("--device", help="torch device (default: the GPU if there is one)")
     add("--threads", type=int, help="threads on the CPU (torch's default)")
     add("--json", type=Path, metavar="FILE", help="write all numbers here too")
@@ -141,7 +144,9 @@ def _wanted(args: argparse.Namespace) -> dict[str, argparse.Namespace]:
     parts = list(PARTS) if args.part == "all" else [args.part]
     wanted = {}
     for part in parts:
-        short = {**_SHORT[part], "rounds": _OPTIONS["all"]["rounds"]} if args.part == "all" else {}
+        short = {}
+        if args.part == "all" or args.quick:
+            short = {**_SHORT[part], "rounds": _OPTIONS["all"]["rounds"]}
         own = {"short": False, **_OPTIONS[part], **short, **chosen}
         own["batch_sizes"] = integer_list("--batch-sizes", own["batch_sizes"], least=1)
         wanted[part] = argparse.Namespace(**own)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.cli.arguments import comma_list
@@ -41,6 +43,7 @@ def forward(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measu
         rounds=args.rounds,
         device=device,
         tell=tell,
+        announce=partial(print, file=sys.stderr, flush=True),
     )
 
 

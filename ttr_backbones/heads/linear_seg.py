@@ -35,11 +35,15 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
         dropout_ratio: of whole channels in training; 0 in DINOv2's protocol.
         dropout_first: before the batch norm, as in DINOv3's protocol; mmseg's heads have it between
             the batch norm and the convolution.
+        loss_stride: the loss takes every `loss_stride`-th row and column of the pixels, the first
+            ones drawn anew at each step; 1 in all published protocols, which take all pixels. With
+            many heads on a small backbone most of a step is the loss, and this makes it short.
         init_seed: seed of the first weights; by default the run's, see `SeededInit`.
         **kwargs: see mmseg's BaseDecodeHead (loss_decode, ignore_index, align_corners, ...).
 
     Raises:
-        InputError: `in_channels` and `in_index` differ in length, or the maps have other channels.
+        InputError: `in_channels` and `in_index` differ in length, or the maps have other channels;
+            `loss_stride` with a loss that is not plain cross-entropy.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
         num_classes: int,
         dropout_ratio: float = 0.0,
         dropout_first: bool = False,
+        loss_stride: int = 1,
         init_seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -71,6 +76,9 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
             )
         self.maps, self.init_seed, self.dropout_first = maps, init_seed, dropout_first
         self.bn = batch_norm(channels)
+        if loss_stride < 1:
+            raise InputError(f"loss_stride={loss_stride}: expected 1, all pixels, or more")
+        self.loss_stride = loss_stride
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Maps [B, C_i, h_i, w_i] -> logits [B, K, h, w] on the grid of the first map taken."""
@@ -94,14 +102,28 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
         losses_decode = list(self.loss_decode) if several else [self.loss_decode]
         by_mmseg = self.sampler is not None or self.ignore_index is None
         if by_mmseg or not all(map(_is_plain_cross_entropy, losses_decode)):
+            if self.loss_stride > 1:
+                raise InputError(
+                    f"loss_stride={self.loss_stride} is for plain cross-entropy, without class "
+                    "weights or a sampler: leave it out"
+                )
             return super().loss_by_feat(seg_logits, batch_data_samples)
         labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
-        total, correct, valid = upsampled_cross_entropy(
-            seg_logits, labels, ignore_index=self.ignore_index, align_corners=self.align_corners
+        row, column = (
+            torch.randint(self.loss_stride, (2,)).tolist() if self.loss_stride > 1 else (0, 0)
         )
+        total, correct, valid = upsampled_cross_entropy(
+            seg_logits,
+            labels,
+            ignore_index=self.ignore_index,
+            align_corners=self.align_corners,
+            stride=self.loss_stride,
+            offset=(row, column),
+        )
+        pixels = labels[:, row :: self.loss_stride, column :: self.loss_stride].numel()
         losses: dict[str, Tensor] = {}
         for loss in losses_decode:
-            count = valid if loss.avg_non_ignore else labels.numel()
+            count = valid if loss.avg_non_ignore else pixels
             value = loss.loss_weight * total / (count + _EPS)
             name = str(loss.loss_name)
             losses[name] = losses[name] + value if name in losses else value

@@ -33,7 +33,13 @@ class PixelLoss(NamedTuple):
 
 
 def upsampled_cross_entropy(
-    logits: Tensor, labels: Tensor, *, ignore_index: int = 255, align_corners: bool = False
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    ignore_index: int = 255,
+    align_corners: bool = False,
+    stride: int = 1,
+    offset: tuple[int, int] = (0, 0),
 ) -> PixelLoss:
     """Take the cross-entropy of `logits` resized to `labels`, and count the hits.
 
@@ -49,16 +55,25 @@ def upsampled_cross_entropy(
         labels: [B, H, W], int64.
         ignore_index: label of the pixels that count nowhere.
         align_corners: as for F.interpolate.
+        stride: only every stride-th row and column of the pixels is resized and counted.
+        offset: the first row and column of them, each from 0 to stride - 1.
 
     Raises:
-        InputError: the shapes do not fit, or, on a CPU, a label is no class. (On a GPU CUDA's own
-            assertion tells the latter, as for F.cross_entropy.)
+        InputError: the shapes do not fit, the offset is not below the stride, or, on a CPU, a label
+            is no class. (On a GPU CUDA's own assertion tells the latter, as for F.cross_entropy.)
     """
     if logits.ndim != 4 or labels.ndim != 3 or len(logits) != len(labels):
         raise InputError(
             f"logits {list(logits.shape)} and labels {list(labels.shape)}: expected [B, K, h, w] "
             "and [B, H, W]"
         )
+    if not all(0 <= first < stride for first in offset):
+        raise InputError(f"stride {stride}, offset {offset}: expected both from 0 to stride - 1")
+    pixels = tuple(
+        _Pixels(length, first, stride)
+        for length, first in zip(labels.shape[1:], offset, strict=True)
+    )
+    labels = labels[:, offset[0] :: stride, offset[1] :: stride]
     ignored = labels == ignore_index
     labels = labels.masked_fill(ignored, 0)
     if labels.device.type == "cpu" and labels.numel():
@@ -67,8 +82,18 @@ def upsampled_cross_entropy(
     with nullcontext() if logits.is_meta else torch.autocast(logits.device.type, enabled=False):
         exact = logits if logits.dtype == torch.float64 else logits.float()
         with_gradient = torch.is_grad_enabled() and exact.requires_grad
-        total, correct = _InStrips.apply(exact, labels, ignored, align_corners, with_gradient)
+        total, correct = _InStrips.apply(
+            exact, labels, ignored, pixels, align_corners, with_gradient
+        )
     return PixelLoss(total, correct, (~ignored).sum())
+
+
+class _Pixels(NamedTuple):
+    """Those of an axis that count: every `stride`-th of `length` from `first` on."""
+
+    length: int
+    first: int
+    stride: int
 
 
 class _InStrips(torch.autograd.Function):
@@ -80,14 +105,15 @@ class _InStrips(torch.autograd.Function):
         logits: Tensor,
         labels: Tensor,
         ignored: Tensor,
+        pixels: tuple[_Pixels, _Pixels],
         align_corners: bool,
         with_gradient: bool,
     ) -> tuple[Tensor, Tensor]:
         B, K, h, w = logits.shape
         H, W = labels.shape[1:]
         like = (align_corners, logits.dtype, logits.device)
-        across, _ = _resize_matrix(w, W, *like)
-        down, bands = _resize_matrix(h, H, *like)
+        down, bands = _resize_matrix(h, pixels[0], *like)
+        across, _ = _resize_matrix(w, pixels[1], *like)
         # Rows first, so that a strip of all images is one matrix product.
         wide = (logits.permute(2, 0, 1, 3) @ (across.T * _LOG2_E)).reshape(h, B * K * W)
         gradient = torch.zeros_like(wide) if with_gradient else None
@@ -126,7 +152,7 @@ class _InStrips(torch.autograd.Function):
                 "use F.cross_entropy of F.interpolate"
             )
         (gradient,) = ctx.saved_tensors
-        return gradient * total, None, None, None, None
+        return gradient * total, None, None, None, None, None
 
 
 def _softmax_gradient(
@@ -158,14 +184,15 @@ def _strip_height(row: Tensor) -> int:
 
 @lru_cache(maxsize=64)
 def _resize_matrix(
-    before: int, after: int, align_corners: bool, dtype: torch.dtype, device: torch.device
+    before: int, after: _Pixels, align_corners: bool, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, list[tuple[int, int]]]:
-    """Torch's linear resize of an axis as a matrix [after, before], and each row's band.
+    """Torch's linear resize of an axis as a matrix [pixels, before], and each row's band.
 
     The band of a row is the range of its columns that are not 0.
     """
     identity = torch.eye(before, dtype=dtype)[None]
-    matrix = F.interpolate(identity, after, mode="linear", align_corners=align_corners)[0].T
+    matrix = F.interpolate(identity, after.length, mode="linear", align_corners=align_corners)
+    matrix = matrix[0].T[after.first :: after.stride]
     used = (matrix != 0).int()
     first, last = used.argmax(1), before - used.flip(1).argmax(1)
     bands = list(zip(first.tolist(), last.tolist(), strict=True))
