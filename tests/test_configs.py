@@ -11,12 +11,12 @@ import torch
 
 from ttr_backbones import packaged, registers
 from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.packaged import NEURON_LISTS
 from ttr_backbones.recipes import axis_files, backbone_facts, recipe
 from ttr_backbones.recipes.timm_facts import timm_facts
 from ttr_backbones.vits.family import family_of
-from ttr_backbones.vits.neurons import LISTS
 
-BUNDLED = {path.stem for path in LISTS.glob("*.json")}
+BUNDLED = {path.stem for path in NEURON_LISTS.glob("*.json")}
 
 
 def test_configs_dir__of_a_wheel_and_of_nothing(tmp_path, monkeypatch):

@@ -6,6 +6,10 @@ from pathlib import Path
 
 from ttr_backbones.errors import MissingFileError
 
+_PACKAGE = Path(__file__).resolve().parent
+NEURON_LISTS = _PACKAGE / "vits" / "lists"  # <tagged timm name>.json
+ARTIFACTS = _PACKAGE / "repairs" / "shipped"  # <type of repair>/<tagged timm name>.safetensors
+
 
 def configs_dir() -> Path:
     """Return the folder of the shipped configs.
@@ -13,12 +17,11 @@ def configs_dir() -> Path:
     A wheel carries them as `ttr_backbones/configs`; a clone, also when installed with `-e`, keeps
     them beside the package.
     """
-    package = Path(__file__).resolve().parent
-    for folder in (package / "configs", package.parent / "configs"):
+    for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs"):
         if (folder / "_base_").is_dir():
             return folder
     raise MissingFileError(
-        f"the configs of ttr_backbones should lie in {package / 'configs'} (installed) or "
-        f"{package.parent / 'configs'} (clone), and neither exists. Install the package again: "
+        f"the configs of ttr_backbones should lie in {_PACKAGE / 'configs'} (installed) or "
+        f"{_PACKAGE.parent / 'configs'} (clone), and neither exists. Install the package again: "
         "pip install --force-reinstall --no-deps ttr_backbones, or pip install -e . in a clone."
     )

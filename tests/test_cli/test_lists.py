@@ -1,11 +1,11 @@
 """`ttrb lists` shows every list that ships."""
 
 from ttr_backbones.cli import main
+from ttr_backbones.packaged import NEURON_LISTS
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.repairs import REPAIRS
-from ttr_backbones.vits.neurons import LISTS
 
-FILES = sorted(LISTS.glob("*.json"))
+FILES = sorted(NEURON_LISTS.glob("*.json"))
 
 
 def test_lists__shows_every_list_with_its_source_and_doubts(capsys):

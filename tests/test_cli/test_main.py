@@ -32,10 +32,16 @@ def test_overview__names_every_command(capsys):
     assert all(shown.count(f"\n  {name} ") == 2 for name in cli.COMMANDS)
 
 
-def test_overview__is_light():
-    code = "import sys; from ttr_backbones.cli import main; main([]); print('torch' in sys.modules)"
+def test_light_commands__import_no_torch_and_others_say_that_they_do(command, monkeypatch, capsys):
+    argvs = [[], *([name] for name in sorted(cli.WITHOUT_TORCH))]
+    code = f"import sys; from ttr_backbones.cli import main; [main(argv) for argv in {argvs}]"
+    code += "; print('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.splitlines()[-1] == "False"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    command(lambda args: 0)
+    assert main(["probe"]) == main(["lists"]) == 0
+    assert capsys.readouterr().err == "ttrb probe: importing torch takes some seconds\n"
 
 
 def test_version(capsys):

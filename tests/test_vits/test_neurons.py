@@ -7,8 +7,8 @@ import json
 import pytest
 import timm
 
+from ttr_backbones.packaged import NEURON_LISTS
 from ttr_backbones.registers import RegisterNeurons
-from ttr_backbones.vits import neurons as module
 
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
@@ -34,7 +34,7 @@ def test_published_lists_load(shared):
 def test_bundled_lists_fit_their_models_and_name_their_source():
     import torch
 
-    files = sorted(module.LISTS.glob("*.json"))
+    files = sorted(NEURON_LISTS.glob("*.json"))
     assert {file.stem for file in files} >= {TINY, "vit_large_patch14_dinov2.lvd142m"}
     for file in files:
         listed = RegisterNeurons.bundled(file.stem)

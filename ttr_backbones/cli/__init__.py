@@ -41,6 +41,8 @@ COMMANDS = {
     "demo": "ttr_backbones.cli.demo",
     "doctor": "ttr_backbones.cli.doctor",
 }
+# The others take seconds before they can say anything.
+WITHOUT_TORCH = {"configs", "lists"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,7 +105,10 @@ def _dispatch(arguments: list[str]) -> int:
         command.add_arguments_of(parser, rest)
     if name in EXAMPLES:
         parser.epilog = f"Example: {EXAMPLES[name]}"
-    code: int = command.run(parser.parse_args(rest))
+    parsed = parser.parse_args(rest)
+    if name not in WITHOUT_TORCH and sys.stderr.isatty() and launcher.is_first():
+        print(f"ttrb {name}: importing torch takes some seconds", file=sys.stderr, flush=True)
+    code: int = command.run(parsed)
     return code
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import textwrap
-from typing import TYPE_CHECKING
+from typing import Any
 
+from ttr_backbones.packaged import ARTIFACTS, NEURON_LISTS
 from ttr_backbones.text_table import aligned
-
-if TYPE_CHECKING:
-    from ttr_backbones.registers import RegisterNeurons
 
 _WIDTH = 100
 _HEADINGS = ("model", "neurons", "blocks", "found at")
@@ -27,30 +26,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print one entry per list."""
     del args
-    from ttr_backbones import registers
-    from ttr_backbones.repairs import REPAIRS
-    from ttr_backbones.repairs.choice import repair_text
-    from ttr_backbones.vits.neurons import LISTS
-
-    lists = [registers.RegisterNeurons.load(file) for file in sorted(LISTS.glob("*.json"))]
-    heading, *lines = aligned([_HEADINGS, *map(_cells, lists)], "lrlr")
+    # Their JSON as it is: what checks it imports torch, which takes seconds.
+    lists = {
+        file.stem: json.loads(file.read_text(encoding="utf-8"))
+        for file in sorted(NEURON_LISTS.glob("*.json"))
+    }
+    artifacts = sorted(ARTIFACTS.glob("*/*.safetensors"))
+    heading, *lines = aligned([_HEADINGS, *(_cells(*item) for item in lists.items())], "lrlr")
     print(heading)
-    for neurons, line in zip(lists, lines, strict=True):
+    for (model, neurons), line in zip(lists.items(), lines, strict=True):
         print(line)
         for key in ("source", "doubt"):
-            if key in neurons.provenance:
-                text = textwrap.wrap(f"{key}: {neurons.provenance[key]}", _WIDTH - 2)
+            if key in neurons:
+                text = textwrap.wrap(f"{key}: {neurons[key]}", _WIDTH - 2)
                 print(textwrap.indent("\n".join(text), "  "))
-        for repair in REPAIRS.values():
-            if neurons.model in repair.shipped_files():
-                print(f"  {repair_text(repair.auto())} ships too")
+        for file in artifacts:
+            if file.stem == model:
+                print(f"  repair=dict(type={file.parent.name!r}, artifact='auto') ships too")
     return 0
 
 
-def _cells(neurons: RegisterNeurons) -> list[str]:
-    size = neurons.provenance.get("input_size")
+def _cells(model: str, neurons: dict[str, Any]) -> list[str]:
+    layers = neurons["layers"]
+    size = neurons.get("input_size")
     found_at = f"{size} px" if size else "?"
-    return [neurons.model, str(len(neurons)), _span(list(neurons.layers)), found_at]
+    number = sum(map(len, layers.values()))
+    return [model, str(number), _span(sorted(map(int, layers))), found_at]
 
 
 def _span(blocks: list[int]) -> str:

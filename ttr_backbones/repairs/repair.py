@@ -13,11 +13,10 @@ from torch import nn
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches
 from ttr_backbones.neuron_search.search import FoundNeurons
+from ttr_backbones.packaged import ARTIFACTS
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.vits.class_swap import Mixin, unmix_all
 from ttr_backbones.vits.neurons import RegisterNeurons, tagged_name
-
-SHIPPED = Path(__file__).with_name("shipped")
 
 
 class Repair(ABC):
@@ -212,7 +211,7 @@ class Repair(ABC):
 
     def shipped_files(self) -> dict[str, Path]:
         """Return {tagged timm name: file} of the artifacts that ship."""
-        return {file.stem: file for file in sorted((SHIPPED / self.type).glob("*.safetensors"))}
+        return {file.stem: file for file in sorted((ARTIFACTS / self.type).glob("*.safetensors"))}
 
     def command(self, model: str = "MODEL") -> str:
         """Return what makes an artifact for `model`, for messages."""

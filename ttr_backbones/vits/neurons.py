@@ -14,9 +14,9 @@ from torch import nn
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.packaged import NEURON_LISTS
 from ttr_backbones.vits.family import family_of, naming_block
 
-LISTS = Path(__file__).parent / "lists"
 _FORMAT = 'expected JSON {"model": "<tagged timm name>", "layers": {"<block>": [<unit>, ...]}, ...}'
 
 
@@ -131,9 +131,9 @@ class RegisterNeurons:
             InputError: none ships for it; the message has the command that computes one.
         """
         tagged = tagged_name(model)
-        path = LISTS / f"{tagged}.json"
+        path = NEURON_LISTS / f"{tagged}.json"
         if not path.is_file():
-            shipped = ", ".join(sorted(found.stem for found in LISTS.glob("*.json")))
+            shipped = ", ".join(sorted(found.stem for found in NEURON_LISTS.glob("*.json")))
             raise InputError(
                 f"no register-neuron list ships for {tagged!r}. Lists ship for {shipped}. Compute "
                 f"one with `ttrb find-neurons {model} --images DIR --out {model}.json` and pass "
