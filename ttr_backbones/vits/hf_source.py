@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ _CLASSES = {
     "internvl_vision": "InternVLVisionModel",
 }
 """`model_type` of a config -> the class of its vision tower."""
+
+_CONFIGS = ("config.json", "preprocessor_config.json")
+WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+"""Patterns of the files with weights."""
 
 # What a pass over images does not use; `position_ids` are counted, not learned.
 _UNUSED = re.compile(r"(.*\.)?(mask_token|position_ids)$")
@@ -73,12 +77,10 @@ def create_hf_vit(model: str, *, pretrained: bool) -> nn.Module:
         InputError: transformers is not installed, a model without a known tower, weights that are
             not exactly the tower's, or a checkpoint that cannot be downloaded.
     """
-    transformers = _transformers()
+    transformers = require_transformers()
     name = model.removeprefix(PREFIX)
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        folder = _downloaded(name, weights=pretrained)
-    config = _json(folder / "config.json", model)
+    folder = hub_folder(name, [*_CONFIGS, *(WEIGHTS if pretrained else ())])
+    config = read_json(folder / "config.json", model)
     kind = str(config.get("model_type"))
     if kind not in _CLASSES:
         raise InputError(
@@ -93,12 +95,12 @@ def create_hf_vit(model: str, *, pretrained: bool) -> nn.Module:
     made = cls.config_class.from_dict({**config, "return_dict": True})
     options = {"add_pooling_layer": False} if kind == "vit" else {}
     if pretrained:
-        files = _weight_files(folder, model)
+        files = weight_files(folder, model)
         if kind == "vit" and any("pooler." in key for key in _keys(files)):
             options = {}
         elif kind == "vit":
             _LOG.warning("%s has no pooler: the image's embedding is its CLS token", model)
-        vit = _loaded(cls, folder, made, model, options)
+        vit = load_exactly(cls, folder, made, model, options=options, aside=_ASIDE)
     else:
         vit = cls(made, **options)
     vit.pretrained_cfg = _preprocessing(folder, vit, model)
@@ -106,7 +108,12 @@ def create_hf_vit(model: str, *, pretrained: bool) -> nn.Module:
     return made_vit
 
 
-def _transformers() -> Any:
+def require_transformers() -> Any:
+    """Import transformers.
+
+    Raises:
+        InputError: it is not installed.
+    """
     try:
         import transformers
     except ImportError as error:
@@ -117,19 +124,30 @@ def _transformers() -> Any:
     return transformers
 
 
-def _downloaded(name: str, *, weights: bool) -> Path:
+def hub_folder(name: str, patterns: Sequence[str]) -> Path:
+    """Return the folder `name`, or one with the files of `owner/name` on the hub.
+
+    Args:
+        name: what stands behind `hf:`.
+        patterns: which files to fetch.
+
+    Raises:
+        MissingFileError: no such folder.
+        InputError: they cannot be downloaded.
+    """
     from huggingface_hub import snapshot_download
 
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
     if name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise MissingFileError(
             f"{PREFIX}{name}: no such folder; expected one with config.json and model.safetensors, "
             "as save_pretrained of transformers makes it, or OWNER/NAME on the hub"
         )
-    patterns = ["config.json", "preprocessor_config.json"]
-    patterns += ["model*.safetensors", "model.safetensors.index.json"] if weights else []
     try:
         with bounded_hub():
-            return Path(snapshot_download(name, allow_patterns=patterns))
+            return Path(snapshot_download(name, allow_patterns=list(patterns)))
     except Exception as error:
         # The hub client raises many kinds; to the user they are one: the files did not come.
         raise InputError(
@@ -138,7 +156,13 @@ def _downloaded(name: str, *, weights: bool) -> Path:
         ) from error
 
 
-def _json(path: Path, model: str) -> dict[str, Any]:
+def read_json(path: Path, model: str) -> dict[str, Any]:
+    """Read a file of a folder that `model` names.
+
+    Raises:
+        MissingFileError: no such file.
+        InputError: it holds no JSON object.
+    """
     if not path.is_file():
         raise MissingFileError(
             f"{model}: no {path.name} in {path.parent}; expected a folder as save_pretrained of "
@@ -153,7 +177,12 @@ def _json(path: Path, model: str) -> dict[str, Any]:
     return found
 
 
-def _weight_files(folder: Path, model: str) -> list[Path]:
+def weight_files(folder: Path, model: str) -> list[Path]:
+    """Return the safetensors in a folder that `model` names.
+
+    Raises:
+        MissingFileError: there are none.
+    """
     files = sorted(folder.glob("model*.safetensors"))
     if not files:
         others = ", ".join(sorted(file.name for file in folder.glob("*.bin"))) or "no weights"
@@ -172,8 +201,28 @@ def _keys(files: list[Path]) -> list[str]:
     return keys
 
 
-def _loaded(cls: Any, folder: Path, config: Any, model: str, options: Mapping[str, Any]) -> Any:
-    """Have transformers rename and load; it would only warn of a layer that it left random."""
+def load_exactly(
+    cls: Any,
+    folder: Path,
+    config: Any,
+    model: str,
+    *,
+    options: Mapping[str, Any],
+    aside: re.Pattern[str],
+) -> Any:
+    """Have transformers rename and load; it would only warn of a layer that it left random.
+
+    Args:
+        cls: a model of transformers.
+        folder: with safetensors.
+        config: of `cls`.
+        model: how to name it in a message.
+        options: more arguments of `cls`.
+        aside: tensors of the file that may have no place in the model.
+
+    Raises:
+        InputError: the weights are not exactly those of the model, or not finite.
+    """
     logger = logging.getLogger("transformers.modeling_utils")
     before, logger.disabled = logger.disabled, True  # said below, as an error
     try:
@@ -193,7 +242,7 @@ def _loaded(cls: Any, folder: Path, config: Any, model: str, options: Mapping[st
     finally:
         logger.disabled = before
     missing = sorted(key for key in found["missing_keys"] if not _UNUSED.match(key))
-    foreign = sorted(key for key in found["unexpected_keys"] if not _ASIDE.match(key))
+    foreign = sorted(key for key in found["unexpected_keys"] if not aside.match(key))
     differ = found["mismatched_keys"]  # names, with their shapes from transformers 5 on
     shapes = sorted(entry if isinstance(entry, str) else entry[0] for entry in differ)
     faults = {"missing": missing, "not part of the tower": foreign, "other shape": shapes}
@@ -220,7 +269,7 @@ def _preprocessing(folder: Path, vit: nn.Module, model: str) -> dict[str, Any]:
             *(facts.mean, facts.std, *facts.image_size),
         )
         return {"architecture": model}
-    read = _json(path, model)
+    read = read_json(path, model)
     mean, std = read.get("image_mean", facts.mean), read.get("image_std", facts.std)
     for what, values in (("image_mean", mean), ("image_std", std)):
         if len(values) != len(IMAGENET_DEFAULT_MEAN):
