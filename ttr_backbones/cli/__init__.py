@@ -24,6 +24,7 @@ COMMANDS = {
     "test": "ttr_backbones.cli.test",
     "predict": "ttr_backbones.cli.predict",
     "features": "ttr_backbones.cli.features",
+    "text": "ttr_backbones.cli.text",
     "export": "ttr_backbones.cli.export",
     "configs": "ttr_backbones.cli.list_configs",
     "config": "ttr_backbones.cli.print_config",

@@ -7,6 +7,8 @@ EXAMPLES = {
     "test": "ttrb test dinov2_vits14_linear_ade20k iter_40000.pth --show-dir pictures",
     "predict": "ttrb predict dinov2_vits14_linear_ade20k iter_40000.pth photos --out predictions",
     "features": "ttrb features vit_small_patch14_dinov2.lvd142m --images photos --out features",
+    "text": "ttrb text vit_base_patch16_clip_quickgelu_224.openai --checkpoint ViT-B-16.pt "
+    "--classes imagenet --out imagenet.safetensors",
     "export": "ttrb export dinov2_vits14_linear_ade20k iter_40000.pth --out model.onnx",
     "configs": "ttrb configs dinov2_vitl14",
     "config": "ttrb config linear_ade20k --backbone dinov2_vitl14 --repair ttr --out mine.py",

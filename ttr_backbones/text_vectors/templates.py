@@ -1,4 +1,4 @@
-"""The sentences that a name is put into."""
+"""The sentences that a name is put into, and the names of ImageNet's classes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ def imagenet_templates() -> tuple[str, ...]:
     from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 
     return tuple(template(PLACE) for template in OPENAI_IMAGENET_TEMPLATES)
+
+
+def imagenet_names() -> tuple[str, ...]:
+    """The cleaned names of ImageNet's 1,000 classes, as open_clip has them, in the usual order."""
+    require_open_clip()
+    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
+
+    return tuple(IMAGENET_CLASSNAMES)
 
 
 def templates_named(name: str) -> tuple[str, ...]:

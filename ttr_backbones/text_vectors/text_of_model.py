@@ -31,7 +31,7 @@ def text_vectors(
     checkpoint: str | Path | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
     text_tower: str | None = None,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     batch_size: int = 512,
     progress: Callable[[int, int], object] | None = None,
 ) -> TextVectors:
