@@ -62,6 +62,8 @@ def test_rehearsal__runs_every_step_and_misses_no_goal(start, start_forked, tmp_
         "larger ViT",
         "search",
         "LOST",
+        "families",
+        "SINDER",
         "heads",
         "memory",
         "processes",

@@ -6,6 +6,7 @@ from gpu_steps import (
     counts,
     environment,
     export,
+    families,
     gpu_tests,
     heads,
     lost,
@@ -14,6 +15,7 @@ from gpu_steps import (
     register,
     resume,
     search,
+    sinder,
 )
 from gpu_steps.step import Goal, Step
 
@@ -49,6 +51,13 @@ STEPS = (
         },
     ),
     Step("LOST", lost.run, 60, {"as fast": Goal(5, "at least"), "share": Goal(0.15, "at most")}),
+    Step(
+        "families",
+        families.run,
+        45,
+        {"difference": Goal(1e-3, "at most", on_cpu=True), "off": _NONE},
+    ),
+    Step("SINDER", sinder.run, 60, {"off": _NONE}),
     Step("heads", heads.run, 60, {"heads": Goal(1.3, "at most")}),
     Step("memory", memory.run, 60, {"memory": Goal(0.1, "at most", on_cpu=True)}),
     Step(
