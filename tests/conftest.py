@@ -11,6 +11,7 @@ import pickle
 import sys
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -21,6 +22,7 @@ IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 # One thread, also in the processes that tests start: workers run side by side, a fork has none of
 # its parent's threads, and sums over several have another order.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+gc.disable()  # until the first test: imports make objects that stay, and are gone through each time
 
 prepare_mmseg()
 
@@ -85,15 +87,15 @@ def quick_runners():
     """Make Runners cheap: there are hundreds of them.
 
     mmengine formats the config with yapf for every checkpoint and collects garbage for every data
-    set, each time through all modules that were ever imported; both cost more than training here.
+    set, each time through all modules that were imported since; both cost more than training here.
     Processes that tests start from the command line do without this, as users do.
     """
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("mmengine.config.config.FormatCode", lambda text, **_: (text, True))
-        gc.collect()
+        patched.setattr("mmengine.dataset.base_dataset.gc", SimpleNamespace(collect=lambda: 0))
         gc.freeze()
+        gc.enable()
         yield
-        gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
