@@ -1,8 +1,7 @@
-"""mmseg, mmcv-lite and torchvision import here."""
+"""mmseg, mmcv-lite and torchvision import here; in a new process: tests/test_imports.py."""
 
 import importlib.util
 import os
-import subprocess
 import sys
 
 import pytest
@@ -10,31 +9,6 @@ import torch
 
 from ttr_backbones import compat
 from ttr_backbones.errors import InputError
-
-
-def run_python(code):
-    command = [sys.executable, "-c", code]
-    result = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-@pytest.mark.slow
-def test_prepare_mmseg__fresh_process_imports_mmseg_and_stays_truthful():
-    out = run_python(
-        "import sys, os\n"
-        "os.environ.pop('NO_ALBUMENTATIONS_UPDATE', None)\n"
-        "from ttr_backbones.compat import prepare_mmseg\n"
-        "prepare_mmseg(); prepare_mmseg()\n"
-        "assert 'mmseg' not in sys.modules\n"
-        "import mmseg.models, mmseg.apis, mmseg.datasets\n"
-        "from importlib.util import find_spec\n"
-        "from mmengine.utils.dl_utils import mmcv_full_available\n"
-        "assert mmcv_full_available() == (find_spec('mmcv._ext') is not None)\n"
-        "assert 'mmcv._ext' not in sys.modules or mmcv_full_available()\n"
-        "print(os.environ['NO_ALBUMENTATIONS_UPDATE'])\n"
-    )
-    assert out.split()[-1] == "1"
 
 
 def test_prepare_mmseg__keeps_a_users_own_setting(monkeypatch):

@@ -1,9 +1,6 @@
 """Every file of the axes builds; the protocols of segmentation, number by number."""
 
 import copy
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import timm
@@ -185,40 +182,3 @@ def test_options__reach_the_visualizer_and_the_repair():
     assert config.visualizer.vis_backends == [{"type": "TensorboardVisBackend"}]
     assert config.model.backbone.repair == {"type": "test_time", "neurons": "auto", "num": 2}
     assert "num" not in recipe("dinov2_vitl14_ttr_linear_ade20k").model.backbone.repair
-
-
-@pytest.mark.slow
-def test_backbone__drops_into_an_unmodified_text_config_of_mmseg(tmp_path):
-    import mmseg
-
-    base = Path(mmseg.__file__).parent / ".mim/configs/fcn/fcn_r50-d8_4xb4-20k_voc12aug-512x512.py"
-    if not base.is_file():
-        pytest.skip(f"this mmseg ships no configs: {base}")
-    text = f"""
-_base_ = {str(base)!r}
-custom_imports = dict(imports=['ttr_backbones.backbones'], allow_failed_imports=False)
-model = dict(
-    pretrained=None,
-    backbone=dict(
-        _delete_=True, type='TimmViT', model='vit_tiny_patch16_224.augreg_in21k_ft_in1k',
-        out_indices=(8, 9, 10, 11), repair=dict(type="test_time", neurons={{6: [189], 7: [417]}})),
-    decode_head=dict(in_channels=192, channels=64),
-    auxiliary_head=dict(in_channels=192, channels=64))
-"""
-    (tmp_path / "fcn_vit.py").write_text(text)
-    code = (
-        "import sys, torch\n"
-        "from mmengine.config import Config\n"
-        "from mmengine.registry import init_default_scope\n"
-        "config = Config.fromfile(sys.argv[1])\n"
-        "init_default_scope('mmseg')\n"
-        "from mmseg.utils import register_all_modules\n"
-        "register_all_modules()\n"
-        "from mmseg.registry import MODELS\n"
-        "model = MODELS.build(config.model).eval()\n"
-        "print(tuple(model(torch.zeros(2, 3, 64, 96)).shape))\n"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path / "fcn_vit.py")]
-    result = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1] == "(2, 21, 4, 6)"
