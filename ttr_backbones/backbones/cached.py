@@ -12,6 +12,7 @@ from ttr_backbones.backbones.description import description
 from ttr_backbones.backbones.feature_cache import FeatureCache
 from ttr_backbones.backbones.timm_vit import TimmViT, is_watched
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.image_patches import image_patches
 from ttr_backbones.vits.taps import Tap
 
 
@@ -27,9 +28,10 @@ class CachedTimmViT(TimmViT):
     def tapped(self, x: Tensor, taps: Sequence[Tap]) -> dict[Tap, Tensor]:
         """As `TimmViT.tapped`, which computes only what is not on disk.
 
-        While training, and while hooks look at what the model does, all of it is computed.
+        While training, while hooks look at what the model does, and where the maps depend on
+        patches that are named beside the images, all of it is computed.
         """
-        if self.training or is_watched(self):
+        if self.training or is_watched(self) or image_patches(self.vit) is not None:
             return super().tapped(x, taps)
         wanted = list(dict.fromkeys(taps))
 

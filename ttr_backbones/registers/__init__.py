@@ -19,6 +19,7 @@ from ttr_backbones.vits.class_swap import (
     has_test_time_registers,
     remove_test_time_registers,
 )
+from ttr_backbones.vits.image_patches import patches_in_boxes, patches_receive
 from ttr_backbones.vits.neurons import RegisterNeurons
 from ttr_backbones.vits.register_tokens import (
     num_inner_prefix_tokens,
@@ -44,6 +45,8 @@ __all__ = [
     "num_inner_prefix_tokens",
     "num_test_time_registers",
     "outlier_mask",
+    "patches_in_boxes",
+    "patches_receive",
     "random_neurons",
     "register_tokens",
     "remove_test_time_registers",

@@ -43,12 +43,52 @@ def move_activations(
         A new tensor [B, N, D]; all other units keep their values exactly.
     """
     values = hidden.index_select(2, units)  # [B, N, K]
-    left = FILLS[fill](values, first_patch)
-    if keep_cls:
-        kept = int(keep_cls)
-        left = torch.cat([values[:, :kept], left[:, kept:]], dim=1)
+    left = _left(values, first_patch, keep_cls, fill)
     moved = PEAKS[peak](values) * gain.to(values.dtype)  # [B, 1, K] * [R, K]
     return hidden.index_copy(2, units, left.index_copy(1, rows, moved))
+
+
+def move_to_patches(
+    hidden: Tensor,
+    units: Tensor,
+    receivers: Tensor,
+    gain: Tensor,
+    *,
+    first_patch: int,
+    peak: Peak = "neuron",
+    keep_cls: bool | int = False,
+    fill: Fill = "zero",
+) -> Tensor:
+    """Move the register neurons' activations to tokens that differ from image to image.
+
+    Args:
+        hidden: as for `move_activations`, and so are `units` and the options.
+        units: int64 [K].
+        receivers: the tokens of each image that receive the activations, bool [B, N]; an image
+            without any stays as it is.
+        gain: factor per neuron, [1, K].
+        first_patch: index of the first patch token.
+        peak: see `PEAKS`.
+        keep_cls: leave that many of the first tokens as they are.
+        fill: see `FILLS`.
+
+    Returns:
+        A new tensor [B, N, D]; all other units keep their values exactly.
+    """
+    values = hidden.index_select(2, units)  # [B, N, K]
+    left = _left(values, first_patch, keep_cls, fill)
+    moved = PEAKS[peak](values) * gain.to(values.dtype)
+    edited = torch.where(receivers[:, :, None], moved, left)
+    any_receives = receivers.any(dim=1)[:, None, None]
+    return hidden.index_copy(2, units, torch.where(any_receives, edited, values))
+
+
+def _left(values: Tensor, first_patch: int, keep_cls: bool | int, fill: Fill) -> Tensor:
+    """What tokens that receive nothing are left with, [B, N, K]."""
+    left = FILLS[fill](values, first_patch)
+    if not keep_cls:
+        return left
+    return torch.cat([values[:, : int(keep_cls)], left[:, int(keep_cls) :]], dim=1)
 
 
 def _peak_neuron(values: Tensor) -> Tensor:

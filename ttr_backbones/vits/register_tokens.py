@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.class_swap import RegisterMixin
 from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.image_patches import PER_IMAGE
 from ttr_backbones.vits.neurons import RegisterNeurons
 from ttr_backbones.vits.tokens import Tokens
 
@@ -179,15 +180,20 @@ class RegisterTokens(RegisterMixin):
         """Let the sequence be as long as before."""
         self.set_num_registers(0)
         del self.num_test_time_registers
-        self.__dict__.pop("register_neurons", None)  # learned registers have none
+        for name in ("register_neurons", "image_patches"):  # some registers have none
+            self.__dict__.pop(name, None)
 
     def describe(self) -> dict[str, Any]:
         """The neurons, the number of registers and the options of the edit."""
         layers, family = self.register_neurons.layers, family_of(self)
         edit: Any = family.second_linear(family.blocks(self)[next(iter(layers))])
+        at = (edit.rows - edit.options["first_patch"]).tolist()
+        positions: Any = at if at and not self.num_test_time_registers else None
+        positions = positions if edit.patches is None else PER_IMAGE
         return {
             "layers": {str(block): units for block, units in layers.items()},
             "num": self.num_test_time_registers,
             "gain": edit.gain.flatten().tolist(),
             **{key: edit.options[key] for key in ("peak", "keep_cls", "fill")},
+            **({} if positions is None else {"positions": positions}),
         }

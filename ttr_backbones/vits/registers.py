@@ -19,6 +19,7 @@ from ttr_backbones.vits.class_swap import check_plain, mix
 from ttr_backbones.vits.edit import FILLS, PEAKS, Fill, Peak
 from ttr_backbones.vits.edit_site import EditSite
 from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.image_patches import PER_IMAGE, ImagePatches, PerImage
 from ttr_backbones.vits.neurons import RegisterNeurons
 from ttr_backbones.vits.tokens import TokenLayout
 
@@ -32,7 +33,7 @@ def add_test_time_registers(
     fill: Fill = "zero",
     scale: float | Sequence[float] = 1.0,
     *,
-    positions: Sequence[int] | None = None,
+    positions: Sequence[int] | PerImage | None = None,
     share: torch.Generator | None = None,
 ) -> nn.Module:
     """Redirect the register neurons of `vit` to `num` untrained tokens (arXiv 2506.08010, 3.3).
@@ -54,7 +55,8 @@ def add_test_time_registers(
         fill: what stays at the other tokens: zero, mean, only_outliers, same (`edit.FILLS`).
         scale: factor on the moved value, one number or one per register.
         positions: flat (row-major) patch indices that receive the activations instead of registers,
-            the paper's "shift to arbitrary positions" (3.2); then no token is added.
+            the paper's "shift to arbitrary positions" (3.2); then no token is added. "per_image":
+            patches that each pass names for its images, by `patches_receive`.
         share: give every neuron to one register drawn from this generator (A.5) instead of to all.
 
     Returns:
@@ -65,6 +67,9 @@ def add_test_time_registers(
             does not exist.
     """
     _check(vit, num=num, peak=peak, fill=fill, keep_cls=keep_cls, positions=positions)
+    patches = ImagePatches() if positions == PER_IMAGE else None
+    if patches is not None and (share is not None or not isinstance(scale, int | float)):
+        raise InputError(f"positions={PER_IMAGE!r} goes with one scale for all, and without share")
     if not isinstance(neurons, RegisterNeurons):
         neurons = RegisterNeurons("", neurons)
     neurons.check(vit)
@@ -72,8 +77,8 @@ def add_test_time_registers(
     first_patch = family.num_prefix(vit) + (num if positions is None else 0)
     rows = list(range(family.num_prefix(vit), first_patch))
     if positions is not None:
-        rows = [first_patch + position for position in positions]
-    gain = _scales(scale, len(rows))
+        rows = [] if patches else [first_patch + int(position) for position in positions]
+    gain = _scales(scale, 1 if patches else len(rows))
     blocks = family.blocks(vit)
     for block, units in neurons.layers.items():
         site = family.second_linear(blocks[block])
@@ -82,13 +87,16 @@ def add_test_time_registers(
         site.add_edit(
             units=torch.tensor(units, device=device),
             rows=torch.tensor(rows, dtype=torch.int64, device=device),
-            gain=(gain * _assignment(len(rows), len(units), share)).to(device),
+            gain=(gain * _assignment(len(gain), len(units), share)).to(device),
             options={"first_patch": first_patch, "peak": peak, "keep_cls": keep_cls, "fill": fill},
+            patches=patches,
         )
     mix(vit, family.register_tokens)
     mixed: Any = vit
     mixed.set_num_registers(num if positions is None else 0)
     mixed.register_neurons = neurons
+    if patches is not None:
+        mixed.image_patches = patches
     return vit
 
 
@@ -119,6 +127,8 @@ def _check_kept(keep_cls: Any, layout: TokenLayout) -> None:
 def _check_positions(positions: Any, num: int) -> None:
     if num != 1:
         raise InputError(f"num={num} and positions={positions}: give registers or positions")
+    if positions == PER_IMAGE:
+        return
     if not positions or any(not isinstance(p, int) or p < 0 for p in positions):
         raise InputError(f"positions={positions!r}: expected flat patch indices, integers >= 0")
     if len(set(positions)) != len(positions):
