@@ -27,7 +27,8 @@ METHOD = {"compat", "vits", "images", "neuron_search", "repairs"}
 # What a config is made of: models, data, metrics, hooks.
 BUILT = {
     *("registers", "backbones", "losses", "heads", "segmentors", "datasets", "evaluation"),
-    *("object_discovery", "engine", "probes", "report", "distillation", "text_vectors"),
+    *("object_discovery", "engine", "classification", "probes", "report", "distillation"),
+    "text_vectors",
 }
 BENEATH_APP = ROOT | METHOD | BUILT | {"tasks", "recipes"}
 
@@ -58,7 +59,8 @@ ARROWS = {
     "evaluation": ROOT | {"compat", "engine"},
     "object_discovery": ROOT | METHOD | {"registers", "backbones", "datasets"},
     "engine": ROOT | METHOD | {"registers"},
-    "probes": ROOT | METHOD | {"backbones", "engine", "segmentors"},
+    "classification": ROOT | METHOD | {"backbones", "engine", "text_vectors"},
+    "probes": ROOT | METHOD | {"backbones", "engine", "segmentors", "classification"},
     "tasks": ROOT | {"compat", "evaluation", "engine"},
     "recipes": {"errors", "packaged", "atomic", "compat", "tasks", "timm_names"},
     "report": ROOT | METHOD | {"registers", "backbones", "engine"},

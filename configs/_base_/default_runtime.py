@@ -17,6 +17,7 @@ custom_imports = dict(
         "ttr_backbones.losses",
         "ttr_backbones.segmentors",
         "ttr_backbones.object_discovery",
+        "ttr_backbones.classification",
         "ttr_backbones.probes",
         "ttr_backbones.tasks",
         "ttr_backbones.report.artifact_hook",

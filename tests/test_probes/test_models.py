@@ -190,3 +190,43 @@ def test_an_absent_block_is_explained():
     heads = {"type": "ProbeHeads", "heads": seg_heads()[:1], "taps": [[(4, True)]], "names": ["a"]}
     with pytest.raises(ValueError, match="--probe-grid block names block 4, the model has blocks"):
         build({"type": "ProbeSegmentor", "backbone": VIT, "decode_head": heads})
+
+
+def test_classifiers__are_those_of_each_alone_from_one_pass():
+    from ttr_backbones.classification.classifier import ImageClassifier
+    from ttr_backbones.datasets import ClassSample
+
+    heads, taps, alone = [], [], []
+    for number, (blocks, patch) in enumerate((((-1,), True), ((0, 1), True), ((0, 1), False))):
+        head = {
+            "type": "LinearClassHead",
+            "in_channels": [32] * len(blocks),
+            "num_classes": 6,
+            "mean_patch": patch,
+            "init_seed": number,
+        }
+        backbone = {**VIT, "out_indices": blocks, "final_norm": True}
+        alone.append(build({"type": "ImageClassifier", "backbone": backbone, "decode_head": head}))
+        heads.append(head)
+        taps.append([(block, True) for block in blocks])
+    decode_head = {"type": "ProbeHeads", "heads": heads, "taps": taps, "names": ["a", "b", "c"]}
+    many = build({"type": "ProbeClassifier", "backbone": VIT, "decode_head": decode_head})
+    assert isinstance(many, ImageClassifier)
+    passes = []
+    many.backbone.vit.patch_embed.register_forward_hook(lambda *_: passes.append(1))
+    x, given = torch.randn(2, 3, 84, 98), []
+    for label in (4, 1):
+        given.append(ClassSample(metainfo={"img_path": f"{label}.png"}))
+        given[-1].gt_label = label
+    losses = many(x, given, mode="loss")
+    predicted = many(x, [sample.clone() for sample in given], mode="predict")
+    assert len(passes) == 2
+    for index, (name, model) in enumerate(zip("abc", alone, strict=True)):
+        model.backbone.vit.load_state_dict(many.backbone.vit.state_dict())
+        model.load_state_dict(many.decode_head.weights_of(index))
+        torch.testing.assert_close(losses[name], model(x, given, mode="loss")["loss_ce"].detach())
+        own = model(x, [sample.clone() for sample in given], mode="predict")
+        for sample, wanted in zip(predicted, own, strict=True):
+            found = sample.probes[index]
+            assert torch.equal(found["pred_classes"], wanted.pred_classes)
+            assert (found["gt_label"], found["img_path"]) == (wanted.gt_label, wanted.img_path)

@@ -18,7 +18,8 @@ from ttr_backbones.app.option_value import read_value
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.recipes import named_config
 
-LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+# The last one holds the labelled images that kNN compares those of a test with.
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader", "test_cfg.bank")
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -169,7 +170,7 @@ def section(cfg: Any, key: str, default: dict[str, Any] | None = None) -> Any:
 def datasets(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> Iterator[tuple[str, ConfigDict]]:
     """Yield (data loader's name, data set's config) for every data set, inside wrappers too."""
     for loader in loaders:
-        pending = [(cfg.get(loader) or {}).get("dataset")]
+        pending = [(_current(cfg, loader) or {}).get("dataset")]
         while pending:
             node = pending.pop()
             if not isinstance(node, dict):

@@ -21,17 +21,29 @@ class CachedTimmViT(TimmViT):
 
     Attributes:
         feature_cache: where the maps of images given in eval mode are kept.
+        cache_training: also keep those of images given while training: good where these come
+            again exactly as they are, without augmentation.
     """
 
     feature_cache: FeatureCache
+    cache_training = False
+
+    @property
+    def uses_cache(self) -> bool:
+        """Whether images given now are looked up.
+
+        Not while training, without `cache_training`; not while hooks look at what the model does;
+        and not where the maps depend on patches that are named beside the images.
+        """
+        keeps = self.cache_training or not self.training
+        return keeps and not is_watched(self) and image_patches(self.vit) is None
 
     def tapped(self, x: Tensor, taps: Sequence[Tap]) -> dict[Tap, Tensor]:
         """As `TimmViT.tapped`, which computes only what is not on disk.
 
-        While training, while hooks look at what the model does, and where the maps depend on
-        patches that are named beside the images, all of it is computed.
+        Where the cache is not used (see `uses_cache`) all of it is computed.
         """
-        if self.training or is_watched(self) or image_patches(self.vit) is not None:
+        if not self.uses_cache:
             return super().tapped(x, taps)
         wanted = list(dict.fromkeys(taps))
 

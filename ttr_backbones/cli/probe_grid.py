@@ -67,6 +67,13 @@ def probe_config(cfg: Config, probe: Probe) -> Config:
     head.in_channels, head.in_index = [channels] * len(blocks), list(range(len(blocks)))
     if probe.norm is not None:
         backbone.final_norm = probe.norm
+    if probe.mean_patch is not None:
+        if "mean_patch" not in head:
+            raise InputError(
+                "--probe-grid patch=... is for classifiers of whole images, and the config's head "
+                f"is a {type_name(head)}: leave that axis out"
+            )
+        head.mean_patch = probe.mean_patch
     if probe.lr is not None:
         alone.optim_wrapper.optimizer.lr = probe.lr
     if probe.seed is not None:

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     cfg = load_config(args)
     use_feature_cache(cfg, args.feature_cache)
     _check_checkpoint(cfg, args.checkpoint)
-    check_folders(cfg, "test_dataloader")
+    check_folders(cfg, "test_dataloader", "test_cfg.bank")
 
     from ttr_backbones.app import runner as runs
     from ttr_backbones.app.config_errors import clear_config_errors

@@ -28,10 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="random seed (default: the config's)")
     parser.add_argument(
         "--probe-grid",
-        nargs="+",
+        nargs="*",
         metavar="AXIS=V,...",
         help="train a head for every combination of values on one pass of the backbone: lr=1e-3,"
-        "1e-2 block=-1,2+5+8+11 norm=on,off seed=0,1",
+        "1e-2 block=-1,2+5+8+11 norm=on,off patch=on,off seed=0,1; without values the grid that "
+        "the protocol was published with",
     )
     add_feature_cache(parser)
     add_common_arguments(parser)
@@ -72,7 +73,13 @@ def _with_probes(cfg: Config, args: argparse.Namespace) -> Config:
     from ttr_backbones.cli.probe_grid import grid_config, write_probe_configs
     from ttr_backbones.probes.grid import parse_grid
 
-    probes = parse_grid(args.probe_grid)
+    axes = args.probe_grid or cfg.get("probe_grid")
+    if not axes:
+        raise InputError(
+            "--probe-grid without values takes the grid of the protocol, and this config has no "
+            "probe_grid: give axes, as lr=1e-3,1e-2"
+        )
+    probes = parse_grid(axes)
     if args.amp:
         raise InputError(
             "--probe-grid keeps its heads in float32, and on a GPU its backbone computes in "

@@ -16,6 +16,7 @@ from ttr_backbones.datasets.depth_loading import LoadDepth
 from ttr_backbones.datasets.depth_transforms import Albumentations, ColorAug, KBCrop
 from ttr_backbones.datasets.image_folder import ImageFolder
 from ttr_backbones.datasets.loading import LoadImage, LoadSegMask
+from ttr_backbones.datasets.torchvision_transforms import TorchvisionTransforms
 from ttr_backbones.datasets.voc_boxes import VOCBoxes
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "NYUDepthV2",
     "PackBoxInputs",
     "PackClassInputs",
+    "TorchvisionTransforms",
     "VOCBoxes",
 ]

@@ -16,6 +16,7 @@ from ttr_backbones.engine.plain_data import (
     history_to_plain,
     to_plain,
 )
+from ttr_backbones.engine.published_names import renamed
 from ttr_backbones.engine.random_state import random_state, set_random_state
 from ttr_backbones.engine.unwrap import unwrapped
 from ttr_backbones.errors import InputError
@@ -47,6 +48,9 @@ class SafeCheckpoint(Hook):
     def after_load_checkpoint(self, runner: Any, checkpoint: Any) -> None:
         """Check the file against the model and undo `before_save_checkpoint`."""
         source = f"the checkpoint {runner.cfg.get('load_from')}"
+        if isinstance(checkpoint, dict) and (names := renamed(checkpoint)) is not None:
+            checkpoint.clear()  # mmengine goes on with this very dict
+            checkpoint.update(names)
         state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, Mapping) else {}
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
         if not state or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):

@@ -5,6 +5,7 @@ from ttr_backbones.compat import prepare_mmseg
 
 prepare_mmseg()
 
+from ttr_backbones.evaluation.accuracy_metric import AccuracyMetric, KnnMetric
 from ttr_backbones.evaluation.corloc import box_iou, corloc, corloc_hits
 from ttr_backbones.evaluation.corloc_metric import CorLocMetric
 from ttr_backbones.evaluation.depth_errors import depth_errors, eigen_mask, garg_mask
@@ -16,8 +17,10 @@ from ttr_backbones.evaluation.named_results import (
 )
 
 __all__ = [
+    "AccuracyMetric",
     "CorLocMetric",
     "DepthMetric",
+    "KnnMetric",
     "NameResults",
     "NamedIoUMetric",
     "NamedVisualizationHook",

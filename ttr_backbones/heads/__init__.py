@@ -6,7 +6,8 @@ from ttr_backbones.compat import prepare_mmseg
 prepare_mmseg()
 
 from ttr_backbones.heads.dpt_depth import DPTDepthHead
+from ttr_backbones.heads.linear_class import LinearClassHead
 from ttr_backbones.heads.linear_depth import LinearDepthHead
 from ttr_backbones.heads.linear_seg import LinearSegHead
 
-__all__ = ["DPTDepthHead", "LinearDepthHead", "LinearSegHead"]
+__all__ = ["DPTDepthHead", "LinearClassHead", "LinearDepthHead", "LinearSegHead"]

@@ -20,6 +20,7 @@ from ttr_backbones.app.config_errors import clear_config_errors
 from ttr_backbones.engine.fit import check_fit, left_aside
 from ttr_backbones.engine.input_size import far_from_calibrated
 from ttr_backbones.engine.normalization import end_range_check, normalization_problem
+from ttr_backbones.engine.published_names import renamed
 from ttr_backbones.engine.safe_loading import safe_loaders
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.tasks.of_config import needs_checkpoint
@@ -61,6 +62,7 @@ def _load(model: nn.Module, checkpoint: str) -> None:
     with safe_loaders():
         content = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu", logger="silent")
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+    state = renamed(state) or state
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     source = f"the checkpoint {checkpoint}"
     aside = check_fit(model, state, source)

@@ -8,11 +8,12 @@ prepare_mmseg()
 from ttr_backbones.probes.evaluator import ProbeEvaluator
 from ttr_backbones.probes.heads import ProbeHeads
 from ttr_backbones.probes.hook import KeepProbes
-from ttr_backbones.probes.models import ProbeDepthEstimator, ProbeSegmentor
+from ttr_backbones.probes.models import ProbeClassifier, ProbeDepthEstimator, ProbeSegmentor
 from ttr_backbones.probes.optimizer import ProbeOptimWrapper, ProbeOptimWrapperConstructor
 
 __all__ = [
     "KeepProbes",
+    "ProbeClassifier",
     "ProbeDepthEstimator",
     "ProbeEvaluator",
     "ProbeHeads",

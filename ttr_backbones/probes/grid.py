@@ -18,6 +18,7 @@ class Probe:
         lr: learning rate.
         blocks: blocks whose maps it takes, side by side; negative ones count back.
         norm: whether the model's final norm is applied to them.
+        mean_patch: whether a classifier also takes the mean of the last block's patches.
         seed: of its first weights. The order of the images is the run's, for all heads.
         name: tells it apart, also as the name of a folder.
     """
@@ -25,6 +26,7 @@ class Probe:
     lr: float | None = None
     blocks: tuple[int, ...] | None = None
     norm: bool | None = None
+    mean_patch: bool | None = None
     seed: int | None = None
     name: str = "config"
 
@@ -88,11 +90,13 @@ class _Axis:
     expected: str
 
 
+_SWITCH = {"on": True, "off": False}.__getitem__
 _AXES = {
     "lr": _Axis("lr", _rate, "learning rates above 0, as 1e-3"),
     "block": _Axis(
         "blocks", lambda text: tuple(map(int, text.split("+"))), "blocks, as -1 or 2+5+8+11"
     ),
-    "norm": _Axis("norm", {"on": True, "off": False}.__getitem__, "on or off"),
+    "norm": _Axis("norm", _SWITCH, "on or off"),
+    "patch": _Axis("mean_patch", _SWITCH, "on or off"),
     "seed": _Axis("seed", _seed, "whole numbers from 0 on"),
 }

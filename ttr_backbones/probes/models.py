@@ -1,4 +1,4 @@
-"""`ProbeSegmentor` and `ProbeDepthEstimator`: many heads, one pass of the backbone."""
+"""`ProbeSegmentor` and its kin: many heads, one pass of the backbone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ttr_backbones.backbones.token_features import TokensOfTap, token_features
+from ttr_backbones.classification.classifier import ImageClassifier, best_classes
 from ttr_backbones.errors import InputError
 from ttr_backbones.segmentors import FlipDepthEstimator
 from ttr_backbones.vits.taps import Tap
@@ -92,3 +94,38 @@ class ProbeSegmentor(_ManyHeads, EncoderDecoder):
 @MODELS.register_module()
 class ProbeDepthEstimator(_ManyHeads, FlipDepthEstimator):
     """`FlipDepthEstimator` with `ProbeHeads` on a frozen `TimmViT`."""
+
+
+@MODELS.register_module()
+class ProbeClassifier(ImageClassifier):
+    """`ImageClassifier` with `ProbeHeads` on a frozen `TimmViT`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.decode_head.connect(self.backbone)
+
+    def tokens_by_tap(self, inputs: Tensor) -> dict[Tap, TokensOfTap]:
+        """Images [B, 3, H, W] -> all tokens that some head takes, [B, C] each."""
+        names = dict.fromkeys(name for head in self.decode_head.heads for name in head.tokens)
+        return token_features(self.backbone, inputs, self.decode_head.taps, list(names))
+
+    def forward(
+        self, inputs: Tensor, data_samples: Sequence[Any] | None = None, mode: str = "tensor"
+    ) -> Any:
+        """Train or ask every head, see `ImageClassifier.forward`.
+
+        With "predict" each sample has `probes`: what every head says of it, in their order.
+        """
+        if mode not in ("loss", "predict") or data_samples is None:
+            raise InputError(f"{type(self).__name__} trains and predicts on samples, got {mode!r}")
+        tokens = self.tokens_by_tap(inputs)
+        if mode == "loss":
+            return self.decode_head.loss(tokens, data_samples, self.train_cfg)
+        answers = [
+            best_classes(self.decode_head.predict(index, tokens, [], self.test_cfg))
+            for index in range(len(self.decode_head.heads))
+        ]
+        for sample, *of_heads in zip(data_samples, *answers, strict=True):
+            known = sample.to_dict()
+            sample.set_data({FIELD: [{**known, **of_head} for of_head in of_heads]})
+        return list(data_samples)

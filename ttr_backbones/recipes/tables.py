@@ -20,6 +20,7 @@ _NONE = "·"
 # How a source begins -> its mark, and what it is.
 SOURCES = {
     "TTR paper": ("TTR", "Vision Transformers Don't Need Trained Registers, arXiv 2506.08010"),
+    "DINOv2 README": ("D2R", "README of DINOv2"),
     "DINOv2 paper": ("D2", "DINOv2, arXiv 2304.07193"),
     "Denoising-ViT README": ("DVT", "README of Denoising-ViT"),
     "PH-Reg paper": ("PH", "PH-Reg paper"),
@@ -100,7 +101,9 @@ def _model(row: PublishedNumber) -> str:
 
 def _shown(row: PublishedNumber) -> str:
     std = f" ± {row.std}" if row.std else ""
-    return f"{row.value}{std} [{_mark(row.source)}]"
+    # Of a protocol with one number for every token: which of them.
+    token = f" {row.note}" if row.note.startswith("token=") else ""
+    return f"{row.value}{std} [{_mark(row.source)}]{token}"
 
 
 def _mark(source: str) -> str:

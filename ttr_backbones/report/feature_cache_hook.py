@@ -28,10 +28,11 @@ class CacheFeatures(Hook):
 
     Args:
         folder: of the cache; any number of runs and processes may share it.
+        training: for the images of training too: these have to come again exactly as they are.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: str, training: bool = False) -> None:
+        self.folder, self.training = folder, training
 
     def before_run(self, runner: Any) -> None:
         """Put the cache in front of the backbone.
@@ -47,7 +48,7 @@ class CacheFeatures(Hook):
                 "a feature cache keeps what a TimmViT computes, and model.backbone is "
                 f"{type(backbone).__name__}: take CacheFeatures out of custom_hooks"
             )
-        cache_features(backbone, self.folder)
+        cache_features(backbone, self.folder).cache_training = self.training
 
     def after_val_epoch(self, runner: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Log hits, misses and sizes so far, of all processes together."""

@@ -10,7 +10,9 @@ prepare_mmseg()
 
 import ttr_backbones.evaluation
 import ttr_backbones.tasks.drawing.box_visualizer
+import ttr_backbones.tasks.drawing.class_visualizer
 import ttr_backbones.tasks.drawing.depth_visualizer  # noqa: F401
+from ttr_backbones.tasks.classification import Classification, ImageClass, KnnClassification
 from ttr_backbones.tasks.depth import Depth, DepthMap
 from ttr_backbones.tasks.metric import Metric
 from ttr_backbones.tasks.object_discovery import FoundObject, ObjectDiscovery
@@ -19,9 +21,10 @@ from ttr_backbones.tasks.prediction import Labels, Prediction, Saved
 from ttr_backbones.tasks.segmentation import ClassMap, Segmentation
 from ttr_backbones.tasks.task import TASKS, ExportedOutput, Task, register_task, task_named
 
-for kind in (Segmentation, Depth, ObjectDiscovery):  # in the order of all tables
+kinds = (Segmentation, Depth, ObjectDiscovery, Classification, KnnClassification)
+for kind in kinds:  # in the order of all tables
     register_task(kind)
-del kind
+del kind, kinds
 
 __all__ = [
     "TASKS",
@@ -29,6 +32,7 @@ __all__ = [
     "DepthMap",
     "ExportedOutput",
     "FoundObject",
+    "ImageClass",
     "Labels",
     "Metric",
     "Prediction",

@@ -76,7 +76,7 @@ def tapped_maps(
     Returns:
         One map [B, C, h, w] per tap.
     """
-    taken, grid = _run(vit, images, positions, taps)
+    taken, grid = tapped_sequences(vit, images, positions, taps)
     return _maps(vit, taken, grid, taps, with_cls=with_cls)
 
 
@@ -86,7 +86,7 @@ def tapped_features(
     """Run all blocks once, for the maps of `tapped_maps` and what the model says of the image."""
     family = family_of(vit)
     last = Tap(len(family.blocks(vit)) - 1, "token", norm=True)
-    taken, grid = _run(vit, images, positions, [*taps, last])
+    taken, grid = tapped_sequences(vit, images, positions, [*taps, last])
     tokens = drop_registers(vit, taken[last])
     cls = tokens[:, 0] if family.layout(vit).num_cls else None
     maps = _maps(vit, taken, grid, taps, with_cls=with_cls)
@@ -100,7 +100,7 @@ def _maps(
     return [_to_map(taken[tap], first, grid, with_cls and tap.facet == "token") for tap in taps]
 
 
-def _run(
+def tapped_sequences(
     vit: Any, images: Tensor, positions: Positions, taps: Sequence[Tap]
 ) -> tuple[dict[Tap, Tensor], Grid]:
     """Give the sequences [B, N, C] that the taps name, and the grid of their patches."""

@@ -35,12 +35,12 @@ class BoxVisualizer(Visualizer):
         wait_time: float = 0,
         **_: Any,
     ) -> None:
-        """Draw an image, RGB [H, W, 3], with the `BoxSample` that a model has filled.
+        """Draw an image, RGB [H, W, 3], with the sample that a model has filled.
 
         The picture is saved as `name` with a number, which tells images of equal names in several
         folders apart. Each process of a distributed test saves its own images.
         """
-        picture = draw_boxes(image, data_sample, title=Path(data_sample.img_path).name)
+        picture = self.picture(image, data_sample)
         rank, processes = get_dist_info()
         number = self._drawn[name] * processes + rank
         self._drawn[name] += 1
@@ -49,3 +49,7 @@ class BoxVisualizer(Visualizer):
         for backend in self._vis_backends.values():
             if rank == 0 or isinstance(backend, LocalVisBackend):  # one process feeds a tracker
                 backend.add_image(name, picture, step=number)
+
+    def picture(self, image: NDArray[np.uint8], sample: Any) -> NDArray[np.uint8]:
+        """Draw an image, RGB [H, W, 3], with the `BoxSample` that a model has filled."""
+        return draw_boxes(image, sample, title=Path(sample.img_path).name)

@@ -1,0 +1,128 @@
+"""The commands on small class folders: kNN, many linear heads in one pass, released heads."""
+
+import copy
+import json
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ttr_backbones.classification import nearest, voted_classes
+from ttr_backbones.cli import main
+from ttr_backbones.datasets import ClassFolders
+from ttr_backbones.inference import Inferencer
+from ttr_backbones.recipes import recipe
+from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
+
+NEURONS = {"1": [3, 70]}
+
+
+def inputs(root, split):
+    """Images [N, 3, 224, 224] of a split as the model is given them in a test, and classes."""
+    pipeline = recipe("knn_imagenet").test_dataloader.dataset.pipeline
+    folders = {"img_path": split}
+    data = ClassFolders(data_root=str(root), data_prefix=folders, pipeline=pipeline)
+    samples = [data[index] for index in range(len(data))]
+    images = torch.stack([s["inputs"].flip(0) for s in samples]).float()
+    return images / 127.5 - 1, torch.tensor([s["data_samples"].gt_label for s in samples])
+
+
+def results(work_dir):
+    return json.loads(max(work_dir.glob("2*/2*.json")).read_text())
+
+
+@torch.no_grad()
+def test_knn__is_that_of_timms_features(class_folders, options, as_arguments, tiny_vit, tmp_path):
+    given = {k: v for k, v in options.items() if not k.startswith(("train_", "val_"))}
+    given |= {"model.k": (1, 5), "test_cfg.bank.num_workers": 0, "test_cfg.bank.batch_size": 4}
+    argv = ["test", "knn_imagenet", "--data-root", str(class_folders), "--out"]
+    argv += [str(tmp_path / "found.json"), "--work-dir", str(tmp_path / "run")]
+    argv += ["--feature-cache", str(tmp_path / "cache"), "--show-dir", str(tmp_path / "drawn")]
+    assert main([*argv, *as_arguments(given)]) == 0
+
+    (bank, labels), (queries, truth) = (inputs(class_folders, s) for s in ("train", "val"))
+    bank, queries = (
+        F.normalize(tiny_vit.forward_features(x)[:, 0], dim=1) for x in (bank, queries)
+    )
+    similarity, indices = nearest(queries, bank, 5)
+    found = voted_classes(similarity, labels[indices], 3, (1, 5), 0.07)
+    scores = [100 * (found[:, i] == truth).float().mean().item() for i in range(2)]
+    told = results(tmp_path / "run")
+    assert [told["top1_k1"], told["top1_k5"]] == pytest.approx(scores, abs=1e-3)
+    assert told["top1"] == max(told["top1_k1"], told["top1_k5"])
+    assert told["best_k"] == (1 if scores[0] >= scores[1] else 5)
+    best = found[:, 0 if told["best_k"] == 1 else 1]
+    saved = json.loads((tmp_path / "found.json").read_text())
+    names = ("blue", "green", "red")
+    assert list(saved.values()) == [names[number] for number in best]
+    assert next(iter(saved)) == "blue/0.png"
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 15 + 9
+    assert len(list((tmp_path / "drawn").rglob("*.png"))) == 9
+
+
+@pytest.fixture(scope="module")
+def linear(class_folders, options, as_arguments, tmp_path_factory):
+    """The work dir of eight heads that were trained for six iterations."""
+    work_dir = tmp_path_factory.mktemp("linear")
+    given = options | {
+        "model.decode_head.in_channels": [32],
+        "model.decode_head.num_classes": 3,
+        "train_dataloader.batch_size": 8,
+        "train_cfg.max_iters": 6,
+        "train_cfg.val_interval": 3,
+        "auto_scale_lr.base_batch_size": 4,
+    }
+    grid = ["lr=0.05,0.2", "block=-1,-4+-3+-2+-1", "patch=off,on"]
+    argv = ["train", "linear_imagenet", "--data-root", str(class_folders), "--work-dir"]
+    assert main([*argv, str(work_dir), "--probe-grid", *grid, *as_arguments(given)]) == 0
+    return work_dir
+
+
+def test_linear__the_best_of_many_heads_is_named_and_tests_to_its_score(linear, tmp_path):
+    told = json.loads((linear / "probes.json").read_text())
+    best = told["best"]
+    widths = set()
+    for folder in (linear / "probes").iterdir():
+        state = torch.load(folder / "iter_6.pth", weights_only=True)["state_dict"]
+        widths.add(state["decode_head.linear.weight"].shape[1])
+        assert state["decode_head.linear.bias"].abs().sum() > 0, "it was trained"
+    assert widths == {32, 64, 4 * 32, 5 * 32}
+    log = max(linear.glob("2*/*.log")).read_text()
+    assert "Scaling the original LR by 2.0" in log
+    assert f"The best of 8 heads is {best['name']}: top1" in log
+    assert "It was chosen on the validation images" in log
+    folder = linear / "probes" / best["name"]
+    file = folder / f"iter_{best['iteration']}.pth"
+    argv = ["test", str(folder / "config.py"), str(file), "--work-dir", str(tmp_path)]
+    assert main(argv) == 0
+    assert results(tmp_path)["top1"] == pytest.approx(best["value"], abs=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("protocol", "blocks"), [("linear_imagenet", 1), ("linear4_imagenet", 4)])
+@pytest.mark.parametrize("repair", [None, {"type": "test_time", "neurons": NEURONS}])
+def test_released_heads__load_with_any_repair(
+    class_folders, options, tiny_vit, tmp_path, protocol, blocks, repair
+):
+    """Of exactly the released layout: a bare linear layer on CLS of the blocks and the mean."""
+    head = torch.nn.Linear((blocks + 1) * 32, 1000)
+    torch.save(head.state_dict(), tmp_path / "dinov2_vits14_linear_head.pth")
+    given = options | {
+        "model.decode_head.in_channels": [32] * blocks,
+        "model.backbone.repair": repair,
+    }
+    given["test_dataloader.dataset.data_root"] = str(class_folders)
+    predict = Inferencer(protocol, tmp_path / "dinov2_vits14_linear_head.pth", cfg_options=given)
+    images, _ = inputs(class_folders, "val")
+    found = predict(class_folders / "val", batch_size=4)
+
+    vit = copy.deepcopy(tiny_vit)
+    if repair is not None:
+        add_test_time_registers(vit, RegisterNeurons("vit_tiny_patch16_224", {1: [3, 70]}))
+    layers = vit.get_intermediate_layers(images, n=blocks, return_prefix_tokens=True, norm=True)
+    cls = [prefix[:, 0] for _, prefix in layers]
+    scores = head(torch.cat([*cls, layers[-1][0].mean(dim=1)], dim=1)).softmax(dim=1)
+    best = scores.topk(5, dim=1)
+    assert [p.number for p in found] == best.indices[:, 0].tolist()
+    given_scores = torch.stack([torch.from_numpy(p.scores) for p in found])
+    torch.testing.assert_close(given_scores, best.values, rtol=1e-4, atol=1e-7)
