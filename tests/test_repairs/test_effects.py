@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.errors import InputError
+from ttr_backbones.images.finite import NonFiniteError
 from ttr_backbones.neuron_search.references import shifted
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.repairs import REPAIRS, apply_repair, fit_repair
@@ -117,6 +119,24 @@ def test_a_model_without_outliers_or_classes_is_measured_too(make_vit):
     assert measure_effects(vit, {}, images[:2]).columns["none"].neighbours is None, "too few"
     with pytest.raises(InputError, match="has to go over the images again"):
         measure_effects(vit, {}, iter(images))
+
+
+def test_what_cannot_be_measured__is_told_and_left_out(truth, artifacts):
+    """One repair cannot be applied, another one overflows: the rest is what it is without them."""
+    good, listed = {"bias": artifacts["bias"]}, artifacts["test_time"]
+    other = dataclasses.replace(listed, provenance={"weights_sha256": "0" * 64})
+    huge = dataclasses.replace(listed, facts={**listed.facts, "scale": 1e38})
+    given = {"other": other, **good, "huge": huge}
+    with pytest.raises(InputError, match="made from other weights"):
+        measure_effects(truth.vit, given, truth.images, rounds=0)
+    failures = {}
+    seen = measure_effects(truth.vit, given, truth.images, rounds=0, failures=failures)
+    assert list(failures) == ["other", "huge"]
+    assert "made from other weights" in str(failures["other"])
+    assert isinstance(failures["huge"], NonFiniteError)
+    alone = measure_effects(truth.vit, good, truth.images, rounds=0)
+    assert list(seen.columns) == list(alone.columns)
+    assert seen.columns["bias"].image_costs.equal(alone.columns["bias"].image_costs)
 
 
 def test_direction__by_hand():

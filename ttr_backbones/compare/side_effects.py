@@ -118,21 +118,15 @@ def _columns(
     images: ImageBatches,
     notes: list[str],
 ) -> tuple[dict[str, Effect], str]:
-    """All side by side; a repair that fails is left out with a note, and the others run again."""
-    left = dict(choices)
-    while True:
-        artifacts = {kind: choice.artifact for kind, choice in left.items()}
-        options = {kind: choice.options for kind, choice in left.items()}
-        try:
-            seen = measure_effects(vit, artifacts, images, options=options)
-            break
-        except InputError:
-            broken = _first_broken(vit, left, images)
-            if broken is None:
-                raise
-            kind, error = broken
-            notes.append(f"{title}, {kind}: side effects could not be measured: {error}")
-            del left[kind]
+    """All side by side; a repair that fails is left out with a note."""
+    failures: dict[str, InputError] = {}
+    artifacts = {kind: choice.artifact for kind, choice in choices.items()}
+    options = {kind: choice.options for kind, choice in choices.items()}
+    seen = measure_effects(vit, artifacts, images, options=options, failures=failures)
+    notes += [
+        f"{title}, {kind}: side effects could not be measured: {error}"
+        for kind, error in failures.items()
+    ]
     where = f"{seen.num_images} photographs of {seen.size[1]} x {seen.size[0]} px"
     if seen.threshold is None:
         return seen.columns, f"{where}; {seen.no_outliers}"
@@ -141,24 +135,6 @@ def _columns(
         f"{seen.detect_block}, or final features within 46 degrees of those of the outliers; "
         f"images shifted by one pixel: cosine {seen.columns['shifted'].cosine or 0:.3f}"
     )
-
-
-def _first_broken(
-    vit: nn.Module, choices: Mapping[str, Choice], images: ImageBatches
-) -> tuple[str, InputError] | None:
-    for kind, choice in choices.items():
-        error = _error_of(vit, choice, images)
-        if error is not None:
-            return kind, error
-    return None
-
-
-def _error_of(vit: nn.Module, choice: Choice, images: ImageBatches) -> InputError | None:
-    try:
-        measure_effects(vit, {"": choice.artifact}, images, options={"": choice.options}, rounds=0)
-    except InputError as error:
-        return error
-    return None
 
 
 def _model_and_images(

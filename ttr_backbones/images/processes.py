@@ -67,7 +67,7 @@ def gather_rows(rows: Tensor) -> Tensor:
         return rows
     parts: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(parts, rows)
-    return torch.cat(parts)
+    return torch.cat([part for part in parts if len(part)] or parts[:1])
 
 
 def _is_shared() -> bool:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -66,70 +65,14 @@ def shifted(images: Tensor) -> Tensor:
     return moved[:, :, : images.shape[2], : images.shape[3]]
 
 
-class Costs:
-    """Sums over the images of what each change costs; several processes can add them up.
-
-    Attributes:
-        sums: of each of `registers` and `REFERENCES`: outlier patches, 1 - cosine, changed classes;
-            float64 [4, 3].
-        excess: of cosine and class against each of `SHARES`: sum and sum of squares; float64
-            [2, 2, 2].
-        images: how many, and their patches; float64 [2].
-    """
-
-    def __init__(self) -> None:
-        self.sums = torch.zeros(1 + len(REFERENCES), 3, dtype=torch.float64)
-        self.excess = torch.zeros(2, len(SHARES), 2, dtype=torch.float64)
-        self.images = torch.zeros(2, dtype=torch.float64)
-
-    def add(self, outliers: Tensor, costs: Tensor, patches: int) -> None:
-        """Add a batch.
-
-        Args:
-            outliers: patches above the threshold per change and image, [4, B].
-            costs: 1 - cosine and changed class per change and image, [4, B, 2].
-            patches: patches per image.
-        """
-        outliers, costs = outliers.double().cpu(), costs.double().cpu()
-        self.sums[:, 0] += outliers.sum(dim=1)
-        self.sums[:, 1:] += costs.sum(dim=1)
-        for column, (name, share) in enumerate(SHARES.items()):
-            over = costs[0] - share * costs[1 + REFERENCES.index(name)]  # [B, 2]
-            self.excess[:, column, 0] += over.sum(dim=0)
-            self.excess[:, column, 1] += over.square().sum(dim=0)
-        self.images += torch.tensor([costs.shape[1], costs.shape[1] * patches])
-
-    def changes(self) -> dict[str, Change]:
-        """What each reference does."""
-        images, patches = self.images.tolist()
-        return {
-            name: Change(outliers / patches, 1 - cosine / images, 1 - classes / images)
-            for name, (outliers, cosine, classes) in zip(
-                REFERENCES, self.sums[1:].tolist(), strict=True
-            )
-        }
-
-    def excesses(self) -> dict[str, dict[str, Excess]]:
-        """{"cosine" or "top1_agreement": {reference: the excess over its share}}."""
-        n = self.images[0].item()
-        found: dict[str, dict[str, Excess]] = {}
-        for row, measure in enumerate(("cosine", "top1_agreement")):
-            found[measure] = {}
-            for column, name in enumerate(SHARES):
-                total, squares = self.excess[row, column].tolist()
-                variance = max(squares - total**2 / n, 0.0) / max(n - 1, 1)
-                found[measure][name] = Excess(total / n, math.sqrt(variance / n))
-        return found
-
-
-def image_costs(before: Tensor, after: Tensor, outliers: Tensor) -> Tensor:
-    """1 - mean cosine of the patches that were no outliers, per image [B].
+def excess_over(costs: Tensor, reference: Tensor, share: float = 1.0) -> Excess:
+    """How far costs lie above a share of those of a reference, paired by image.
 
     Args:
-        before: final features of the patches, [B, N, C].
-        after: the same under a change.
-        outliers: patches that were outliers, bool [B, N].
+        costs: of the images [N].
+        reference: of the same images [N].
+        share: the part of it that is in order.
     """
-    cosines = F.cosine_similarity(before.float(), after.float(), dim=2)
-    clean = ~outliers
-    return 1 - (cosines * clean).sum(dim=1) / clean.sum(dim=1).clamp_min(1)
+    over = costs - share * reference
+    error = over.std().item() / math.sqrt(len(over)) if len(over) > 1 else 0.0
+    return Excess(over.mean().item(), error)

@@ -1,38 +1,39 @@
 """Measure what moving a list of neurons does to a model, and judge it by other changes.
 
 Every batch runs without and with test-time registers and, where that is to be judged, under the
-changes of `references`; nothing is kept of it but sums.
-In a distributed job every process takes every world-size-th batch, and all get the same numbers.
+changes of `references`, as `side_by_side` does for any models.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
-from ttr_backbones.images.finite import check_finite, naming_images
-from ttr_backbones.images.processes import add_up, numbered_process_batches, take_largest
 from ttr_backbones.neuron_search.controls import random_neurons
 from ttr_backbones.neuron_search.onset import find_onset
-from ttr_backbones.neuron_search.outliers import token_norms
-from ttr_backbones.neuron_search.references import Change, Costs, Excess, image_costs, shifted
+from ttr_backbones.neuron_search.references import (
+    REFERENCES,
+    SHARES,
+    Change,
+    Excess,
+    excess_over,
+)
 from ttr_backbones.neuron_search.search import NoOutliersError
-from ttr_backbones.vits.class_swap import remove_test_time_registers
+from ttr_backbones.neuron_search.side_by_side import NONE, SHIFTED, SideBySide, side_by_side
+from ttr_backbones.vits.class_swap import restored_eval, sharing_copy
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.neurons import RegisterNeurons
-from ttr_backbones.vits.register_tokens import forward_with_registers
 from ttr_backbones.vits.registers import add_test_time_registers
 
+REGISTER = "register"
 REMAINING = 0.01  # at most this share of the outliers is left
 SPECIFIC = 0.5  # random neurons have to leave at least this share of them
 
@@ -149,80 +150,22 @@ def verify_neurons(
     depth = len(family_of(vit).blocks(vit))
     if not -depth <= detect_block < depth:
         raise InputError(f"detect_block={detect_block}: the model has blocks 0..{depth - 1}")
-    measured = _Measured(threshold)
-    random = random_neurons(vit, neurons, torch.Generator().manual_seed(0)) if compare else neurons
-    for first, batch in numbered_process_batches(batches):
-        with naming_images(batches, first):
-            before = observe(vit, batch, detect_block % depth)
-            with _registers(vit, neurons, num):
-                after = observe(vit, batch, detect_block % depth)
-            others = []
-            if compare:
-                others.append(observe(vit, shifted(batch), detect_block % depth))
-                for listed, count in ((neurons, 0), (random, max(num, 1))):
-                    with _registers(vit, listed, count):
-                        others.append(observe(vit, batch, detect_block % depth))
-        measured.add(before, after, others)
-    device = next(vit.parameters()).device
-    costs = measured.costs
-    add_up([measured.sums, costs.sums, costs.excess, costs.images], device)
-    take_largest([measured.largest], device)
-    seen = measured.verification(num, detect_block % depth, compared=compare)
-    if not seen.outliers_before:
+    block = detect_block % depth
+    looks = {REGISTER: (neurons, num)}
+    if compare:
+        random = random_neurons(vit, neurons, torch.Generator().manual_seed(0))
+        looks |= {"cleared": (neurons, 0), "random": (random, max(num, 1))}
+    models = {NONE: vit}
+    with restored_eval(vit):
+        for name, (moved, count) in looks.items():
+            models[name] = add_test_time_registers(sharing_copy(vit), moved, count)
+        rows = side_by_side(models, batches, block=block, threshold=threshold, shift=compare)
+    if not rows.facts[NONE].outliers.any():
         raise NoOutliersError(
-            f"none of {seen.num_images} images has a patch with a norm above {threshold:.4g} after "
-            f"block {detect_block % depth}: nothing to verify"
+            f"none of {len(rows.patches)} images has a patch with a norm above {threshold:.4g} "
+            f"after block {block}: nothing to verify"
         )
-    if has_classifier(vit):
-        return seen
-    without = {name: each for name, each in seen.excess.items() if name != "top1_agreement"}
-    return replace(seen, top1_agreement=None, excess=without)
-
-
-@dataclass
-class Observation:
-    """One forward pass: norms and final features of the patches, registers' norms, classes, ..."""
-
-    norms: Tensor  # [B, N]
-    features: Tensor  # [B, N, C]
-    register_norms: Tensor  # [B, R]
-    classes: Tensor  # [B], all 0 without a classifier
-    pooled: Tensor | None  # [B, E], see `Family.pool`
-
-
-@torch.no_grad()
-def observe(vit: nn.Module, batch: Tensor, block: int) -> Observation:
-    """Run a batch once; norms are taken after `block`.
-
-    Args:
-        vit: the model, with or without registers.
-        batch: [B, 3, H, W].
-        block: 0-based.
-
-    Raises:
-        NonFiniteError: norms, features or scores that are NaN or infinite.
-    """
-    final, (tokens,) = forward_with_registers(vit, batch, [block])
-    norms, registers = token_norms(tokens.patches), token_norms(tokens.registers)
-    family = family_of(vit)
-    scores = final.new_zeros(len(batch), 1)
-    if family.has_classifier(vit):
-        scores = family.classes(vit, final)
-    check_finite(
-        {
-            f"patch norms after block {block}": norms,
-            f"register norms after block {block}": registers,
-            "final features": token_norms(final),
-            "scores of the classes": scores,
-        }
-    )
-    return Observation(
-        norms=norms,
-        features=final[:, family.num_prefix(vit) :],
-        register_norms=registers,
-        classes=scores.argmax(dim=1),
-        pooled=family.pool(vit, final),
-    )
+    return _verification(rows, num, block, threshold, classes=has_classifier(vit))
 
 
 def has_classifier(vit: nn.Module) -> bool:
@@ -230,69 +173,38 @@ def has_classifier(vit: nn.Module) -> bool:
     return family_of(vit).has_classifier(vit)
 
 
-@contextmanager
-def _registers(vit: nn.Module, neurons: RegisterNeurons, num: int) -> Iterator[None]:
-    add_test_time_registers(vit, neurons, num)
-    try:
-        yield
-    finally:
-        remove_test_time_registers(vit)
+def _verification(
+    rows: SideBySide, num: int, block: int, threshold: float, *, classes: bool
+) -> Verification:
+    before, after = rows.facts[NONE], rows.facts[REGISTER]
+    measures = ("cosine", "top1_agreement") if classes else ("cosine",)
+    costs, excess = rows.image_costs(REGISTER), {}
+    if SHIFTED in rows.facts:
+        excess = {
+            measure: {
+                name: excess_over(costs[:, i], rows.image_costs(name)[:, i], share)
+                for name, share in SHARES.items()
+            }
+            for i, measure in enumerate(measures)
+        }
+    return Verification(
+        num=num,
+        num_images=len(rows.patches),
+        num_patches=int(rows.patches.sum()),
+        detect_block=block,
+        threshold=threshold,
+        outliers_before=rows.share(before.outliers),
+        outliers_after=rows.share(after.outliers),
+        largest_before=before.largest.max().item(),
+        largest_after=after.largest.max().item(),
+        register_norm=after.register_norm.mean().item(),
+        cosine=rows.cosine(REGISTER),
+        top1_agreement=1 - after.changed.mean().item() if classes else None,
+        references={name: _change(rows, name) for name in REFERENCES if name in rows.facts},
+        excess=excess,
+    )
 
 
-class _Measured:
-    """What is kept of the batches seen so far: sums that several processes can add up.
-
-    Attributes:
-        sums: of images, patches, outliers without and with registers, the registers' norms (means
-            per image), cosines of the patches that were no outliers, and images that keep their
-            class; float64 [7].
-        largest: patch norms without and with registers, float64 [2].
-    """
-
-    def __init__(self, threshold: float) -> None:
-        self.threshold = threshold
-        self.sums = torch.zeros(7, dtype=torch.float64)
-        self.largest = torch.zeros(2, dtype=torch.float64)
-        self.costs = Costs()
-
-    def add(self, before: Observation, after: Observation, others: Sequence[Observation]) -> None:
-        outliers = before.norms > self.threshold
-        cosines = F.cosine_similarity(before.features.float(), after.features.float(), dim=2)
-        sums = [
-            outliers.new_tensor(len(outliers), dtype=torch.float64),
-            outliers.new_tensor(outliers.numel(), dtype=torch.float64),
-            outliers.sum(),
-            (after.norms > self.threshold).sum(),
-            after.register_norms.mean(dim=1).sum(),
-            cosines[~outliers].double().sum(),
-            (before.classes == after.classes).sum(),
-        ]
-        self.sums += torch.stack([value.double() for value in sums]).cpu()
-        largest = torch.stack([before.norms.max(), after.norms.max()])
-        self.largest = self.largest.maximum(largest.double().cpu())
-        if others:
-            looks = (after, *others)
-            counts = torch.stack([(each.norms > self.threshold).sum(dim=1) for each in looks])
-            cosine = [image_costs(before.features, each.features, outliers) for each in looks]
-            classes = [before.classes != each.classes for each in looks]
-            costs = torch.stack([torch.stack(cosine), torch.stack(classes).float()], dim=2)
-            self.costs.add(counts, costs, outliers.shape[1])
-
-    def verification(self, num: int, detect_block: int, *, compared: bool) -> Verification:
-        images, patches, before, after, register_norm, cosine, same = self.sums.tolist()
-        return Verification(
-            num=num,
-            num_images=int(images),
-            num_patches=int(patches),
-            detect_block=detect_block,
-            threshold=self.threshold,
-            outliers_before=before / patches,
-            outliers_after=after / patches,
-            largest_before=self.largest[0].item(),
-            largest_after=self.largest[1].item(),
-            register_norm=register_norm / images,
-            cosine=cosine / max(patches - before, 1),
-            top1_agreement=same / images,
-            references=self.costs.changes() if compared else {},
-            excess=self.costs.excesses() if compared else {},
-        )
+def _change(rows: SideBySide, name: str) -> Change:
+    cosine, changed = rows.image_costs(name).mean(dim=0).tolist()
+    return Change(rows.share(rows.facts[name].outliers), 1 - cosine, 1 - changed)

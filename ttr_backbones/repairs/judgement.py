@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from ttr_backbones.neuron_search.references import ERRORS, Excess
+from ttr_backbones.neuron_search.references import ERRORS, Excess, excess_over
 from ttr_backbones.neuron_search.verification import REMAINING
 from ttr_backbones.repairs.effects import NONE, SHIFTED, Effect, Effects
 from ttr_backbones.repairs.registry import repair_named
@@ -70,9 +69,7 @@ def _left(before: float | None, after: float | None) -> float:
 
 
 def _excess(after: Effect, shift: Effect, measure: int) -> Excess:
-    over = after.image_costs[:, measure] - shift.image_costs[:, measure]
-    error = over.std().item() / math.sqrt(len(over)) if len(over) > 1 else 0.0
-    return Excess(over.mean().item(), error)
+    return excess_over(after.image_costs[:, measure], shift.image_costs[:, measure])
 
 
 def _about_outliers(effects: Effects, before: Effect, after: Effect, told: Judgement) -> str:
