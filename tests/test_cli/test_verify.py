@@ -178,16 +178,19 @@ def test_table__shows_shares_that_round_to_nothing():
 def test_verify__repairs_side_by_side(verify, listed, tiny_weights, photos, capsys):
     """A list that moves the wrong neurons, one that ships, and its constants."""
     wrong = listed({2: [5]})
-    assert verify("--repairs", f"none,test_time,{wrong},bias", "--num-images", 2) == 1
+    repairs = f"none,test_time,{wrong},bias,test_time:random"
+    assert verify("--repairs", repairs, "--num-images", 2) == 1
     lines = capsys.readouterr().out.splitlines()
     rows = {line[:31].strip(): line[31:].replace(" %", "%").split() for line in lines}
-    before, ships, moved, bias, _ = rows["outlier patches, by norm"]
-    assert before == moved != ships == bias == "0%"
-    assert rows["tokens added"] == ["1", "1", "0"]
+    before, ships, moved, bias, random, _ = rows["outlier patches, by norm"]
+    assert before == moved == random != ships == bias == "0%"
+    assert rows["tokens added"] == ["1", "1", "0", "1"]
     verdicts = [line for line in lines if line.startswith("test-time register")]
-    assert [": passed. " in line for line in verdicts] == [True, False, True]
+    assert [": passed. " in line for line in verdicts] == [True, False, True, False]
+    assert verdicts[3].startswith("test-time register, random neurons (control): Outliers are left")
     assert verdicts[1].startswith("test-time register, neurons.json: FAILED. Outliers are left")
     assert verify("--repairs", "bias", "--num", 2) == 2
     assert "--num goes without --repairs" in capsys.readouterr().err
     assert verify("--repairs", "none") == 2
     assert "expected at least one repair" in capsys.readouterr().err
+    assert verify("--repairs", "test_time,test_time:random", "--num-images", 2) == 0, "no verdict"

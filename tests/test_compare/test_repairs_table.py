@@ -6,6 +6,7 @@ import io
 import pytest
 import torch
 
+from ttr_backbones.compare.control_models import model_of_artifact
 from ttr_backbones.compare.kinds import check_kind, kind_folder, kind_label, repair_file
 from ttr_backbones.compare.options import Options
 from ttr_backbones.compare.plan import Row, make_plan
@@ -18,6 +19,7 @@ from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.repairs import REPAIRS
 from ttr_backbones.repairs.effects import Effect
 from ttr_backbones.repairs.fit_facts import NOTHING, FitFacts
+from ttr_backbones.vits.weights_hash import weights_hash
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 CONFIG = "augreg_vitt16_linear_ade20k_200it"
@@ -76,12 +78,26 @@ def test_kinds__may_be_files(tmp_path):
     assert repair_file(str(artifact)) == "bias"
     with pytest.raises(InputError, match=r"no register-neuron list at nowhere.json"):
         check_kind("nowhere.json")
-    kinds = ["none", str(artifact), str(listed), "trained"]
+    control = f"{listed}:random"
+    kinds = ["none", str(artifact), str(listed), control, "trained"]
     plan = make_plan([CONFIG], kinds, [0], tmp_path, Options())
     repairs = [cell.cfg.model.backbone.get("repair") for cell in plan.cells]
     assert repairs[1] == {"type": "bias", "artifact": str(artifact)}
     assert (repairs[0], repairs[2]["neurons"]) == (None, str(listed))
-    assert len({cell.folder for cell in plan.cells}) == 3
+    assert repairs[3] == repairs[2] | {"control": "random"}
+    assert len({cell.folder for cell in plan.cells}) == 4
+    lines = summarize(plan.cells, {})
+    words = "test-time register, random neurons (control), mine"
+    for table in (
+        text_table(lines),
+        markdown_table(lines),
+        html_page(repair_tables(lines, {}), [], ""),
+    ):
+        assert words in table
+    rows = csv.DictReader(io.StringIO(csv_table(lines)))
+    assert [row["control"] for row in rows] == ["False", "False", "False", "True"]
+    with pytest.raises(InputError, match="unknown control of test_time 'randm'"):
+        check_kind("test_time:randm")
     # What does not fit has a row of its own, and the note says why.
     last = summarize(plan.cells, {}, plan.left_out)[-1]
     assert (last.row.repair, last.measured, last.runs) == ("trained", "-", "-")
@@ -103,6 +119,10 @@ def test_measure__of_a_plan(shared, tiny_weights, tmp_path):
     assert notes[0].startswith(
         f"{title}: side effects on 2 photographs of 224 x 224 px; an outlier"
     )
+    artifact = tmp_path / "bias.safetensors"
+    REPAIRS["bias"].shipped(TAG).save(artifact)
+    vit = model_of_artifact(artifact, [CONFIG], options)
+    assert weights_hash(vit) == REPAIRS["bias"].shipped(TAG).provenance["weights_sha256"]
     bare = make_plan([CONFIG], ["none"], [0], tmp_path, Options(
         cfg_options=["model.backbone.pretrained=False", "model.backbone.checkpoint=None"]
     ))  # fmt: skip

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs import Artifact, apply_repair, fit_repair
+from ttr_backbones.repairs.fit_facts import fit_facts
 from ttr_backbones.repairs.sinder import training
 from ttr_backbones.repairs.sinder.neighbourhood import (
     Detection,
@@ -195,7 +196,10 @@ def test_fit__takes_planted_outliers_away_and_leaves_the_rest(planted, monkeypat
     assert kept["images_skipped"] >= 30
     assert kept["first_defects_after_block"].keys() == {"2"}
     assert kept["fit"]["parameters"] == 4 * 4 * 32
-    assert kept["fit"]["steps"] == len(steps) < kept["batches"]
+    assert kept["fit"]["steps_trained"] == len(steps) < kept["fit"]["steps"] == kept["batches"]
+    facts = fit_facts(artifact)
+    assert (facts.steps, facts.steps_trained) == (kept["batches"], len(steps))
+    assert facts.loss[-1][0] == steps[-1][0] < facts.steps, "the last ones had no defects"
     with torch.no_grad():
         before = last_norms(model)
         features = model.vit.forward_features(model.images)[:, 1:]

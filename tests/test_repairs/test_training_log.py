@@ -22,7 +22,13 @@ def test_facts__of_few_steps_are_all_of_them_and_of_many_means_over_stretches():
         "parameters": 7,
         "loss": [[1, 4.0], [2, 2.0], [3, 1.0]],
     }
+    log.skip(images=8)
+    told = log.facts
+    assert (told["steps"], told["steps_trained"], told["images_seen"]) == (4, 3, 32)
+    log = TrainingLog()
     log.start(steps=1003, parameters=7)
+    for loss in (4.0, 2.0, 1.0):
+        log.step(loss, images=8)
     for step in range(1000):
         log.step(float(step), images=1)
     curve = log.facts["loss"]

@@ -100,6 +100,22 @@ def vit_source(args: argparse.Namespace) -> VitSource:
     return VitSource(options["model"], checkpoint, kwargs, options.get("repair"))
 
 
+def config_source(backbone: Mapping[str, Any]) -> VitSource:
+    """Read a config's `model.backbone`, without its repair.
+
+    Raises:
+        InputError: it has no weights.
+    """
+    checkpoint = backbone.get("checkpoint")
+    if checkpoint is None and not backbone.get("pretrained"):
+        raise InputError("the backbone has no weights")
+    return VitSource(
+        backbone["model"],
+        None if checkpoint is None else Path(checkpoint).expanduser(),
+        dict(backbone.get("model_kwargs") or {}),
+    )
+
+
 def vit_with_classifier(source: VitSource) -> nn.Module:
     """Make the ViT with its classifier if its weights have one."""
     import ttr_backbones.registers  # noqa: F401 -- makes timm importable beside a CPU-only torch

@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING
 from ttr_backbones.app.progress import ProgressBar, StatusLine
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.arguments import add_recipe_options, comma_list, integer_list
+from ttr_backbones.cli.fitted_controls import (
+    CONTROLS,
+    add_fit_images,
+    fit_controls,
+    kept_control,
+    waiting_controls,
+)
 from ttr_backbones.errors import InputError, MissingFileError, StopSignal
 
 if TYPE_CHECKING:
@@ -36,8 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KIND,...",
         help="any of none, trained (the _reg4 backbone of that name), repairs by their type or the "
         "name of their config (the config's, or else what ships for the model), artifacts and "
-        "lists; default: none, the config's or test_time, trained",
+        f"lists; {CONTROLS}; default: none, the config's or test_time, trained",
     )
+    add_fit_images(parser)
     parser.add_argument(
         "--images", type=Path, metavar="DIR",
         help="photographs on which to measure what the repairs do besides: outliers by norm and by "
@@ -72,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.images.photos import photo_files
 
     options = Options(args.data_root, args.cfg_options)
+    if kinds is not None:
+        kinds = _with_fitted_controls(kinds, args)
     plan = make_plan(
         args.configs, kinds, seeds, args.out, options,
         backbone=args.backbone, repair=args.repair,
@@ -110,6 +120,30 @@ def run(args: argparse.Namespace) -> int:
     names += ["table.png"] if outcomes else []
     print("\n" + ", ".join(str(args.out / name) for name in names))
     return int(bool(failed))
+
+
+def _with_fitted_controls(kinds: list[str], args: argparse.Namespace) -> list[str]:
+    """Fit what has to be fitted; every fitted control becomes its file."""
+    waiting = waiting_controls(kinds, args.fit_images)
+    if waiting:
+        from ttr_backbones.compare.control_models import model_of_artifact
+        from ttr_backbones.compare.options import Options
+        from ttr_backbones.repairs.controls import split_control
+
+        bar = ProgressBar()
+        try:
+            for text in waiting:
+                vit = model_of_artifact(
+                    Path(split_control(text)[0]),
+                    args.configs,
+                    Options(args.data_root, args.cfg_options),
+                    backbone=args.backbone,
+                    repair=args.repair,
+                )
+                fit_controls([text], vit, args.fit_images, bar)
+        finally:
+            bar.close()
+    return [kept_control(kind) for kind in kinds]
 
 
 def _check_data(plan: Plan) -> None:

@@ -258,7 +258,7 @@ def _tell(repair: Repair, artifact: Artifact, effects: Effects, out: Path) -> bo
         return removed
     fit = fit_facts(artifact)
     if fit.loss:
-        print(f"loss {loss_line(fit.loss)}")
+        print(f"loss {loss_line(fit.loss, fit.steps, fit.steps_trained)}")
         picture = out.with_suffix(".png")
         draw_loss(
             fit.loss, picture, title=f"{repair.label}, {artifact.model}: loss of the training"

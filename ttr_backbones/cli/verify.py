@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING
 from ttr_backbones.app.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.cli.arguments import comma_list
+from ttr_backbones.cli.fitted_controls import (
+    CONTROLS,
+    add_fit_images,
+    fit_controls,
+    kept_control,
+    waiting_controls,
+)
 from ttr_backbones.cli.list_doubts import warn_of_doubts
 from ttr_backbones.cli.model_and_images import add_model_arguments, load, tell_bad
 from ttr_backbones.errors import InputError
@@ -42,8 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repairs",
         metavar="REPAIR,...",
         help="repairs in place of a list: artifacts of `ttrb repair`, lists, and types of repairs, "
-        "of which what ships is taken",
+        f"of which what ships is taken; {CONTROLS}. A control is shown and does not count for the "
+        "exit code",
     )
+    add_fit_images(parser)
     parser.add_argument("--num", type=int, help="registers (default: the list's own number, or 1)")
 
 
@@ -89,13 +98,16 @@ def _verify_repairs(args: argparse.Namespace) -> int:
     for name in ("neurons", "num"):
         if getattr(args, name) is not None:
             raise InputError(f"--{name} goes without --repairs, which may name the list itself")
-    choices = choices_of_words(comma_list(args.repairs), args.model)
-    if not choices:
+    texts = comma_list(args.repairs)
+    waiting = waiting_controls(texts, args.fit_images)
+    if not choices_of_words([text for text in texts if text not in waiting], args.model):
         raise InputError(f"--repairs {args.repairs}: expected at least one repair")
     join_processes(args)
     bar = ProgressBar()
     try:
         vit, images = load(args, bar)
+        fit_controls(waiting, vit, args.fit_images, bar)
+        choices = choices_of_words([kept_control(text) for text in texts], args.model)
         for choice in choices.values():
             if choice.neurons is not None:
                 warn_of_doubts(choice.neurons, vit, max(images.size or (0,)))
@@ -108,13 +120,15 @@ def _verify_repairs(args: argparse.Namespace) -> int:
     verdicts = {name: judge(effects, name, each.repair.type) for name, each in choices.items()}
     if is_first():
         fits = {name: fit_facts(artifact) for name, artifact in artifacts.items()}
-        titles = {n: n.replace(c.repair.type, c.repair.label, 1) for n, c in choices.items()}
+        titles = {n: n.replace(c.kind, c.label, 1) for n, c in choices.items()}
         print(textwrap.fill(where_outliers_are(effects), 100))
         print(effects_text(effects, fits, titles))
         for name, verdict in verdicts.items():
-            passed = "passed" if verdict.passed else "FAILED"
-            print(f"\n{textwrap.fill(f'{titles[name]}: {passed}. {verdict.words}', 100)}")
-    return 0 if all(verdict.passed for verdict in verdicts.values()) else EXIT_FAILED
+            passed = "passed. " if verdict.passed else "FAILED. "
+            told = "" if choices[name].is_control else passed
+            print(f"\n{textwrap.fill(f'{titles[name]}: {told}{verdict.words}', 100)}")
+    judged = [verdict for name, verdict in verdicts.items() if not choices[name].is_control]
+    return 0 if all(verdict.passed for verdict in judged) else EXIT_FAILED
 
 
 def _print(seen: Verification, neurons: RegisterNeurons, model: str, size: int) -> None:

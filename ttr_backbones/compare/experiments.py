@@ -18,7 +18,14 @@ from mmengine.config import Config
 
 from ttr_backbones.app.config import datasets, type_name
 from ttr_backbones.backbones import create_vit
-from ttr_backbones.compare.kinds import NONE, TRAINED, is_path, kind_config, repair_file
+from ttr_backbones.compare.kinds import (
+    NONE,
+    TRAINED,
+    is_control,
+    is_path,
+    kind_config,
+    repair_file,
+)
 from ttr_backbones.compare.options import Options
 from ttr_backbones.compare.published import Published, papers_number, published_for
 from ttr_backbones.errors import InputError
@@ -31,6 +38,7 @@ from ttr_backbones.recipes import (
     trained_siblings,
 )
 from ttr_backbones.repairs.choice import DEFAULT, is_auto, repair_options
+from ttr_backbones.repairs.controls import split_control
 from ttr_backbones.vits.family import family_of
 
 
@@ -88,6 +96,7 @@ class Experiment:
     def _source(self, kind: str) -> RecipeName | Path:
         """The config to begin with."""
         plain = self.configs[NONE]
+        kind, _ = split_control(kind)
         if kind in self.configs or not isinstance(plain, RecipeName):
             return self.configs.get(kind, plain)
         file = repair_file(kind)
@@ -110,6 +119,8 @@ class Experiment:
             kind: see `compare.kinds`.
             metric: name of the number.
         """
+        if is_control(kind):
+            return None
         numbers = {
             key: published_for(recipe, metric)
             for key, recipe in {**self.configs, kind: self._source(kind)}.items()

@@ -1,7 +1,8 @@
 """What one line of a table is of: a backbone as it is, trained with registers, or repaired.
 
 A kind is "none", "trained", the type of a repair, the name of a file in `configs/repairs`, or the
-path of an artifact or of a list of register neurons.
+path of an artifact or of a list of register neurons; and, with ":CONTROL" behind it, a control of
+such a repair (`repairs.controls`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.recipes import axis_files, repair_config
-from ttr_backbones.repairs import REPAIRS, repair_named
+from ttr_backbones.repairs import REPAIRS, load_repair, repair_named
 from ttr_backbones.repairs.choice import repair_of_words
+from ttr_backbones.repairs.controls import control_words, split_control, with_control
 
 NONE, TRAINED = "none", "trained"
 # Colours that colour-blind people tell apart from those of the repairs; grey is the state before.
@@ -22,36 +24,43 @@ _LABELS = {NONE: NONE, TRAINED: "trained registers"}
 
 
 def is_path(kind: str) -> bool:
-    """Whether a kind is the path of an artifact or of a list."""
+    """Whether a kind is the path of an artifact or of a list, or a control of one."""
+    what, _ = split_control(kind)
     named = (NONE, TRAINED, *REPAIRS, *axis_files("repairs"))
     suffixes = {".safetensors", *(repair.suffix for repair in REPAIRS.values())}
-    return kind not in named and Path(kind).suffix in suffixes
+    return what not in named and Path(what).suffix in suffixes
 
 
 def kind_folder(kind: str) -> str:
     """Name a kind as a folder."""
-    return Path(kind).name if is_path(kind) else kind
+    what, control = split_control(kind)
+    return "-".join(filter(None, (Path(what).name if is_path(kind) else what, control)))
 
 
 def kind_config(kind: str, current: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return a config's `repair` of a kind that is neither "none" nor "trained".
 
     Args:
-        kind: the type of a repair, of which what ships is taken; a file's name; a path.
+        kind: the type of a repair, of which what ships is taken; a file's name; a path; or a
+            control of one of these.
         current: what the config has; a list of neurons keeps its options.
 
     Raises:
         MissingFileError: no such file.
-        InputError: it cannot be read.
+        InputError: it cannot be read, or has no such control.
     """
+    what, control = split_control(kind)
     if is_path(kind):
-        return dict(repair_of_words(kind, current) or {})
-    return dict(repair_named(kind).auto() if kind in REPAIRS else repair_config(kind))
+        repair = dict(repair_of_words(what, current) or {})
+    else:
+        repair = dict(repair_named(what).auto() if what in REPAIRS else repair_config(what))
+    return with_control(repair, control)
 
 
 def repair_file(kind: str) -> str | None:
     """Return the file in `configs/repairs` of a kind: of that name, else the first of that type."""
     files = axis_files("repairs")
+    kind, _ = split_control(kind)
     if is_path(kind):
         kind = kind_config(kind)["type"]
     if kind in files:
@@ -70,24 +79,44 @@ def check_kind(kind: str, more: Iterable[str] = ()) -> None:
         InputError: there is none.
     """
     known = dict.fromkeys((NONE, TRAINED, *REPAIRS, *axis_files("repairs"), *more))
-    if is_path(kind):
+    what, control = split_control(kind)
+    if not is_path(kind) and what not in known:
+        raise InputError(f"--repairs: {unknown_name('choice', what, known)}")
+    if control and what in (NONE, TRAINED):
+        raise InputError(f"--repairs {kind}: {what!r} has no control")
+    if is_path(kind) or control:
         kind_config(kind)
-    elif kind not in known:
-        raise InputError(f"--repairs: {unknown_name('choice', kind, known)}")
 
 
 def kind_label(kind: str) -> str:
-    """Name a kind in a table."""
-    if is_path(kind):
-        return f"{_of(kind, 'label')}, {Path(kind).stem}"
-    return _LABELS.get(kind) or _of(kind, "label")
+    """Name a kind in a table, a control as such."""
+    if kind in _LABELS:
+        return _LABELS[kind]
+    what, control = split_control(kind)
+    if not is_path(kind):
+        repair = repair_named(what if what in REPAIRS else kind_config(what)["type"])
+        words = f"{repair.controls[control]} (control)" if control else ""
+        return ", ".join(filter(None, (repair.label, words)))
+    artifact = load_repair(what)
+    words = control_words(artifact, {"control": control})
+    label = repair_named(artifact.type).label
+    return ", ".join(filter(None, (label, words, Path(what).stem)))
+
+
+def is_control(kind: str) -> bool:
+    """Whether a kind is a control of a repair, also one that was fitted as such."""
+    what, control = split_control(kind)
+    return bool(control) or (is_path(kind) and bool(control_words(load_repair(what), {})))
 
 
 def kind_colour(kind: str) -> str:
-    """Return the colour of a kind's bars."""
-    return _COLOURS.get(kind) or _of(kind, "colour")
+    """Return the colour of a kind's bars, half as strong for a control."""
+    if kind in _COLOURS:
+        return _COLOURS[kind]
+    what, _ = split_control(kind)
+    repair = repair_named(what if what in REPAIRS else kind_config(what)["type"])
+    return _paler(repair.colour) if is_control(kind) else repair.colour
 
 
-def _of(kind: str, attribute: str) -> str:
-    found: Any = repair_named(kind if kind in REPAIRS else kind_config(kind)["type"])
-    return str(getattr(found, attribute))
+def _paler(colour: str) -> str:
+    return "#" + "".join(f"{(int(colour[i : i + 2], 16) + 255) // 2:02x}" for i in (1, 3, 5))

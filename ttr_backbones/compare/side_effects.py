@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from ttr_backbones.app.devices import choose_device
-from ttr_backbones.app.vit_source import VitSource, vit_with_classifier
+from ttr_backbones.app.vit_source import config_source, vit_with_classifier
 from ttr_backbones.compare.kinds import TRAINED, kind_label
 from ttr_backbones.compare.plan import Cell
 from ttr_backbones.errors import InputError
@@ -140,13 +140,5 @@ def _columns(
 def _model_and_images(
     backbone: Any, folder: Path, progress: Progress | None
 ) -> tuple[nn.Module, ImageBatches]:
-    checkpoint = backbone.get("checkpoint")
-    if checkpoint is None and not backbone.get("pretrained"):
-        raise InputError("the backbone has no weights")
-    source = VitSource(
-        backbone["model"],
-        None if checkpoint is None else Path(checkpoint).expanduser(),
-        dict(backbone.get("model_kwargs") or {}),
-    )
-    vit = vit_with_classifier(source).to(choose_device(None))
+    vit = vit_with_classifier(config_source(backbone)).to(choose_device(None))
     return vit, image_batches(folder, vit, num_images=MOST_IMAGES, progress=progress)

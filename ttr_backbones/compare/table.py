@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ttr_backbones.compare.cells import Outcome
-from ttr_backbones.compare.kinds import kind_label
+from ttr_backbones.compare.kinds import is_control, kind_label
 from ttr_backbones.compare.plan import Cell
 from ttr_backbones.compare.repairs_table import (
     repair_tables,
@@ -70,6 +70,7 @@ def csv_table(lines: Sequence[Line], side_effects: SideEffects | None = None) ->
             "backbone": line.row.backbone,
             "task": line.row.task,
             "repair": line.row.repair,
+            "control": is_control(line.row.repair),
             "metric": line.row.metric.key,
             "unit": line.row.metric.unit,
             "mean": line.mean,

@@ -12,6 +12,7 @@ from torch import nn
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.neuron_search.provenance import weight_differences
 from ttr_backbones.repairs.artifact import Artifact
+from ttr_backbones.repairs.controls import control_words, split_control, with_control
 from ttr_backbones.repairs.registry import REPAIRS, apply_repair, load_repair, repair_named
 from ttr_backbones.repairs.repair import Repair
 from ttr_backbones.repairs.test_time import TestTimeRegisters
@@ -39,6 +40,23 @@ class Choice:
     def neurons(self) -> RegisterNeurons | None:
         """The register neurons that it acts on, if it does."""
         return self.repair.neurons(self.artifact)
+
+    @property
+    def kind(self) -> str:
+        """Its type, and which control it is: "test_time:random"."""
+        control = self.repair.control(self.artifact, self.options)
+        return f"{self.repair.type}:{control}" if control else self.repair.type
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is a control, and no repair."""
+        return self.kind != self.repair.type
+
+    @property
+    def label(self) -> str:
+        """Name in tables: "test-time register, random neurons (control)"."""
+        words = control_words(self.artifact, self.options)
+        return ", ".join(filter(None, (self.repair.label, words)))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -117,19 +135,21 @@ def repair_of_words(text: str, current: Mapping[str, Any] | None = None) -> dict
     Args:
         text: "none"; a repair's type, which takes the artifact that ships; "auto", the same of
             test-time registers; the path of an artifact; or that of a neuron list, whose options
-            stay those of `current` if it has neurons.
+            stay those of `current` if it has neurons. Behind any of these, ":random" and the like
+            take a control of it (`repairs.controls`).
         current: the config's.
 
     Raises:
         MissingFileError: no such file.
         InputError: it is none of these.
     """
+    what, control = split_control(text)
+    if control:
+        return with_control(repair_of_words(what, current) or {"type": NO_REPAIR}, control)
     if text == NO_REPAIR:
         return None
-    if text in REPAIRS:
-        return REPAIRS[text].auto()
-    if text == "auto":
-        return with_neurons("auto", current)
+    if text in ("auto", *REPAIRS):
+        return with_neurons(text, current) if text == "auto" else REPAIRS[text].auto()
     path = Path(text)
     suffixes = {repair.suffix for repair in REPAIRS.values()}
     if path.suffix not in suffixes:
@@ -152,7 +172,7 @@ def choices_of_words(texts: Sequence[str], model: str) -> dict[str, Choice]:
         model: the tagged timm name that the artifacts have to belong to.
 
     Returns:
-        By type; by type and file where there are several of one type.
+        By type and control; by these and file where several are alike.
 
     Raises:
         MissingFileError: no such file.
@@ -160,10 +180,12 @@ def choices_of_words(texts: Sequence[str], model: str) -> dict[str, Choice]:
     """
     found = [(text, repair_options(model, repair_of_words(text))) for text in texts]
     chosen = [(text, choice) for text, choice in found if choice is not None]
-    types = [choice.repair.type for _, choice in chosen]
+    kinds = [choice.kind for _, choice in chosen]
     return {
-        kind if types.count(kind) == 1 else f"{kind}, {Path(text).name}": number_of_list(choice)
-        for kind, (text, choice) in zip(types, chosen, strict=True)
+        kind
+        if kinds.count(kind) == 1
+        else f"{kind}, {Path(split_control(text)[0]).name}": number_of_list(choice)
+        for kind, (text, choice) in zip(kinds, chosen, strict=True)
     }
 
 

@@ -17,7 +17,8 @@ class FitFacts:
     Args:
         parameters: numbers that were trained; 0 where nothing was.
         images: different images that were looked at.
-        steps: of training; 0 where nothing was trained.
+        steps: of training that ran; 0 where nothing was trained.
+        steps_trained: those of them that changed something (SINDER: on images with defects).
         minutes: wall time.
         loss: [[step, loss], ...] of a training.
     """
@@ -27,6 +28,7 @@ class FitFacts:
     steps: int | None
     minutes: float | None
     loss: tuple[tuple[int, float], ...] = ()
+    steps_trained: int | None = None
 
 
 NOTHING = FitFacts(0, 0, 0, 0.0)
@@ -48,6 +50,7 @@ def fit_facts(artifact: Artifact) -> FitFacts:
         images=images,
         steps=_number(fit.get("steps")) if trained else 0,
         minutes=seconds / 60 if isinstance(seconds, int | float) else None,
+        steps_trained=_number(fit.get("steps_trained"), fit.get("steps")) if trained else 0,
         loss=tuple((int(step), float(loss)) for step, loss in fit.get("loss") or ()),
     )
 

@@ -19,6 +19,7 @@ from ttr_backbones.neuron_search.onset import find_onset
 from ttr_backbones.neuron_search.provenance import made_with
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.changed_weights import ChangedWeights, describe_changes
+from ttr_backbones.repairs.controls import check_control
 from ttr_backbones.repairs.registry import register_repair
 from ttr_backbones.repairs.repair import Repair
 from ttr_backbones.repairs.sinder.directions import Direction, defect_directions
@@ -70,7 +71,11 @@ class Projection(Repair):
         "strength": "share of what is written along the direction that is taken away (1)",
         "seed": "of direction=random (0)",
     }
-    options: ClassVar[Mapping[str, str]] = {"strength": "in place of the fitted one"}
+    options: ClassVar[Mapping[str, str]] = {
+        "strength": "in place of the fitted one",
+        "control": "'random', a direction drawn once and for all in place of the fitted one",
+    }
+    controls: ClassVar[Mapping[str, str]] = {"random": "random direction"}
     swaps = (ProjectedWeights,)
     changes_weights = True
 
@@ -110,9 +115,14 @@ class Projection(Repair):
         artifact: Artifact,
         *,
         strength: float | None = None,
+        control: Literal["random"] | None = None,
         **options: Any,
     ) -> None:
-        """Replace the weights."""
+        """Replace the weights.
+
+        Raises:
+            InputError: no such control.
+        """
         del options
         facts = {**artifact.facts, **({} if strength is None else {"strength": strength})}
         _check(facts)
@@ -124,6 +134,10 @@ class Projection(Repair):
             changed.append((parts.proj, parts.scale1))
         names = {module: name for name, module in vit.named_modules()}
         direction = artifact.tensors["direction"]
+        if control is not None:
+            check_control(self.type, control)
+            drawn = torch.randn(len(direction), generator=torch.Generator().manual_seed(0))
+            direction = F.normalize(drawn, dim=0)
         values = {
             f"{names[part.module]}.weight": projected(
                 part.weight, direction, scale, facts["strength"]
@@ -132,6 +146,7 @@ class Projection(Repair):
         }
         replace_parameters(vit, values)
         about = {**facts, "sha256": artifact.sha256}
+        about |= {} if control is None else {"control": control}
         describe_changes(vit, ProjectedWeights, about)
 
     def describe(self, vit: Any) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Repair(ABC):
         distributed: whether the processes of a distributed job may share the images of its fit.
         swaps: the mixins whose presence tells that the repair is on.
         changes_weights: whether it changes parameters of the model, which cannot be trained then.
+        controls: names of its controls, with what they are in words for tables. Those that need no
+            fit are values of an option `control` of `apply`.
         trains: what its fit trains, in words for tables; "" for nothing. Such a fit takes a
             `log` (`TrainingLog | None`) and notes its steps there.
     """
@@ -51,6 +53,7 @@ class Repair(ABC):
     written_suffix: ClassVar[str] = ".safetensors"
     distributed: ClassVar[bool] = False
     changes_weights: ClassVar[bool] = False
+    controls: ClassVar[Mapping[str, str]] = {}
     trains: ClassVar[str] = ""
 
     @abstractmethod
@@ -93,6 +96,23 @@ class Repair(ABC):
         """Number of tokens that the repair adds to the sequence inside `vit`."""
         del vit
         return 0
+
+    def control(self, artifact: Artifact, options: Mapping[str, Any]) -> str:
+        """Return which of the controls this is; "" for the repair itself.
+
+        Args:
+            artifact: of this type.
+            options: of `apply`.
+        """
+        fitted = "random" if artifact.provenance.get("direction") == "random" else ""
+        return str(options.get("control") or fitted)
+
+    def control_options(self, artifact: Artifact, control: str) -> dict[str, Any]:
+        """Return the options of a fit that makes a control with what `artifact` had: budget, seed.
+
+        Of controls that `apply` does not make by itself.
+        """
+        raise NotImplementedError(f"{self.type!r} fits no control {control!r} for {artifact.model}")
 
     def caption(self, num: int) -> str:
         """Return what a model has, in words that follow "with".

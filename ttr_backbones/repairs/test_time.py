@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches
+from ttr_backbones.neuron_search.controls import random_neurons
 from ttr_backbones.neuron_search.provenance import provenance, recorded_search
 from ttr_backbones.neuron_search.search import FoundNeurons, find_register_neurons
 from ttr_backbones.neuron_search.tune import tune_register_neurons
 from ttr_backbones.repairs.artifact import Artifact
+from ttr_backbones.repairs.controls import check_control
 from ttr_backbones.repairs.registry import register_repair
 from ttr_backbones.repairs.repair import Repair
 from ttr_backbones.vits.edit import Fill, Peak
@@ -64,6 +67,12 @@ class TestTimeRegisters(Repair):
     options: ClassVar[Mapping[str, str]] = {
         "neurons": "'auto', a JSON path, {block: [unit, ...]} or RegisterNeurons",
         **_MOVES,
+        "control": "'random' neurons of the same blocks in place of the list's, as many and drawn "
+        "once and for all; or the list's, only 'cleared', without a register",
+    }
+    controls: ClassVar[Mapping[str, str]] = {
+        "random": "random neurons",
+        "cleared": "neurons cleared",
     }
     swaps = (EditSite,)
     suffix = ".json"
@@ -129,11 +138,29 @@ class TestTimeRegisters(Repair):
         return artifact
 
     def apply(
-        self, vit: nn.Module, artifact: Artifact, *, neurons: Any = None, **options: Any
+        self,
+        vit: nn.Module,
+        artifact: Artifact,
+        *,
+        neurons: Any = None,
+        control: Literal["random", "cleared"] | None = None,
+        **options: Any,
     ) -> None:
-        """Add the registers; see `add_test_time_registers`."""
+        """Add the registers; see `add_test_time_registers`.
+
+        Raises:
+            InputError: no such control.
+        """
         listed = self.neurons(artifact) if neurons is None else neurons
-        add_test_time_registers(vit, listed, **{**_moves(artifact), **options})
+        moves = {**_moves(artifact), **options}
+        if control is not None:
+            check_control(self.type, control)
+        if control == "cleared":
+            moves |= {"num": 0}
+        elif control == "random":
+            listed = RegisterNeurons.named(listed, model_name(vit))
+            listed = random_neurons(vit, listed, torch.Generator().manual_seed(0))
+        add_test_time_registers(vit, listed, **moves)
 
     def describe(self, vit: Any) -> dict[str, Any]:
         """The neurons, the number of registers and the options of the edit."""

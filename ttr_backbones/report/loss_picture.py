@@ -38,8 +38,18 @@ def draw_loss(curve: Sequence[tuple[int, float]], path: Path, *, title: str) -> 
         figure.savefig(partial, format="png")
 
 
-def loss_line(curve: Sequence[tuple[int, float]]) -> str:
-    """Write a loss curve in one line: bars, and where it begins and ends."""
+def loss_line(
+    curve: Sequence[tuple[int, float]], steps: int | None = None, trained: int | None = None
+) -> str:
+    """Write a loss curve in one line: bars, where it begins and ends, and how many steps it took.
+
+    Args:
+        curve: (step, loss).
+        steps: that ran; by default to the last of the curve.
+        trained: those of them that trained, where not all did.
+    """
+    ran = curve[-1][0] if steps is None else steps
+    which = "" if trained in (None, ran) else f", {trained} of which trained"
     losses = [loss for _, loss in curve]
     count = min(_WIDTH, len(losses))
     parts = [
@@ -49,4 +59,4 @@ def loss_line(curve: Sequence[tuple[int, float]]) -> str:
     low, high = min(means), max(means)
     reach = (high - low) or 1.0
     bars = "".join(_LEVELS[round((mean - low) / reach * (len(_LEVELS) - 1))] for mean in means)
-    return f"{bars} {losses[0]:.4g} to {losses[-1]:.4g} in {curve[-1][0]} steps"
+    return f"{bars} {losses[0]:.4g} to {losses[-1]:.4g} in {ran} steps{which}"

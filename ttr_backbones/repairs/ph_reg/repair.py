@@ -72,6 +72,10 @@ class PhReg(Repair):
         "control": "in place of the learned registers: 'noise' of their mean and deviation, or "
         "they themselves 'shuffled' over the channels",
     }
+    controls: ClassVar[Mapping[str, str]] = {
+        "noise": "registers of noise",
+        "shuffled": "shuffled registers",
+    }
     swaps = (Distilled,)
     suffix = ".pth"
     changes_weights = True

@@ -60,6 +60,7 @@ class Sinder(Repair):
         "steps": "batches at most, over the images again and again (as 30,000 images give)",
         "seed": "of direction=random (0)",
     }
+    controls: ClassVar[Mapping[str, str]] = {"random": "random direction"}
     swaps = (SinderWeights,)
     changes_weights = True
     trains = "singular values"
@@ -109,7 +110,9 @@ class Sinder(Repair):
             log=log,
         )
         notes = outcome.notes(detection, minimum)
-        if not outcome.trained:
+        if not outcome.trained and direction == "random":
+            notes.append("no image had defects along a random direction, so nothing was trained")
+        elif not outcome.trained:
             raise InputError(_nothing(outcome, notes, direction, detection, minimum))
         for note in notes:
             warnings.warn(note, stacklevel=2)
@@ -126,6 +129,12 @@ class Sinder(Repair):
             "notes": notes,
         }
         return Artifact(self.type, "", moved, {}, provenance)
+
+    def control_options(self, artifact: Artifact, control: str) -> dict[str, Any]:
+        """The same steps at the same rate over the same images, towards another direction."""
+        told = artifact.provenance
+        same = ("rule", "threshold", "border", "minimum", "window", "lr", "momentum", "seed")
+        return {**{k: told[k] for k in same}, "direction": control, "steps": told["batches"]}
 
     def apply(self, vit: nn.Module, artifact: Artifact, **options: Any) -> None:
         """Fold the changes into the weights; there are no options."""

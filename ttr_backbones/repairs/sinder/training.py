@@ -103,17 +103,17 @@ def train(
         InputError: the training diverged.
     """
     optimizer = torch.optim.SGD([each.epsilon for each in trained], lr=lr, momentum=momentum)
-    outcome, unlogged, hopeless = Outcome("images"), 0, 0
+    outcome, hopeless = Outcome("images"), 0
     recent = deque([False] * _RECENT, maxlen=_RECENT)
     for batch in _endless(images):
         seen = _looked_at(passing, batch, may_be_infinite=bool(log.losses))
         outcome.add(seen)
         recent.extend([True] * seen.skipped + [False] * seen.trained)
-        unlogged += len(batch)
         moved = _step(optimizer, trained, seen)
         if moved:
-            log.step(seen.loss / seen.trained, images=unlogged)
-            unlogged = 0
+            log.step(seen.loss / seen.trained, images=len(batch))
+        else:
+            log.skip(images=len(batch))
         failed = not moved and seen.skipped != len(batch)
         outcome.not_finite += failed
         hopeless = hopeless + 1 if failed else 0
