@@ -50,6 +50,7 @@ ARROWS = {
     "neuron_search": ROOT | {"compat", "vits", "images"},
     "repairs": ROOT | {"compat", "vits", "images", "neuron_search"},
     "registers": ROOT | METHOD,
+    "vlm": ROOT | {"compat", "vits", "images", "neuron_search"},
     "backbones": ROOT | METHOD | {"registers"},
     "losses": ROOT | {"compat"},
     "heads": ROOT | {"compat", "losses"},

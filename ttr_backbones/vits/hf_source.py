@@ -20,6 +20,7 @@ from torch import nn
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.finite_weights import require_finite
+from ttr_backbones.vits.hf_inner_tower import INDEX, inner_config, tower_files, tower_state
 from ttr_backbones.vits.hub import bounded_hub
 
 PREFIX = "hf:"
@@ -36,7 +37,7 @@ _CLASSES = {
 }
 """`model_type` of a config -> the class of its vision tower."""
 
-_CONFIGS = ("config.json", "preprocessor_config.json")
+_CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json", INDEX)
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 """Patterns of the files with weights."""
 
@@ -68,6 +69,8 @@ def refuse_options(
 def create_hf_vit(model: str, *, pretrained: bool) -> nn.Module:
     """Make the vision tower of a checkpoint of transformers, in float32 and eval mode.
 
+    Of a vision-language model (LLaVA, LLaVA-NeXT, InternVL, ...) the tower alone is read.
+
     Args:
         model: `hf:owner/name` on the hub, or `hf:FOLDER`, as `save_pretrained` makes one.
         pretrained: load its weights; else they are random and only the config is read.
@@ -79,15 +82,20 @@ def create_hf_vit(model: str, *, pretrained: bool) -> nn.Module:
     """
     transformers = require_transformers()
     name = model.removeprefix(PREFIX)
-    folder = hub_folder(name, [*_CONFIGS, *(WEIGHTS if pretrained else ())])
+    folder = hub_folder(name, _CONFIGS)
     config = read_json(folder / "config.json", model)
     kind = str(config.get("model_type"))
+    inner = None if kind in _CLASSES else inner_config(config, _CLASSES)
+    if inner is not None:
+        kind, config = str(inner["model_type"]), inner
     if kind not in _CLASSES:
         raise InputError(
-            f"{model}: {unknown_name('model_type', kind, _CLASSES)}. A model with such a tower "
-            "inside (LLaVA, InternVL): load it by transformers and give it to "
-            "add_test_time_registers"
+            f"{model}: {unknown_name('model_type', kind, _CLASSES)}. They may be the vision_config "
+            "of a vision-language model too"
         )
+    if pretrained:
+        split = inner is not None and (folder / INDEX).is_file()
+        folder = hub_folder(name, tower_files(folder / INDEX) if split else WEIGHTS)
     cls = getattr(transformers, _CLASSES[kind])
     config = config.get("vision_config", config) if kind == "siglip" else config
     if kind == "clip":  # whose projection stands outside of the tower's own config
@@ -96,11 +104,13 @@ def create_hf_vit(model: str, *, pretrained: bool) -> nn.Module:
     options = {"add_pooling_layer": False} if kind == "vit" else {}
     if pretrained:
         files = weight_files(folder, model)
-        if kind == "vit" and any("pooler." in key for key in _keys(files)):
+        state = None if inner is None else tower_state(files, model)
+        if kind == "vit" and any("pooler." in key for key in state or _keys(files)):
             options = {}
         elif kind == "vit":
             _LOG.warning("%s has no pooler: the image's embedding is its CLS token", model)
-        vit = load_exactly(cls, folder, made, model, options=options, aside=_ASIDE)
+        source = folder if state is None else state
+        vit = load_exactly(cls, source, made, model, options=options, aside=_ASIDE)
     else:
         vit = cls(made, **options)
     vit.pretrained_cfg = _preprocessing(folder, vit, model)
@@ -203,7 +213,7 @@ def _keys(files: list[Path]) -> list[str]:
 
 def load_exactly(
     cls: Any,
-    folder: Path,
+    source: Path | dict[str, torch.Tensor],
     config: Any,
     model: str,
     *,
@@ -214,7 +224,7 @@ def load_exactly(
 
     Args:
         cls: a model of transformers.
-        folder: with safetensors.
+        source: folder with safetensors, or the tensors.
         config: of `cls`.
         model: how to name it in a message.
         options: more arguments of `cls`.
@@ -227,7 +237,8 @@ def load_exactly(
     before, logger.disabled = logger.disabled, True  # said below, as an error
     try:
         vit, found = cls.from_pretrained(
-            folder,
+            source if isinstance(source, Path) else None,
+            state_dict=None if isinstance(source, Path) else source,
             config=config,
             dtype=torch.float32,
             use_safetensors=True,
@@ -262,6 +273,9 @@ def load_exactly(
 def _preprocessing(folder: Path, vit: nn.Module, model: str) -> dict[str, Any]:
     """Read mean, std and size of the images, named as timm's `pretrained_cfg` names them."""
     facts, path = family_of(vit).facts(vit), folder / "preprocessor_config.json"
+    nested = folder / "processor_config.json"  # where transformers 5 has it in a whole model
+    if not path.is_file() and nested.is_file() and "image_processor" in read_json(nested, model):
+        path = nested
     if not path.is_file():
         _LOG.warning(
             "%s has no preprocessor_config.json: images are taken as mean %s, std %s, %d x %d px",
@@ -270,6 +284,7 @@ def _preprocessing(folder: Path, vit: nn.Module, model: str) -> dict[str, Any]:
         )
         return {"architecture": model}
     read = read_json(path, model)
+    read = read["image_processor"] if path == nested else read
     mean, std = read.get("image_mean", facts.mean), read.get("image_std", facts.std)
     for what, values in (("image_mean", mean), ("image_std", std)):
         if len(values) != len(IMAGENET_DEFAULT_MEAN):
