@@ -30,6 +30,7 @@ def registries():
     from mmengine.registry import init_default_scope
     from mmseg.utils import register_all_modules
 
+    import ttr_backbones.attention_masks
     import ttr_backbones.backbones
     import ttr_backbones.classification
     import ttr_backbones.datasets

@@ -13,6 +13,7 @@ from ttr_backbones.engine import Draw
 from ttr_backbones.recipes import axis_files, recipe
 
 DEPTH = [name for name in axis_files("protocols") if "_nyu_" in name or "_kitti_" in name]
+DEPTH.remove("lin1_nyu_dinov3")  # has a test of its own
 MODELS = ("augreg_vitt16", "dinov2_vits14", "dinov2_vits14_reg4", "openclip_vitb16")
 NAMES = [f"{model}_{protocol}" for protocol in DEPTH for model in MODELS]
 
@@ -79,6 +80,50 @@ def test_protocol__augmentations(data, crop, brightness):
     assert colours == {"type": "ColorAug", "prob": 0.5, "gamma": (0.9, 1.1), "color": (0.9, 1.1)}
     order = ["LoadImage", "LoadDepth", *(["KBCrop"] if data == "kitti" else []), "Albumentations"]
     assert list(steps) == ["SeedSample", *order, "ColorAug", "PackSegInputs"]
+
+
+def test_dinov3__its_numbers_and_its_schedule():
+    """The schedule by the formula of its repository, which adds the first thousandth."""
+    from mmengine.optim import (
+        ConstantMomentum,
+        CosineAnnealingLR,
+        CosineAnnealingMomentum,
+        LinearLR,
+    )
+
+    config, other = recipe("dinov2_vitl14_lin1_nyu_dinov3"), recipe("dinov2_vitl14_lin1_nyu_dinov2")
+    head = config.model.decode_head
+    assert (head.in_channels, head.norm, head.upsample, head.n_bins) == ([1024], True, 1, 256)
+    assert (config.model.backbone.final_norm, "cls_token" in config.model.backbone) == (True, False)
+    assert config.model.test_cfg == {"mode": "whole", "flip": True}
+    assert config.train_dataloader == other.train_dataloader
+    assert config.test_evaluator == other.test_evaluator
+    wrapper = config.optim_wrapper
+    assert (wrapper.optimizer.type, wrapper.optimizer.lr) == ("AdamW", 3e-4)
+    assert (wrapper.optimizer.weight_decay, wrapper.optimizer.betas[1]) == (1e-4, 0.99)
+    assert wrapper.clip_grad == {"max_norm": 35, "norm_type": 2}
+    kinds = (LinearLR, CosineAnnealingLR, ConstantMomentum, CosineAnnealingMomentum)
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=3e-4, betas=(0.85, 0.99))
+    built = []
+    for kind, options in zip(kinds, copy.deepcopy(config.param_scheduler), strict=True):
+        assert options.pop("type") == kind.__name__
+        built.append(kind(optimizer, **options))
+    rates, betas = [], []
+    for _ in range(38400):
+        rates.append(optimizer.param_groups[0]["lr"] / 3e-4)
+        betas.append(optimizer.param_groups[0]["betas"][0])
+        for scheduler in built:
+            scheduler.step()
+    for step in (0, 100, 6400, 12799, 12800, 20000, 38399):
+        if step < 12800:
+            rate = 1e-3 + (1 + math.cos(math.pi * step / 38400)) / 2 * step / 12800
+            beta = 0.0
+        else:
+            low, part = 1 / 25000, (step - 12800) / 25600
+            rate = low + (1 - low) * (1 + math.cos(math.pi * (step + 1) / 38400)) / 2
+            beta = 0.95 + (0.85 - 0.95) * (1 + math.cos(math.pi * part)) / 2
+        assert rates[step] == pytest.approx(rate, abs=1e-3)
+        assert betas[step] == pytest.approx(beta, abs=1e-6)
 
 
 def test_schedule__warm_up_times_cosine_and_one_cycle_of_momentum():

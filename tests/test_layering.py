@@ -28,7 +28,7 @@ METHOD = {"compat", "vits", "images", "neuron_search", "repairs"}
 BUILT = {
     *("registers", "backbones", "losses", "heads", "segmentors", "datasets", "evaluation"),
     *("object_discovery", "engine", "classification", "probes", "report", "distillation"),
-    "text_vectors",
+    *("text_vectors", "attention_masks"),
 }
 BENEATH_APP = ROOT | METHOD | BUILT | {"tasks", "recipes"}
 
@@ -60,6 +60,7 @@ ARROWS = {
     "evaluation": ROOT | {"compat", "engine"},
     "object_discovery": ROOT | METHOD | {"registers", "backbones", "datasets"},
     "engine": ROOT | METHOD | {"registers"},
+    "attention_masks": ROOT | METHOD | {"backbones"},
     "classification": ROOT | METHOD | {"backbones", "engine", "text_vectors"},
     "probes": ROOT | METHOD | {"backbones", "engine", "segmentors", "classification"},
     "tasks": ROOT | {"compat", "evaluation", "engine"},

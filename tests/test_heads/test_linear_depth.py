@@ -152,3 +152,15 @@ def test_half_precision_keeps_the_depth_in_float32(maps):
         depth = head(maps)
     assert depth.dtype == torch.float32
     torch.testing.assert_close(depth, head(maps), rtol=1e-2, atol=0)
+
+
+def test_norm__is_dinov3s_head(maps):
+    """Batch norm, then the convolution, then the bins, all on the grid of the patches."""
+    head = LinearDepthHead([8], [1], n_bins=16, upsample=1, norm=True)
+    torch.nn.init.normal_(head.conv_depth.weight)
+    depth = head.train()(maps)
+    x = maps[1]
+    mean, std = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), unbiased=False, keepdim=True)
+    expected = plain(head, [(x - mean) / (std + 1e-5).sqrt()], upsample=1)
+    torch.testing.assert_close(depth.double(), expected, rtol=1e-4, atol=1e-4)
+    assert head.batchnorm_layer.num_batches_tracked == 1

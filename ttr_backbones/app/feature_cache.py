@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.config import Config
 
 from ttr_backbones.app.config import datasets, type_name
@@ -28,7 +30,7 @@ def use_feature_cache(cfg: Config, folder: str | None) -> None:
             f"{type_name(backbone) or 'not there'}"
             f"{' with frozen=False' if backbone.get('frozen') is False else ''}: leave it out"
         )
-    hook = {"type": "CacheFeatures", "folder": folder}
+    hook: dict[str, Any] = {"type": "CacheFeatures", "folder": folder}
     if _trains_on_what_it_tests(cfg):
         hook["training"] = True
     cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]

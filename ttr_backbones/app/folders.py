@@ -44,6 +44,10 @@ _WHERE_TO_GET = {
         "gt_depth/<drive>, and kitti_eigen_{train,test}.txt of "
         "github.com/zhyever/Monocular-Depth-Estimation-Toolbox, splits"
     ),
+    "ImageNetSegmentation": (
+        "ImageNet-Segmentation: http://calvin-vision.net/bigstuff/proj-imagenet/data/"
+        "gtsegs_ijcv.mat, into imagenet_seg/"
+    ),
     "ClassFolders": (
         "ImageNet: ILSVRC2012_img_{train,val}.tar of https://image-net.org, unpacked to imagenet/"
         "{train,val}/<WordNet id>/*.JPEG; any images in one folder per class will do"

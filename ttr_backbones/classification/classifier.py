@@ -56,8 +56,9 @@ class ImageClassifier(BaseModel):
         self.decode_head: Any = MODELS.build(head)
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
         repaired = backbone.get("repair") is not None
-        self._first = zero_shot and zero_shot_weights(vit, **zero_shot, repaired=repaired)
-        if self._first is not None:
+        self._first: Tensor | None = None
+        if zero_shot is not None:
+            self._first = zero_shot_weights(vit, **zero_shot, repaired=repaired)
             check_zero_shot(self._first, self.decode_head)
 
     def init_weights(self) -> None:

@@ -26,6 +26,7 @@ _OFFICIAL = {
     "KITTIDepth": {"Eigen train": 23158, "Eigen test": 652},
     "VOCBoxes": {"VOC2007 trainval": 5011, "VOC2012 trainval": 11540},
     "COCO20k": {"all": 19817},
+    "ImageNetSegmentation": {"all": 4276},
 }
 
 

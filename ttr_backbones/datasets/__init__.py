@@ -15,6 +15,14 @@ from ttr_backbones.datasets.depth_data import KITTIDepth, NYUDepthV2
 from ttr_backbones.datasets.depth_loading import LoadDepth
 from ttr_backbones.datasets.depth_transforms import Albumentations, ColorAug, KBCrop
 from ttr_backbones.datasets.image_folder import ImageFolder
+from ttr_backbones.datasets.imagenet_segmentation import (
+    ForegroundMask,
+    ForegroundSample,
+    ImageNetSegmentation,
+    LoadForeground,
+    LoadMatImage,
+    PackForegroundInputs,
+)
 from ttr_backbones.datasets.loading import LoadImage, LoadSegMask
 from ttr_backbones.datasets.torchvision_transforms import TorchvisionTransforms
 from ttr_backbones.datasets.voc_boxes import VOCBoxes
@@ -27,16 +35,22 @@ __all__ = [
     "ClassFolders",
     "ClassSample",
     "ColorAug",
+    "ForegroundMask",
+    "ForegroundSample",
     "ImageFolder",
+    "ImageNetSegmentation",
     "KBCrop",
     "KITTIDepth",
     "LoadBoxes",
     "LoadDepth",
+    "LoadForeground",
     "LoadImage",
+    "LoadMatImage",
     "LoadSegMask",
     "NYUDepthV2",
     "PackBoxInputs",
     "PackClassInputs",
+    "PackForegroundInputs",
     "TorchvisionTransforms",
     "VOCBoxes",
 ]

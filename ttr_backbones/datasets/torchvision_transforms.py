@@ -25,11 +25,13 @@ class TorchvisionTransforms(BaseTransform):
     Args:
         transforms: one dict(type=NAME, ...) each, with the arguments of torchvision's class NAME;
             `interpolation` is "bicubic", "bilinear" or "nearest".
+        as_original: what comes out is the image that a prediction lies on (`ori_shape`).
     """
 
-    def __init__(self, transforms: list[dict[str, Any]]) -> None:
+    def __init__(self, transforms: list[dict[str, Any]], *, as_original: bool = False) -> None:
         from torchvision.transforms import Compose
 
+        self.as_original = as_original
         self.compose = Compose([_build(transform) for transform in transforms])
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -46,6 +48,8 @@ class TorchvisionTransforms(BaseTransform):
             image = self.compose(image)
         results["img"] = np.ascontiguousarray(np.asarray(image)[..., ::-1])
         results["img_shape"] = results["img"].shape[:2]
+        if self.as_original:
+            results["ori_shape"] = results["img_shape"]
         return results
 
 

@@ -10,6 +10,8 @@ from ttr_backbones.evaluation.corloc import box_iou, corloc, corloc_hits
 from ttr_backbones.evaluation.corloc_metric import CorLocMetric
 from ttr_backbones.evaluation.depth_errors import depth_errors, eigen_mask, garg_mask
 from ttr_backbones.evaluation.depth_metric import DepthMetric
+from ttr_backbones.evaluation.foreground_metric import ForegroundMetric
+from ttr_backbones.evaluation.foreground_scores import average_precision, foreground_scores
 from ttr_backbones.evaluation.named_results import (
     NamedIoUMetric,
     NamedVisualizationHook,
@@ -20,14 +22,17 @@ __all__ = [
     "AccuracyMetric",
     "CorLocMetric",
     "DepthMetric",
+    "ForegroundMetric",
     "KnnMetric",
     "NameResults",
     "NamedIoUMetric",
     "NamedVisualizationHook",
+    "average_precision",
     "box_iou",
     "corloc",
     "corloc_hits",
     "depth_errors",
     "eigen_mask",
+    "foreground_scores",
     "garg_mask",
 ]

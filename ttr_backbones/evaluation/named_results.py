@@ -72,10 +72,30 @@ class NamedVisualizationHook(SegVisualizationHook):
         self, runner: Any, batch_idx: int, data_batch: Any, outputs: Any, mode: str = "val"
     ) -> None:
         names = getattr(self, "_names", {}) if mode == "test" else {}
-        for output in outputs:
+        for number, output in enumerate(outputs):
             name = names.get(str(output.img_path))
+            if _is_no_file(str(output.img_path)):
+                if self.draw and self.every_n_inner_iters(batch_idx, self.interval):
+                    self._draw_input(data_batch["inputs"][number], output, mode)
+                continue
             with _renamed(self._visualizer, name and f"{mode}_{name}"):
                 super()._after_iter(runner, batch_idx, data_batch, [output], mode)
+
+    def _draw_input(self, image: Any, output: Any, mode: str) -> None:
+        """Draw what the model is given, BGR [3, H, W]: mmseg reads a file, and there is none."""
+        rgb = image.flip(0).permute(1, 2, 0).cpu().numpy()
+        self._visualizer.add_datasample(
+            f"{mode}_{Path(output.img_path).name}",
+            rgb,
+            data_sample=output,
+            show=self.show,
+            wait_time=self.wait_time,
+        )
+
+
+def _is_no_file(path: str) -> bool:
+    """Whether an image is a part of a file, as in ImageNet-Segmentation's."""
+    return "://" not in path and not Path(path).exists() and Path(path).parent.is_file()
 
 
 @contextlib.contextmanager

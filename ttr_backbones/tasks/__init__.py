@@ -14,6 +14,7 @@ import ttr_backbones.tasks.drawing.class_visualizer
 import ttr_backbones.tasks.drawing.depth_visualizer  # noqa: F401
 from ttr_backbones.tasks.classification import Classification, ImageClass, KnnClassification
 from ttr_backbones.tasks.depth import Depth, DepthMap
+from ttr_backbones.tasks.foreground import Foreground, ForegroundSegmentation
 from ttr_backbones.tasks.metric import Metric
 from ttr_backbones.tasks.object_discovery import FoundObject, ObjectDiscovery
 from ttr_backbones.tasks.of_config import find_task, metric_of, task_of
@@ -22,6 +23,7 @@ from ttr_backbones.tasks.segmentation import ClassMap, Segmentation
 from ttr_backbones.tasks.task import TASKS, ExportedOutput, Task, register_task, task_named
 
 kinds = (Segmentation, Depth, ObjectDiscovery, Classification, KnnClassification)
+kinds += (ForegroundSegmentation,)
 for kind in kinds:  # in the order of all tables
     register_task(kind)
 del kind, kinds
@@ -31,6 +33,7 @@ __all__ = [
     "ClassMap",
     "DepthMap",
     "ExportedOutput",
+    "Foreground",
     "FoundObject",
     "ImageClass",
     "Labels",

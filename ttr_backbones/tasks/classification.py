@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class Classification(Task[ImageClass]):
     answer = "pred_classes"
     visualizer = "ClassVisualizer"
     probes = {"ImageClassifier": "ProbeClassifier"}  # noqa: RUF012 -- a ClassVar in `Task`
-    head_kinds = (
+    head_kinds: ClassVar[tuple[HeadKind, ...]] = (
         HeadKind(
             kind="classification",
             weight="decode_head.linear.weight",
