@@ -61,7 +61,9 @@ def fit_controls(
     """
     from ttr_backbones.repairs.controls import fit_control
 
-    for text in waiting if folder is not None else ():
+    if folder is None:
+        return  # `waiting_controls` has seen to it that there is none to fit
+    for text in waiting:
         path = fit_control(text, vit, folder, progress=bar, on_step=StepBar(bar.line))
         bar.close()
         print(f"trained the control {text}: {path}", flush=True)

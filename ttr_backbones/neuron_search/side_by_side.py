@@ -105,7 +105,9 @@ def side_by_side(
         NonFiniteError: norms, features or scores that are NaN or infinite.
     """
     limit = float("inf") if threshold is None else threshold
-    looks = {name: (model, _unchanged) for name, model in models.items()}
+    looks: dict[str, tuple[nn.Module, Callable[[Tensor], Tensor]]] = {
+        name: (model, _unchanged) for name, model in models.items()
+    }
     if shift:
         looks[SHIFTED] = (models[NONE], shifted)
     rows: dict[str, list[Tensor]] = {name: [torch.zeros(0, _WIDTH).double()] for name in looks}
