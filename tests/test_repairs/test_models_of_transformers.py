@@ -2,12 +2,20 @@
 
 import pytest
 import torch
-from hf_options import BASE, RATIO
+from hf_options import BASE, RATIO, TOWERS, random_weights
+from safetensors.torch import load_file
+from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.images.batches import image_batches
 from ttr_backbones.repairs import Artifact, apply_repair, fit_repair, remove_repair
 from ttr_backbones.repairs.neighbours.outstanding import by_norm
 from ttr_backbones.repairs.neighbours.replaced import replaced_by_neighbours
+from ttr_backbones.repairs.sinder import singular_defect_directions
+from ttr_backbones.vits.create import create_vit
+from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.hf_block_parts import hf_block_parts
+from ttr_backbones.vits.hf_parts import projections
 
 transformers = pytest.importorskip("transformers")
 
@@ -59,6 +67,93 @@ def test_learned_registers_and_parameters__leave_the_names_of_classes(model, ima
     assert (after[3] - before[3]).abs().max() > 0.1
     remove_repair(model)
     assert torch.equal(states(model, images)[3], before[3])
+
+
+@torch.no_grad()
+def test_parts__make_the_block_again():
+    """A token that is alone attends to itself, so that values pass the attention as they are."""
+    for name, (kind, config, options, _) in TOWERS.items():
+        torch.manual_seed(0)
+        config = getattr(transformers, config)(**options)
+        model = random_weights(getattr(transformers, kind)(config))
+        family = family_of(model)
+        x = torch.randn(2, 1, 16)
+        expected = family.run_block(model, 1, x, family.rotation(model, (1, 1)))
+        parts = family.parts(family.blocks(model)[1])
+
+        def linear(part, x):
+            return F.linear(x, part.weight, part.bias)
+
+        one = torch.ones(16)
+        scale1, scale2 = (one if s is None else s for s in (parts.scale1, parts.scale2))
+        x = x + scale1 * linear(parts.proj, linear(parts.value, parts.norm1(x)))
+        normed = parts.norm2(x)
+        hidden = linear(parts.first_linear, normed)
+        if parts.gate is None:
+            hidden = parts.act(hidden)
+        else:
+            hidden = parts.act(linear(parts.gate, normed)) * hidden
+        x = x + scale2 * linear(parts.second_linear, hidden)
+        torch.testing.assert_close(x, expected, rtol=1e-5, atol=1e-5, msg=name)
+        assert (parts.gate is not None) == (name in ("dinov2", "dinov3"))
+        assert singular_defect_directions(model).shape == (3, 16)
+
+
+def as_vit_model(weights):
+    """The real ViT-Ti as a ViTModel of transformers, of either release."""
+    config = transformers.ViTConfig(
+        hidden_size=192, num_hidden_layers=12, num_attention_heads=3, intermediate_size=768,
+        layer_norm_eps=1e-6,
+    )  # fmt: skip
+    model = transformers.ViTModel(config, add_pooling_layer=False).eval()
+    model.embeddings.cls_token.data = weights["cls_token"]
+    model.embeddings.position_embeddings.data = weights["pos_embed"]
+    layers = {"patch_embed.proj": family_of(model).patch_embedding(model), "norm": model.layernorm}
+    for index, block in enumerate(family_of(model).blocks(model)):
+        parts = hf_block_parts(block)
+        names = {"norm1": parts.norm1, "norm2": parts.norm2, "attn.proj": parts.proj.module}
+        names |= {"mlp.fc1": parts.first_linear.module, "mlp.fc2": parts.second_linear.module}
+        layers |= {f"blocks.{index}.{name}": layer for name, layer in names.items()}
+        for name in ("weight", "bias"):
+            pieces = weights[f"blocks.{index}.attn.qkv.{name}"].chunk(3)
+            for layer, piece in zip(projections(block), pieces, strict=True):
+                getattr(layer, name).data = piece
+    for name, layer in layers.items():
+        layer.weight.data, layer.bias.data = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    return model
+
+
+def test_sinder_and_projection__do_to_the_real_vit_what_they_do_in_timm(shared, tiny_weights):
+    plain = create_vit("vit_tiny_patch16_224", checkpoint=tiny_weights)
+    model = as_vit_model(load_file(tiny_weights))
+    files = sorted((shared / "data" / "photos").iterdir())[:1]
+    images = torch.cat(list(image_batches(files, plain)))
+    with torch.no_grad():
+        before = plain.forward_features(images)
+        torch.testing.assert_close(model(images)[0], before, rtol=1e-3, atol=1e-3)
+    sinder = {"direction": "block", "rule": "cosine", "border": True, "minimum": 1}
+    fits = {
+        "sinder": sinder | {"lr": 5e-2, "steps": 1, "window": 2},
+        "projection": {"block": 7, "layers": "both"},
+    }
+    for kind, options in fits.items():
+        artifacts = [fit_repair(kind, vit, images, **options) for vit in (plain, model)]
+        names = [each.tensors.keys() for each in artifacts]
+        assert names[0] == names[1]
+        for name, tensor in artifacts[0].tensors.items():
+            torch.testing.assert_close(artifacts[1].tensors[name], tensor, rtol=1e-3, atol=1e-4)
+        with torch.no_grad():
+            for vit, artifact in zip((plain, model), artifacts, strict=True):
+                apply_repair(vit, artifact)
+            after = plain.forward_features(images)
+            torch.testing.assert_close(model(images)[0], after, rtol=5e-3, atol=5e-3)
+            assert (after - before).abs().max() > 0.1
+        for vit in (plain, model):
+            remove_repair(vit)
+    with torch.no_grad():
+        assert torch.equal(plain.forward_features(images), before)
+    with pytest.raises(InputError, match="attention takes no constant keys"):
+        fit_repair("bias", model, images, neurons={7: [417]})
 
 
 @pytest.mark.parametrize("kind", ["ring", "average_views"])

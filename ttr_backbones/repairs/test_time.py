@@ -18,6 +18,13 @@ from ttr_backbones.neuron_search.search import FoundNeurons, find_register_neuro
 from ttr_backbones.neuron_search.tune import tune_register_neurons
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.controls import check_control
+from ttr_backbones.repairs.neuron_list import (
+    TYPE,
+    moves_beside,
+    of_neurons,
+    recorded_moves,
+    write_list,
+)
 from ttr_backbones.repairs.registry import register_repair
 from ttr_backbones.repairs.repair import Repair
 from ttr_backbones.vits.edit import Fill, Peak
@@ -45,17 +52,13 @@ _MOVES = {
 }
 
 
-_OPTIONS = "options"  # of a list's file: how its neurons move, where that is not the default
-_BESIDE = ("fit", "verdict")  # of an artifact's provenance, in a list's file
-
-
 @register_repair
 class TestTimeRegisters(Repair):
     """The peaks of the register neurons move to further, untrained tokens."""
 
     __test__ = False  # pytest takes names like this one for tests
 
-    type = "test_time"
+    type = TYPE
     label = "test-time register"
     colour = "#0072b2"
     fit_options: ClassVar[Mapping[str, str]] = {
@@ -132,7 +135,7 @@ class TestTimeRegisters(Repair):
         neurons.check(vit)
         moves = (num, peak, keep_cls, fill, scale, positions)
         chosen = {k: v for k, v in zip(_MOVES, moves, strict=True) if v is not None}
-        options = {**_recorded_moves(neurons), **chosen}
+        options = {**recorded_moves(neurons), **chosen}
         artifact = of_neurons(neurons, options)
         self.check(artifact)
         return artifact
@@ -201,16 +204,11 @@ class TestTimeRegisters(Repair):
         if Path(path).suffix != self.suffix:
             return super().read(path)
         neurons = RegisterNeurons.load(path)
-        return of_neurons(neurons, _moves_beside(neurons), bound=True)
+        return of_neurons(neurons, moves_beside(neurons), bound=True)
 
     def write(self, artifact: Artifact, path: str | Path) -> None:
         """Write the list, and beside it how its neurons move and what the fit took."""
-        listed, moves = self.neurons(artifact), _moves(artifact)
-        if moves.get("num") == 1 == listed.provenance.get("num_registers", 1):
-            del moves["num"]
-        told = {name: artifact.provenance[name] for name in _BESIDE if name in artifact.provenance}
-        more = {**listed.provenance, **told, **({_OPTIONS: moves} if moves else {})}
-        RegisterNeurons(listed.model, listed.layers, more).save(path)
+        write_list(self.neurons(artifact), _moves(artifact), artifact.provenance, path)
 
     def search(self, artifact: Artifact) -> FoundNeurons | None:
         """The search of the list, if it is recorded there."""
@@ -232,7 +230,7 @@ class TestTimeRegisters(Repair):
         if artifact is not None:
             return self.named(artifact, model), left
         listed = RegisterNeurons.named(neurons, model)
-        return of_neurons(listed, _moves_beside(listed)), left
+        return of_neurons(listed, moves_beside(listed)), left
 
     def is_auto(self, options: Mapping[str, Any]) -> bool:
         """Whether the list is the one that ships."""
@@ -258,40 +256,6 @@ def _searched(vit: nn.Module, images: ImageBatches, by_hand: Mapping[str, Any]) 
     else:
         found = find_register_neurons(vit, images, **by_hand)
     return RegisterNeurons(found.model, found.layers, provenance(found, vit, images))
-
-
-def of_neurons(
-    neurons: RegisterNeurons, options: Mapping[str, Any] | None = None, *, bound: bool = False
-) -> Artifact:
-    """Return the artifact of test-time registers that move `neurons`.
-
-    Args:
-        neurons: the list.
-        options: arguments of `add_test_time_registers` that go with it.
-        bound: refuse other weights than those that the list was found on, if it says which.
-    """
-    layers = {str(block): units for block, units in neurons.layers.items()}
-    listed = {k: v for k, v in neurons.provenance.items() if k not in (_OPTIONS, *_BESIDE)}
-    provenance: dict[str, Any] = {"neurons": listed}
-    provenance |= {name: neurons.provenance[name] for name in _BESIDE if name in neurons.provenance}
-    if bound and "weights_sha256" in neurons.provenance:
-        provenance["weights_sha256"] = neurons.provenance["weights_sha256"]
-    facts = {"layers": layers, **(options or {})}
-    return Artifact(TestTimeRegisters.type, neurons.model, {}, facts, provenance)
-
-
-def _moves_beside(neurons: RegisterNeurons) -> dict[str, Any]:
-    """How the neurons of a list are to be moved, as far as its file says so."""
-    moves = neurons.provenance.get(_OPTIONS, {})
-    if not isinstance(moves, dict):
-        raise InputError(f"{_OPTIONS} of the list of {neurons.model!r}: expected {{name: value}}")
-    return moves
-
-
-def _recorded_moves(neurons: RegisterNeurons) -> dict[str, Any]:
-    """The same, with the number of registers that a search found best."""
-    num = neurons.provenance.get("num_registers")
-    return {**({} if num is None else {"num": num}), **_moves_beside(neurons)}
 
 
 def _moves(artifact: Artifact) -> dict[str, Any]:

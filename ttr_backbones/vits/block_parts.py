@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ttr_backbones.errors import InputError
 
 _WITHOUT_CENTRING = (RmsNorm, SimpleNorm, nn.RMSNorm)
+_OF_TRANSFORMERS = ("InternVLVisionRMSNorm",)  # which need not be imported to know
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def norm_map(norm: nn.Module, channels: int) -> Tensor:
         return identity
     weight = getattr(norm, "weight", None)
     scale = torch.ones(channels) if weight is None else weight.detach()
-    if not isinstance(norm, (nn.LayerNorm, *_WITHOUT_CENTRING)):
+    known = isinstance(norm, (nn.LayerNorm, *_WITHOUT_CENTRING))
+    if not known and type(norm).__name__ not in _OF_TRANSFORMERS:
         raise InputError(
             f"a block with {type(norm).__name__}: expected a LayerNorm or RMSNorm, whose linear "
             "part is known"

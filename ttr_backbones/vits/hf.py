@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 import ttr_backbones.vits.hf_parts as hf_parts
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.block_parts import BlockParts
 from ttr_backbones.vits.facts import Facts
 from ttr_backbones.vits.family import Family, register_family
+from ttr_backbones.vits.hf_block_parts import hf_block_parts
 from ttr_backbones.vits.hf_facts import facts_of
 from ttr_backbones.vits.hf_registers import HFRegisterTokens
 from ttr_backbones.vits.register_tokens import (
@@ -275,6 +277,10 @@ class HFViT(Family):
     def scale(self, block: Any) -> float:
         """Factor on the product of a query and a key."""
         return float(hf_parts.part(hf_parts.attention(block), "scaling", "scale"))
+
+    def parts(self, block: Any) -> BlockParts:
+        """Value, projection behind the heads, the MLP's linear layers, norms and LayerScale."""
+        return hf_block_parts(block)
 
     def _rope(self, vit: Any) -> Any:
         return getattr(hf_parts.tower(vit), "rope_embeddings", None)

@@ -145,7 +145,8 @@ def _derivative(act: Any, z: Tensor) -> Tensor:
 def _is_exact_gelu(act: nn.Module) -> bool:
     if isinstance(act, nn.GELU):
         return act.approximate == "none"
-    return type(act) is timm.layers.GELU
+    # That of transformers keeps torch's function.
+    return type(act) is timm.layers.GELU or getattr(act, "act", None) is nn.functional.gelu
 
 
 def _cdf(z: Tensor) -> Tensor:
