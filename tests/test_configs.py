@@ -11,6 +11,7 @@ from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.packaged import NEURON_LISTS
 from ttr_backbones.recipes import axis_files, backbone_facts, recipe
 from ttr_backbones.recipes.timm_facts import timm_facts
+from ttr_backbones.text_vectors import TextVectors
 from ttr_backbones.vits.family import family_of
 
 BUNDLED = {path.stem for path in NEURON_LISTS.glob("*.json")}
@@ -95,6 +96,8 @@ def test_protocol__builds_and_its_maps_fit(name, registries):
 
     config = recipe(name)
     config.model.backbone.update(pretrained=False)
+    if "text" in config.model:
+        config.model.text = TextVectors((("a",),), torch.ones(1, 192), None, (), "", "")
     with torch.device("meta"):
         model = MODELS.build(copy.deepcopy(config.model))
         size = (1, 3, *((config.model.get("data_preprocessor") or {}).get("size") or (64, 96)))

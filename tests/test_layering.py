@@ -28,7 +28,7 @@ METHOD = {"compat", "vits", "images", "neuron_search", "repairs"}
 BUILT = {
     *("registers", "backbones", "losses", "heads", "segmentors", "datasets", "evaluation"),
     *("object_discovery", "engine", "classification", "probes", "report", "distillation"),
-    *("text_vectors", "attention_masks"),
+    *("text_vectors", "attention_masks", "zero_shot"),
 }
 BENEATH_APP = ROOT | METHOD | BUILT | {"tasks", "recipes"}
 
@@ -62,6 +62,7 @@ ARROWS = {
     "engine": ROOT | METHOD | {"registers"},
     "attention_masks": ROOT | METHOD | {"backbones"},
     "classification": ROOT | METHOD | {"backbones", "engine", "text_vectors"},
+    "zero_shot": ROOT | METHOD | {"backbones", "engine", "classification", "text_vectors"},
     "probes": ROOT | METHOD | {"backbones", "engine", "segmentors", "classification"},
     "tasks": ROOT | {"compat", "evaluation", "engine"},
     "recipes": {"errors", "packaged", "atomic", "compat", "tasks", "timm_names"},

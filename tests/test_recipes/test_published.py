@@ -19,13 +19,14 @@ TABLE_11 = {
 
 
 def test_rows_are_of_files_that_exist_and_hold_numbers():
-    assert len(ROWS) == len(set(ROWS)) == 212
+    assert len(ROWS) == len(set(ROWS)) == 219
     for row in ROWS:
         assert row.backbone in axis_files("backbones")
         assert row.repair in ("", *axis_files("repairs"))
         assert row.protocol in axis_files("protocols")
         assert row.metric in {
             *("mIoU", "RMSE", "CorLoc", "abs_rel", "d1", "top-1", "kNN top-1", "foreground mIoU"),
+            *("zero-shot top-1", "attack success"),
         }
         assert float(row.value) > 0
         assert not row.std or 0 < float(row.std) < float(row.value)
@@ -72,3 +73,20 @@ def test_a_damaged_table_is_named(tmp_path, monkeypatch):
     with pytest.raises(published.InputError, match=r"published\.csv: expected the columns backb"):
         published_numbers()
     published_numbers.cache_clear()
+
+
+def test_numbers_of_zero_shot_and_of_the_typographic_attack():
+    found = {
+        (row.backbone, row.repair, row.protocol): row.value
+        for row in ROWS
+        if row.metric in {"zero-shot top-1", "attack success"}
+    }
+    assert found == {
+        ("openclip_vitl14", "", "zeroshot_imagenet"): "76.4",
+        ("openclip_vitl14", "ttr", "zeroshot_imagenet"): "76.4",
+        ("openclip_vitb16", "", "zeroshot_imagenet"): "71.3",
+        ("openclip_vitb16", "ttr", "zeroshot_imagenet"): "71.3",
+        ("openclip_vitb16", "bias", "zeroshot_imagenet"): "71.3",
+        ("clip_vitb16", "", "typographic_rta100"): "50.5",
+        ("clip_vitb16", "ttr", "typographic_rta100"): "7.5",
+    }

@@ -52,6 +52,10 @@ _WHERE_TO_GET = {
         "ImageNet: ILSVRC2012_img_{train,val}.tar of https://image-net.org, unpacked to imagenet/"
         "{train,val}/<WordNet id>/*.JPEG; any images in one folder per class will do"
     ),
+    "TypographicAttacks": (
+        "RTA-100: rta100.zip of github.com/azuma164/Defense-Prefix; any images called "
+        "label=OBJECT_text=WORD.png in one folder will do"
+    ),
 }
 
 # They read their lists in any Unicode encoding; mmseg's in UTF-8 without a mark.

@@ -11,4 +11,5 @@ import ttr_backbones.probes
 import ttr_backbones.report.artifact_hook
 import ttr_backbones.report.feature_cache_hook
 import ttr_backbones.segmentors
-import ttr_backbones.tasks  # noqa: F401
+import ttr_backbones.tasks
+import ttr_backbones.zero_shot  # noqa: F401

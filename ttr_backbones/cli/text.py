@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
         required=True,
-        metavar="FILE",
+        metavar="FILE|DIR",
         help="one class per line, its names separated by ', '; with --source classifier lines "
-        f"'CLASS: ROWS', as in 'cat: 281-285'; {IMAGENET}: the 1,000 classes of ImageNet",
+        f"'CLASS: ROWS', as in 'cat: 281-285'; {IMAGENET}: the 1,000 classes of ImageNet; a folder "
+        "of class folders, whose names are taken, or of images label=OBJECT_text=WORD.png",
     )
     parser.add_argument(
         "--templates",
@@ -82,8 +84,14 @@ def _of(args: argparse.Namespace, source: VitSource) -> TextVectors:
     from ttr_backbones.text_vectors import read_classes
     from ttr_backbones.text_vectors.templates import imagenet_names, templates_named
 
-    by_name = args.classes == IMAGENET
-    classes = [(n,) for n in imagenet_names()] if by_name else read_classes(args.classes)
+    if args.classes == IMAGENET:
+        classes: Sequence[Sequence[str]] = [(name,) for name in imagenet_names()]
+    elif Path(args.classes).is_dir():
+        from ttr_backbones.datasets.names_of_folder import names_of_folder
+
+        classes = [(name,) for name in names_of_folder(Path(args.classes))]
+    else:
+        classes = read_classes(args.classes)
     templates = templates_named(args.templates or IMAGENET)
 
     from ttr_backbones.app.devices import choose_device

@@ -24,7 +24,9 @@ from ttr_backbones.datasets.imagenet_segmentation import (
     PackForegroundInputs,
 )
 from ttr_backbones.datasets.loading import LoadImage, LoadSegMask
+from ttr_backbones.datasets.model_crop import ModelCrop
 from ttr_backbones.datasets.torchvision_transforms import TorchvisionTransforms
+from ttr_backbones.datasets.typographic import PackTypographicInputs, TypographicAttacks
 from ttr_backbones.datasets.voc_boxes import VOCBoxes
 
 __all__ = [
@@ -47,10 +49,13 @@ __all__ = [
     "LoadImage",
     "LoadMatImage",
     "LoadSegMask",
+    "ModelCrop",
     "NYUDepthV2",
     "PackBoxInputs",
     "PackClassInputs",
     "PackForegroundInputs",
+    "PackTypographicInputs",
     "TorchvisionTransforms",
+    "TypographicAttacks",
     "VOCBoxes",
 ]

@@ -17,6 +17,7 @@ from ttr_backbones.evaluation.named_results import (
     NamedVisualizationHook,
     NameResults,
 )
+from ttr_backbones.evaluation.typographic_metric import TypographicMetric
 
 __all__ = [
     "AccuracyMetric",
@@ -27,6 +28,7 @@ __all__ = [
     "NameResults",
     "NamedIoUMetric",
     "NamedVisualizationHook",
+    "TypographicMetric",
     "average_precision",
     "box_iou",
     "corloc",

@@ -21,9 +21,10 @@ from ttr_backbones.tasks.of_config import find_task, metric_of, task_of
 from ttr_backbones.tasks.prediction import Labels, Prediction, Saved
 from ttr_backbones.tasks.segmentation import ClassMap, Segmentation
 from ttr_backbones.tasks.task import TASKS, ExportedOutput, Task, register_task, task_named
+from ttr_backbones.tasks.zero_shot import TypographicAttack, ZeroShotClassification
 
 kinds = (Segmentation, Depth, ObjectDiscovery, Classification, KnnClassification)
-kinds += (ForegroundSegmentation,)
+kinds += (ForegroundSegmentation, ZeroShotClassification, TypographicAttack)
 for kind in kinds:  # in the order of all tables
     register_task(kind)
 del kind, kinds

@@ -28,7 +28,7 @@ def classifier_vectors(vit: Any, rows: Mapping[str, Sequence[int]]) -> TextVecto
         InputError: a model without a classifier, no class, a class without rows, a row that the
             classifier does not have or that a class has twice.
     """
-    head = classifier_of(vit)
+    head: Any = classifier_of(vit)
     if not rows:
         raise InputError("no classes: expected {name: rows of the classifier}")
     for name, numbers in rows.items():

@@ -77,8 +77,7 @@ class TextVectors:
     @property
     def class_of_query(self) -> Tensor:
         """The label of each name's class, [Q] int64."""
-        sizes = torch.tensor([len(names) for names in self.classes])
-        return torch.arange(len(self.classes)).repeat_interleave(sizes)
+        return torch.tensor([i for i, names in enumerate(self.classes) for _ in names])
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file: the vectors, and the rest as JSON in its header."""

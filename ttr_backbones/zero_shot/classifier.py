@@ -1,0 +1,128 @@
+"""`ZeroShotClassifier`: the embedding of an image compared with the vectors of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmseg.registry import MODELS
+from torch import Tensor
+from torch.nn import functional as F
+
+from ttr_backbones.classification.classifier import best_classes
+from ttr_backbones.classification.preprocessor import images_of_one_size
+from ttr_backbones.errors import InputError
+from ttr_backbones.text_vectors import TextVectors
+from ttr_backbones.vits.image_patches import image_patches, patches_in_boxes, patches_receive
+from ttr_backbones.zero_shot.in_space import backbone_in_space, vectors_of
+
+
+@MODELS.register_module()
+class ZeroShotClassifier(BaseModel):
+    """The class of an image is that whose name's vector is most like the image's embedding.
+
+    There is nothing to train, and its state dict is empty with a frozen backbone. A class with
+    several names has the score of the best of them. In a backbone whose repair has
+    `positions="per_image"` the register neurons move onto the patches of each image's
+    `text_boxes`.
+
+    Args:
+        backbone: config of a `TimmViT`; its projection, or its classifier, is made too.
+        text: file of `ttrb text`, see `vectors_of`, or `TextVectors`.
+        logit_scale: factor on the cosines, 100 as OpenAI's CLIP ends its training with; rows of a
+            classifier, which give scores of their own, take none.
+        data_preprocessor: by default mmengine's `ImgDataPreprocessor` with the backbone's mean and
+            std, for BGR images.
+        init_cfg: as for mmengine's `BaseModel`.
+
+    Raises:
+        MissingFileError: no such file of vectors.
+        InputError: vectors of another model.
+    """
+
+    queries: Tensor
+    bias: Tensor | None
+    class_of_query: Tensor
+
+    def __init__(
+        self,
+        backbone: Mapping[str, Any],
+        text: TextVectors | str | Path,
+        logit_scale: float = 100.0,
+        data_preprocessor: Mapping[str, Any] | None = None,
+        init_cfg: Mapping[str, Any] | None = None,
+    ) -> None:
+        # First, because making the backbone may take minutes.
+        vectors = vectors_of(text, str(backbone.get("model")))
+        vit = backbone_in_space(backbone, vectors)
+        super().__init__(images_of_one_size(vit, data_preprocessor), init_cfg)
+        self.backbone = vit
+        self.is_text = bool(vectors.templates)
+        self.logit_scale = float(logit_scale) if self.is_text else 1.0
+        self.class_names = tuple(names[0] for names in vectors.classes)
+        self.all_names = vectors.classes
+        self.register_buffer("queries", vectors.vectors, persistent=False)
+        self.register_buffer("bias", vectors.bias, persistent=False)
+        self.register_buffer("class_of_query", vectors.class_of_query, persistent=False)
+
+    def forward(
+        self, inputs: Tensor, data_samples: Sequence[Any] | None = None, mode: str = "tensor"
+    ) -> Any:
+        """Classify images.
+
+        Args:
+            inputs: normalised images [B, 3, H, W].
+            data_samples: one `ClassSample` per image; not for "tensor" without patches to name.
+            mode: "predict" or "tensor".
+
+        Returns:
+            The samples, each with `pred_classes`, the numbers of the best classes, best first, and
+            `pred_scores`, their probabilities; or scores [B, K].
+
+        Raises:
+            InputError: another mode, or no samples.
+        """
+        if mode not in ("predict", "tensor") or (mode == "predict" and data_samples is None):
+            raise InputError(
+                f"ZeroShotClassifier has mode='predict' with samples, and 'tensor', got {mode!r}: "
+                "there is nothing to train. Use `ttrb test CONFIG`, without a checkpoint"
+            )
+        scores = self.scores(inputs, data_samples)
+        if mode == "tensor":
+            return scores
+        samples = list(data_samples or ())
+        for sample, found in zip(samples, best_classes(scores), strict=True):
+            sample.set_data(found)
+        return samples
+
+    @torch.no_grad()
+    def scores(self, inputs: Tensor, data_samples: Sequence[Any] | None = None) -> Tensor:
+        """Images [B, 3, H, W] -> scores of the classes [B, K], before any softmax."""
+        embeddings = self._embeddings(inputs, data_samples).float()
+        if self.is_text:
+            embeddings = F.normalize(embeddings, dim=1)
+        found = self.logit_scale * F.linear(embeddings, self.queries, self.bias)
+        scores = found.new_full((len(found), len(self.class_names)), -torch.inf)
+        return scores.scatter_reduce(1, self.class_of_query.expand_as(found), found, "amax")
+
+    def _embeddings(self, inputs: Tensor, data_samples: Sequence[Any] | None) -> Tensor:
+        if image_patches(self.backbone.vit) is None:
+            return self._pooled(inputs)
+        if data_samples is None or any("text_boxes" not in sample for sample in data_samples):
+            raise InputError(
+                "the repair has positions='per_image', and images come without `text_boxes`: give "
+                "a data set that has them (typographic_rta100 with boxes=FILE), or another repair"
+            )
+        boxes = [sample.text_boxes for sample in data_samples]
+        size = (inputs.shape[2], inputs.shape[3])
+        mask = patches_in_boxes(boxes, size, self.backbone.patch_size)
+        with patches_receive(self.backbone.vit, mask):
+            return self._pooled(inputs)
+
+    def _pooled(self, inputs: Tensor) -> Tensor:
+        pooled = self.backbone.features(inputs).pooled
+        assert pooled is not None, "as vectors were found to fit its embeddings"
+        return pooled
