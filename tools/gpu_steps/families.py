@@ -58,11 +58,12 @@ def _compare(check: Check, name: str, model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _features(vit: nn.Module, images: Tensor) -> Tensor:
+def _features(vit: Any, images: Tensor) -> Tensor:
     if hasattr(vit, "forward_features"):
-        features: Tensor = vit.forward_features(images)  # type: ignore[operator]
-        return features
-    return vit(images).last_hidden_state  # type: ignore[no-any-return]
+        features: Tensor = vit.forward_features(images)
+    else:
+        features = vit(images).last_hidden_state
+    return features
 
 
 def _timm(check: Check, name: str) -> Callable[[], nn.Module]:

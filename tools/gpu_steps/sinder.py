@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import torch
 
@@ -11,7 +12,13 @@ from ttr_backbones.repairs import apply_repair, fit_repair, remove_repair
 
 # A random ViT has no outliers: this takes patches that lie a little nearer to a direction than
 # others for defects, so that every step trains.
-_DEFECTS = {"direction": "random", "rule": "std", "threshold": 1.0, "border": True, "minimum": 1}
+_DEFECTS: dict[str, Any] = {
+    "direction": "random",
+    "rule": "std",
+    "threshold": 1.0,
+    "border": True,
+    "minimum": 1,
+}
 _GB = 1e9
 
 
