@@ -73,10 +73,12 @@ ARROWS = {
     "inference": BENEATH_APP | {"app"},
     "export": BENEATH_APP | {"app", "inference"},
     "compare": BENEATH_APP | {"app", "inference"},
+    "benchmark": BENEATH_APP | {"app", "inference", "compare"},
     "atlas": BENEATH_APP | {"app"},
     "bench": BENEATH_APP | {"app"},
     "demo": BENEATH_APP | {"app"},
-    "cli": BENEATH_APP | {"app", "inference", "export", "compare", "atlas", "bench", "demo"},
+    "cli": BENEATH_APP
+    | {"app", "inference", "export", "compare", "benchmark", "atlas", "bench", "demo"},
 }
 
 

@@ -29,5 +29,5 @@ test_dataloader.num_workers = 1
 model.decode_head.loss_decode.warm_up = 10  # the protocol's 100 calls are half of this run
 default_hooks.checkpoint.update(interval=50, save_best="abs_rel", rule="less")
 default_hooks.logger.interval = 10
-protocol = dict(title="linear depth head over one block, NYUv2: a trial run", tta=False)
+protocol = dict(title="linear depth head over one block, NYUv2: a trial run", tta=False, trial=True)
 del backbone, facts, protocol

@@ -24,5 +24,5 @@ model.data_preprocessor.update(mean=facts.mean, std=facts.std, size=(224, 224))
 model.test_cfg = dict(mode="slide", crop_size=(224, 224), stride=(149, 149))
 default_hooks.checkpoint.interval = 50
 default_hooks.logger.interval = 10
-protocol = dict(title="linear head, ADE20K in small: a trial run", tta=False)
+protocol = dict(title="linear head, ADE20K in small: a trial run", tta=False, trial=True)
 del backbone, facts, protocol

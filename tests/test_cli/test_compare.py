@@ -4,11 +4,14 @@ import csv
 import json
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
-from ttr_backbones.cli import compare, main
-from ttr_backbones.compare import cells
+from ttr_backbones.cli import main
+from ttr_backbones.compare import cells, running
+from ttr_backbones.compare.image_parts import read_parts
+from ttr_backbones.tasks import TASKS
 
 LAST = 6
 OPTIONS = [
@@ -47,6 +50,11 @@ def test_finished__is_reused_and_a_changed_config_is_run_anew(run, monkeypatch, 
     assert first.err.splitlines()[0].startswith("[1/2] tiny, none, seed 0: mIoU ")
     assert len(first.err.splitlines()) == 2, "one line per cell, and nothing else on the screen"
     before = results(run.out)
+    for folder in run.out.rglob("seed*"):  # the parts of single images make the value again
+        images = read_parts(folder, TASKS["segmentation"].metric)
+        assert [Path(name).name for name in images.names] == ["val_0.jpg", "val_1.jpg"]
+        again = TASKS["segmentation"].image_parts.score(images.parts.sum(axis=0))
+        assert before[folder.name]["value"] == pytest.approx(again, abs=0.006)  # mmseg rounds
 
     assert run(seeds="0", options=["optim_wrapper.optimizer.lr=1e-4"]) == 0
     told = capsys.readouterr().err
@@ -78,7 +86,7 @@ def test_ctrl_c__saves_stops_with_130_and_the_same_command_goes_on(
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(compare._Progress, "update", interrupt)
+            patched.setattr(running.CellProgress, "update", interrupt)
             assert run(seeds="0,1") == 130
     finally:
         signal.signal(signal.SIGINT, before)
@@ -90,7 +98,7 @@ def test_ctrl_c__saves_stops_with_130_and_the_same_command_goes_on(
 
     told = []
     with monkeypatch.context() as patched:
-        patched.setattr(compare._Progress, "update", lambda _, text: told.append(text))
+        patched.setattr(running.CellProgress, "update", lambda _, text: told.append(text))
         assert run(seeds="0,1") == 0
     assert [text for text in told if "training" in text] == ["training 6/6"]
     assert any(re.fullmatch(r"testing 2/2, [\d.]+/s", text) for text in told)
@@ -185,7 +193,7 @@ def test_input__that_is_wrong(config, capsys, arguments, message):
 def test_progress__moves_on_a_terminal_and_the_result_stays(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    progress = compare._Progress(12)
+    progress = running.CellProgress(12)
     progress.start("a")
     progress.update("training 1/9")  # too soon to be worth a look
     progress.end("done")

@@ -33,6 +33,7 @@ COMMANDS = {
     "sweep": "ttr_backbones.cli.sweep",
     "show": "ttr_backbones.cli.show",
     "compare": "ttr_backbones.cli.compare",
+    "benchmark": "ttr_backbones.cli.benchmark",
     "repair": "ttr_backbones.cli.repair",
     "find-neurons": "ttr_backbones.cli.find_neurons",
     "verify": "ttr_backbones.cli.verify",

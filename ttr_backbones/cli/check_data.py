@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.arguments import add_overrides
-from ttr_backbones.errors import InputError
-
-if TYPE_CHECKING:
-    from mmengine.config import Config, ConfigDict
-
-    from ttr_backbones.datasets.label_counts import LabelCounts
 
 _SHOWN = 20
-_THREADS = 8
-_AT_ONCE = 64  # samples between two looks at the progress; their images are gone by then
-_OFFICIAL = {
-    "ADE20KDataset": {"training": 20210, "validation": 2000},
-    "PascalVOCDataset": {"train": 1464, "trainaug": 10582, "val": 1449},
-    "NYUDepthV2": {"train": 24231, "test": 654},
-    "KITTIDepth": {"Eigen train": 23158, "Eigen test": 652},
-    "VOCBoxes": {"VOC2007 trainval": 5011, "VOC2012 trainval": 11540},
-    "COCO20k": {"all": 19817},
-    "ImageNetSegmentation": {"all": 4276},
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,19 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check all data sets, print what is wrong, and return 1 if anything is."""
-    from ttr_backbones.app.config import load_config, type_name
+    from ttr_backbones.app.config import load_config
+    from ttr_backbones.app.data_check import check, distinct_datasets
 
     cfg = load_config(args)
     lines = []
     for loaders, dataset in distinct_datasets(cfg):
-        samples, problems, note = check(cfg, loaders, dataset)
-        kind = type_name(dataset)
-        print(
-            f"{loaders}: {kind}: {samples} samples, {len(problems)} problem(s)"
-            + _compared(kind, samples)
-        )
-        if note:
-            print(f"  NOTE: {note}")
+        found = check(cfg, loaders, dataset)
+        kind, problems = found.kind, found.problems
+        published = f" -- NOTE: {found.unlike_published}" if found.unlike_published else ""
+        print(f"{loaders}: {kind}: {found.samples} samples, {len(problems)} problem(s){published}")
+        if found.note:
+            print(f"  NOTE: {found.note}")
         for problem in problems[:_SHOWN]:
             print(f"  {problem}")
         if len(problems) > _SHOWN:
@@ -62,106 +42,3 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         write_atomically(args.out, "".join(lines).encode())
     return int(bool(lines))
-
-
-def distinct_datasets(cfg: Config) -> list[tuple[str, ConfigDict]]:
-    """Return (names of its data loaders, config that only loads) of each data set of `cfg` once."""
-    from mmengine.config import ConfigDict
-
-    from ttr_backbones.app.config import datasets, type_name
-
-    found: dict[str, tuple[list[str], ConfigDict]] = {}
-    for loader, dataset in datasets(cfg):
-        steps = [step for step in dataset.get("pipeline") or [] if _loads(type_name(step))]
-        reading = ConfigDict({**dataset, "pipeline": steps})
-        loaders, _ = found.setdefault(repr(reading), ([], reading))
-        loaders.append(loader)
-    if not found:
-        raise InputError("the config has no data set: expected a train, val or test_dataloader.")
-    return [(", ".join(loaders), dataset) for loaders, dataset in found.values()]
-
-
-def _loads(transform: str) -> bool:
-    """Return whether a transform, named as in OpenMMLab, reads files or checks what was read."""
-    return transform.startswith("Load")
-
-
-def check(cfg: Config, loaders: str, dataset: ConfigDict) -> tuple[int, list[str], str]:
-    """Return the number of samples of a data set, what is wrong, and what else is worth a look."""
-    from mmengine.registry import init_default_scope
-
-    from ttr_backbones.app.config_errors import clear_config_errors
-    from ttr_backbones.app.failure import original_message
-    from ttr_backbones.app.folders import check_dataset_folders
-    from ttr_backbones.app.progress import ProgressBar
-    from ttr_backbones.datasets.label_counts import LabelCounts
-    from ttr_backbones.datasets.left_out import left_out
-
-    if not dataset.pipeline:
-        return 0, ["its pipeline has no Load... transform, so that it would open no file."], ""
-    annotations: list[str] = []
-    try:
-        check_dataset_folders(loaders, dataset)
-        init_default_scope(cfg.get("default_scope") or "mmseg")
-        with clear_config_errors():
-            built, annotations = _built(dataset)
-    except InputError as error:
-        return 0, [original_message(error)], ""
-    samples, problems, bar = len(built), annotations, ProgressBar()
-    problems += left_out(built)
-    labels = LabelCounts()
-    try:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for start in range(0, samples, _AT_ONCE):
-                indices = range(start, min(start + _AT_ONCE, samples))
-                found = pool.map(lambda index: _problem(built, index, labels), indices)
-                problems += [problem for problem in found if problem]
-                bar(indices.stop, samples)
-    finally:
-        bar.close()
-    classes = built.metainfo.get("classes") or ()
-    return samples, problems + labels.problems(classes), labels.note(classes)
-
-
-def _built(dataset: ConfigDict) -> tuple[Any, list[str]]:
-    """Build a data set, without the images whose annotations are wrong, and say what is."""
-    from mmengine.registry import DATASETS
-
-    from ttr_backbones.datasets.annotations_error import AnnotationsError
-
-    try:
-        return DATASETS.build(dataset), []
-    except AnnotationsError as error:
-        if not error.data_list:
-            raise
-        built = DATASETS.build({**dataset, "lazy_init": True})
-        right = error.data_list
-        built.load_data_list = lambda: right
-        built.full_init()
-        return built, error.problems
-
-
-def _problem(built: Any, index: int, labels: LabelCounts) -> str | None:
-    """Load a sample as training does, and return what is wrong with it."""
-    try:
-        labels.add(built.prepare_data(index))
-    except InputError as error:
-        return _printable(error)
-    except Exception as error:  # noqa: BLE001 -- a transform from elsewhere raises what it likes
-        info = built.get_data_info(index)
-        files = ", ".join(str(info[key]) for key in sorted(info) if key.endswith("_path"))
-        return " ".join(f"{files}: {type(error).__name__}: {_printable(error)}".split())
-    return None
-
-
-def _printable(error: Exception) -> str:
-    """Return a message whose file names may be in another encoding than UTF-8."""
-    return str(error).encode("utf-8", "backslashreplace").decode()
-
-
-def _compared(kind: str, samples: int) -> str:
-    official = _OFFICIAL.get(kind, {})
-    if not (official and samples) or samples in official.values():
-        return ""
-    listed = ", ".join(f"{count} ({split})" for split, count in official.items())
-    return f" -- NOTE: the published sets have {listed}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ttr_backbones.app.progress import ProgressBar, StatusLine
+from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.arguments import add_recipe_options, comma_list, integer_list
 from ttr_backbones.cli.fitted_controls import (
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from ttr_backbones.compare.cells import Outcome
     from ttr_backbones.compare.plan import Cell, Plan
     from ttr_backbones.compare.side_effects import SideEffects
-
-_DETAILS = "error.txt"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.cli.exit_codes import EXIT_INTERRUPTED
     from ttr_backbones.compare.options import Options
     from ttr_backbones.compare.plan import make_plan
+    from ttr_backbones.compare.running import CellProgress, run_or_reuse
     from ttr_backbones.compare.side_effects import measure_side_effects
     from ttr_backbones.images.photos import photo_files
 
@@ -91,10 +89,10 @@ def run(args: argparse.Namespace) -> int:
     if args.images is not None:
         photo_files(args.images)
     _check_data(plan)
-    progress = _Progress(len(plan.cells))
+    progress = CellProgress(len(plan.cells))
     try:
         for cell in plan.cells:
-            _run(cell, progress, outcomes, failed)
+            run_or_reuse(cell, progress, outcomes, failed)
     except KeyboardInterrupt as stop:
         progress.end("interrupted")
         _write(plan, outcomes, failed, args.out)
@@ -188,33 +186,6 @@ def _kinds(text: str | None) -> list[str] | None:
     return sorted(kinds, key=lambda kind: order.get(kind, 1))
 
 
-def _run(
-    cell: Cell, progress: _Progress, outcomes: dict[str, Outcome], failed: dict[str, str]
-) -> None:
-    """Run or reuse a cell; if it fails, keep the reason and let the others run."""
-    from ttr_backbones.app.failure import original_message
-    from ttr_backbones.compare.cells import finished, run_cell
-
-    progress.start(cell.name)
-    try:
-        outcome = finished(cell) or run_cell(cell, progress.update)
-    except InputError as error:
-        failed[cell.name] = original_message(error)
-    except Exception as error:  # noqa: BLE001 -- one cell out of memory must not cost the others
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        (cell.folder / _DETAILS).write_text(traceback.format_exc(), encoding="utf-8")
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        failed[cell.name] = f"{text} ({cell.folder / _DETAILS})"
-    else:
-        outcomes[cell.name] = outcome
-        (cell.folder / _DETAILS).unlink(missing_ok=True)
-        how = ", ".join(part for part in (f"{outcome.seconds:.0f} s", outcome.how) if part)
-        metric = cell.row.metric
-        progress.end(f"{metric.name} {metric.shown(outcome.value)} {metric.unit} ({how})")
-        return
-    progress.end(f"FAILED: {failed[cell.name]}")
-
-
 def _write(
     plan: Plan,
     outcomes: dict[str, Outcome],
@@ -249,25 +220,3 @@ def _write(
     if outcomes:
         draw_table(lines, out / "table.png")
     return text
-
-
-class _Progress:
-    """A line on stderr for each cell; while the cell runs it says how far it is."""
-
-    def __init__(self, cells: int) -> None:
-        self._cells, self._number = cells, 0
-        self._head, self._line = "", StatusLine()
-
-    def start(self, name: str) -> None:
-        """Begin the next cell."""
-        self._number += 1
-        self._head = f"[{self._number:{len(str(self._cells))}}/{self._cells}] {name}: "
-        self.update("")
-
-    def update(self, state: str) -> None:
-        """Show how far the cell is."""
-        self._line.show(self._head + state)
-
-    def end(self, result: str) -> None:
-        """Print what became of the cell."""
-        self._line.keep(self._head + result)

@@ -17,6 +17,7 @@ EXAMPLES = {
     "sweep": "ttrb sweep dinov2_vits14_lost_voc07 --blocks -1,-2 --bias 0,-0.1",
     "show": "ttrb show vit_large_patch14_dinov2.lvd142m --images photos --out shown",
     "compare": "ttrb compare dinov2_vits14_linear_ade20k --seeds 0,1 --out work_dirs/compare",
+    "benchmark": "ttrb benchmark augreg_vitt16=vitt16.safetensors --data data --images photos",
     "repair": "ttrb repair bias vit_small_patch16_224.dino --images photos --out dino.safetensors",
     "find-neurons": "ttrb find-neurons vit_small_patch16_224.dino --images photos --out dino.json",
     "verify": "ttrb verify vit_small_patch16_224.dino --images photos --neurons dino.json",

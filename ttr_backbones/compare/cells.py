@@ -26,9 +26,11 @@ from ttr_backbones.app.progress import rate_and_eta
 from ttr_backbones.app.runner import build_runner
 from ttr_backbones.app.testing import only_test, use_tta
 from ttr_backbones.atomic import write_atomically
+from ttr_backbones.compare.image_parts import FILE, KeepImageParts, check_parts, write_parts
 from ttr_backbones.compare.plan import Cell
 from ttr_backbones.engine import latest_checkpoint, stop_signals
 from ttr_backbones.errors import InputError
+from ttr_backbones.tasks import find_task
 
 RESULT = "result.json"
 Tell = Callable[[str], object]
@@ -103,12 +105,30 @@ def run_cell(cell: Cell, tell: Tell) -> Outcome:
     if trains:
         _train(cell.cfg, earlier, tell)
     checkpoint = latest_checkpoint(cell.folder) if trains else None
-    metrics = _test(cell, checkpoint, tell)
+    kept = KeepImageParts(find_task(cell.cfg))
+    metrics = _test(cell, checkpoint, tell, kept)
     value = cell.row.metric.value(metrics)
+    images = _keep_images(cell, kept, value)
     how = f"resumed from {earlier.name}" if earlier else _changed(cell)
     outcome = Outcome(value, time.perf_counter() - start, how)
-    _write(cell, outcome, metrics, checkpoint)
+    _write(cell, outcome, metrics, checkpoint, images)
     return outcome
+
+
+def _keep_images(cell: Cell, kept: KeepImageParts, value: float) -> str:
+    """Write what was kept of single images, before the result that says that a cell is done.
+
+    Returns:
+        The file, or why there is none.
+    """
+    (cell.folder / FILE).unlink(missing_ok=True)
+    task = find_task(cell.cfg)
+    if kept.found is None or task is None:
+        return "none: the task keeps no parts of single images"
+    if why := check_parts(kept.found, task, value):
+        return f"none: {why}"
+    write_parts(cell.folder, kept.found)
+    return FILE
 
 
 def _changed(cell: Cell) -> str:
@@ -126,7 +146,7 @@ def _train(cfg: Config, earlier: Path | None, tell: Tell) -> None:
     _run(cfg, tell, Runner.train)
 
 
-def _test(cell: Cell, checkpoint: Path | None, tell: Tell) -> dict[str, Any]:
+def _test(cell: Cell, checkpoint: Path | None, tell: Tell, kept: KeepImageParts) -> dict[str, Any]:
     cfg = copy.deepcopy(cell.cfg)
     cfg.resume = False
     if checkpoint is not None:
@@ -134,16 +154,17 @@ def _test(cell: Cell, checkpoint: Path | None, tell: Tell) -> dict[str, Any]:
     only_test(cfg)
     if cell.tta:
         use_tta(cfg)
-    return _run(cfg, tell, Runner.test)
+    return _run(cfg, tell, Runner.test, kept)
 
 
-def _run(cfg: Config, tell: Tell, step: Callable[[Runner], Any]) -> Any:
+def _run(cfg: Config, tell: Tell, step: Callable[[Runner], Any], *hooks: Hook) -> Any:
     """Take a step of a new Runner; what it logs is in the work dir, not on the screen."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(_Nowhere()), stop_signals():
         # mmseg tells of deprecations inside itself and of defaults that are meant here.
         warnings.simplefilter("ignore", UserWarning)
         runner = build_runner(cfg)
-        runner.register_hook(_Progress(tell), priority="VERY_LOW")
+        for hook in (_Progress(tell), *hooks):
+            runner.register_hook(hook, priority="VERY_LOW")
         try:
             with clear_config_errors():
                 return step(runner)
@@ -191,7 +212,9 @@ class _Progress(Hook):
         self._tell(text)
 
 
-def _write(cell: Cell, outcome: Outcome, metrics: dict[str, Any], checkpoint: Path | None) -> None:
+def _write(
+    cell: Cell, outcome: Outcome, metrics: dict[str, Any], checkpoint: Path | None, images: str
+) -> None:
     record = {
         "config": str(cell.cfg.filename),
         "repair": cell.row.repair,
@@ -199,6 +222,7 @@ def _write(cell: Cell, outcome: Outcome, metrics: dict[str, Any], checkpoint: Pa
         "metric": cell.row.metric.key,
         "value": outcome.value,
         "metrics": metrics,
+        "images": images,
         "tta": cell.tta,
         "checkpoint": checkpoint.name if checkpoint else None,
         "seconds": round(outcome.seconds, 1),

@@ -23,6 +23,8 @@ _OF_TRAINING = {
     *("optim_wrapper", "param_scheduler"),
 }
 
+_PACKAGED = "data/"  # where all packaged configs have their data sets
+
 
 @dataclass
 class Options:
@@ -31,10 +33,12 @@ class Options:
     Args:
         data_roots: `DIR` for all configs, `FOR=DIR` for some; the latter count more.
         cfg_options: `KEY=VALUE` for all configs, `FOR:KEY=VALUE` for some.
+        data_folder: what takes the place of the folder `data/` of the packaged configs.
     """
 
     data_roots: Sequence[str] = ()
     cfg_options: Sequence[str] = ()
+    data_folder: Path | None = None
     _kept_out: dict[str, list[str]] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
     _seen: set[str] = field(default_factory=set)
@@ -99,6 +103,10 @@ class Options:
         return chosen
 
     def _set_roots(self, cfg: Config, name: str, kinds: Iterable[str]) -> None:
+        for _, dataset in datasets(cfg):
+            root = str(dataset.get("data_root") or "")
+            if self.data_folder is not None and root.startswith(_PACKAGED):
+                dataset["data_root"] = str(self.data_folder / root.removeprefix(_PACKAGED))
         roots = sorted(map(_root, self.data_roots), key=lambda root: root[0] is not None)
         for scope, folder in roots:
             if scope is None or fnmatchcase(name, scope):

@@ -96,6 +96,7 @@ def make_plan(
     *,
     backbone: str | None = None,
     repair: str | None = None,
+    more_follow: bool = False,
 ) -> Plan:
     """Load every config with every kind of registers and every seed.
 
@@ -110,6 +111,8 @@ def make_plan(
         options: what changes the configs.
         backbone: of the configs that are protocols' names alone.
         repair: in place of the test-time register.
+        more_follow: whether `options` are for other configs too, so that the caller checks that
+            all of them are used.
 
     Raises:
         InputError: a config or an option that cannot be used, or no cell at all.
@@ -143,7 +146,8 @@ def make_plan(
                 _cell(row, seed, cfg, tta=tta, folder=folder)
                 for seed in (seeds if trains else [None])
             ]
-    options.check_all_used()
+    if not more_follow:
+        options.check_all_used()
     notes += options.notes
     if not cells:
         raise InputError(f"nothing to compare: {'; '.join(notes)}")

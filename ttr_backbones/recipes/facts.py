@@ -24,10 +24,12 @@ class ProtocolFacts(NamedTuple):
     Args:
         title: head and data in words.
         tta: whether its numbers are averages over scales and mirror images.
+        trial: whether it is a protocol in small, whose numbers compare with no published ones.
     """
 
     title: str
     tta: bool
+    trial: bool = False
 
 
 def backbone_facts(name: str) -> ConfigDict:
@@ -66,7 +68,7 @@ def protocol_facts(name: str) -> ProtocolFacts:
     """
     path = axis_files("protocols")[name]
     facts = evaluate(path).facts.get("protocol") or {}
-    _check(path, facts, ProtocolFacts._fields)
+    _check(path, facts, ("title", "tta"), ("trial",))
     return ProtocolFacts(**facts)
 
 

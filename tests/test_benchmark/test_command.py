@@ -1,0 +1,103 @@
+"""`ttrb benchmark`: twice the same numbers, and a killed one goes on to the same page."""
+
+import json
+import re
+import signal
+
+import pytest
+
+from ttr_backbones.cli import main
+from ttr_backbones.compare import cells, running
+
+ADE, VOC = "tiny_linear_ade20k_200it", "tiny_lost_voc07"
+
+
+@pytest.fixture
+def command(tiny, data):
+    """Return the arguments for four cells."""
+    arguments = ["benchmark", f"{tiny / 'tiny.py'}={tiny / 'tiny.safetensors'}"]
+    arguments += ["--data", str(data), "--repairs", str(tiny / "list.json"), "--rounds", "200"]
+    arguments += ["--protocols", "lost_voc07,linear_ade20k_200it,lost_voc12", "--iterations", "2"]
+    arguments += ["--seeds", "0", "--cfg-options", "train_dataloader.batch_size=1"]
+    for split in ("train", "test"):
+        arguments += [f"{split}_dataloader.num_workers=0"]
+        arguments += [f"{split}_dataloader.persistent_workers=False"]
+    return arguments
+
+
+def page(out):
+    """Return what has to be the same again: HTML and JSON without what is of one run alone."""
+    record = json.loads((out / "benchmark.json").read_text())
+    html = (out / "benchmark.html").read_text()
+    return {k: v for k, v in record.items() if k != "run"}, html.partition("<h2>This run</h2>")[0]
+
+
+def test_benchmark__killed_and_resumed_gives_the_same_page_as_an_undisturbed_run(
+    command, tmp_path, capsys, monkeypatch
+):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert main([*command, "--out", str(whole)]) == 0
+    printed = capsys.readouterr()
+    record, html = page(whole)
+
+    def interrupt(progress, told):
+        if progress._number == 4 and told.startswith("training 2/2"):
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(running.CellProgress, "update", interrupt)
+            assert main([*command, "--out", str(stopped)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "3 of 4 cells are done" in capsys.readouterr().err
+    assert not (stopped / "benchmark.json").exists(), "no page of a half"
+    assert main([*command, "--out", str(stopped)]) == 0
+    assert capsys.readouterr().err.count("reused)") == 3
+    assert page(stopped) == (record, html)
+
+    lines = {(line["experiment"], line["repair"]): line for line in record["results"]}
+    assert lines.keys() == {(name, kind) for name in (ADE, VOC) for kind in ("none", "list.json")}
+    seg = lines[ADE, "list.json"]
+    assert seg["runs"].keys() == {"0"}
+    assert seg["images"] == 3
+    assert seg["interval"] is None, "of three images"
+    assert seg["verdict"] == "too few images"
+    box = lines[VOC, "list.json"]
+    assert box["interval"][0] <= box["mean"] <= box["interval"][1]
+    assert box["images"] == 6
+    moved = seg["mean"] - lines[ADE, "none"]["mean"]
+    assert seg["difference"]["value"] == pytest.approx(moved)
+    assert lines[VOC, "none"]["runs"].keys() == {"None"}
+    assert "difference" not in lines[VOC, "none"]
+    assert [what for what, _ in record["left_out"]] == ["lost_voc12"]
+    assert len((whole / "files.csv").read_text().splitlines()) == 1 + 6 + 2 * 5
+    (weights,) = record["weights"].values()
+    assert weights[0] == "tiny.safetensors"
+    for text in (printed.out, html, (whole / "benchmark.md").read_text()):
+        assert "LOST, VOC 2007 trainval" in text
+        assert "lie outside of what other images" in text
+    assert "VOCBoxes expects a folder" in html, "why it is left out"
+    assert re.search(r"SHA-256 [0-9a-f]{64}", html)
+
+    monkeypatch.setattr(cells, "_run", lambda *_: pytest.fail("a finished cell was run again"))
+    assert main([*command, "--out", str(whole)]) == 0
+    assert page(whole) == (record, html)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--rounds", "5"], "expected at least 100"),
+        (["--protocols", "lost_voc7"], "unknown protocol 'lost_voc7'"),
+        (["--images", "nowhere"], "nowhere"),
+        (["--suite", "long"], "long"),
+    ],
+)
+def test_benchmark__errors_before_anything_runs(argv, message, data, capsys, tmp_path):
+    command = ["benchmark", "augreg_vitt16", "--data", str(data), "--out", str(tmp_path / "out")]
+    assert main([*command, *argv]) == 2
+    assert message in capsys.readouterr().err
+    assert main(["benchmark", "augreg_vitt16=nowhere.pth", *command[2:]]) == 2
+    assert "there is no such file of weights" in capsys.readouterr().err

@@ -1,0 +1,64 @@
+"""What a benchmark runs on the data that is there, and what it leaves out and why."""
+
+import pytest
+
+from ttr_backbones.benchmark.plan import Request, plan_benchmark
+from ttr_backbones.benchmark.suite import choose_suite
+from ttr_backbones.errors import InputError, MissingFileError
+
+
+@pytest.fixture
+def request_of(tiny, data, tmp_path):
+    def make(folder=data, protocols=("lost_voc07", "linear_voc2012"), kinds=("none",)):
+        return Request(
+            {str(tiny / "tiny.py"): tiny / "tiny.safetensors"},
+            folder,
+            kinds,
+            [0],
+            choose_suite("short", protocols, None),
+            tmp_path / "out",
+        )
+
+    return make
+
+
+def test_suites__short_and_full_share_what_trains_nothing():
+    short, full = (choose_suite(name, None, None) for name in ("short", "full"))
+    assert {"lost_voc07", "lost_voc12", "linear_ade20k_200it"} <= set(short.protocols)
+    assert {"lost_voc07", "linear_ade20k", "lin1_nyu_dvt"} <= set(full.protocols)
+    assert "linear_ade20k" not in short.protocols
+    assert short.others["linear_ade20k"] == "trains 40,000 iterations: `--suite full` has it"
+    assert full.others["linear_ade20k_200it"].startswith("a trial run")
+    assert short.changed("linear_ade20k_200it") == "50 of 200 iterations"
+    assert short.changed("lost_voc07") == full.changed("linear_ade20k") == ""
+    with pytest.raises(InputError, match="unknown protocol 'lost_voc7'"):
+        choose_suite("short", ["lost_voc7"], None)
+
+
+def test_plan__is_bound_to_the_content_of_data_and_weights(request_of, moved):
+    here, elsewhere = plan_benchmark(request_of()), plan_benchmark(request_of(moved))
+    (facts,), (same,) = here.data["lost_voc07"], elsewhere.data["lost_voc07"]
+    assert facts == same, "the same files in another folder"
+    assert next(path for path, _ in facts.files) == "VOCdevkit/VOC2007/JPEGImages/a.jpg"
+    assert here.changes["lost_voc07"].startswith("6 images, the published sets have 5011")
+    assert [what for what, _ in here.left_out] == ["linear_voc2012"]
+    assert "PascalVOCDataset expects a folder at" in here.left_out[0][1]
+
+    box = moved / "VOCdevkit/VOC2007/Annotations/a.xml"
+    box.write_text(box.read_text().replace("64", "63"))
+    changed = plan_benchmark(request_of(moved))
+    assert changed.data["lost_voc07"][0].sha256 != facts.sha256
+    assert changed.cells[0].folder != elsewhere.cells[0].folder
+
+    (moved / "VOCdevkit/VOC2007/JPEGImages/b.jpg").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"nothing can be run on .*(?s:.)*b\.jpg"):
+        plan_benchmark(request_of(moved))
+    with pytest.raises(MissingFileError, match="expected a folder of data sets"):
+        plan_benchmark(request_of(moved / "nowhere"))
+
+
+def test_plan__a_repair_that_does_not_exist_for_a_backbone_is_named(request_of):
+    plan = plan_benchmark(request_of(kinds=("none", "sinder")))
+    assert [cell.row.repair for cell in plan.cells] == ["none"]
+    assert [row.repair for row in plan.rows_left_out] == ["sinder"]
+    assert plan.left_out[-1][0] == "tiny_lost_voc07, sinder"

@@ -1,0 +1,64 @@
+"""Fitting the repairs of a benchmark that do not ship for a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ttr_backbones.app.devices import choose_device
+from ttr_backbones.app.progress import ProgressBar, StepBar
+from ttr_backbones.app.vit_source import VitSource, vit_with_classifier
+from ttr_backbones.errors import InputError
+from ttr_backbones.images.batches import image_batches
+from ttr_backbones.recipes import backbone_facts
+from ttr_backbones.repairs import REPAIRS, fit_repair
+from ttr_backbones.repairs.choice import repair_options
+
+
+def fit_missing(
+    backbones: Mapping[str, Path | None], kinds: Sequence[str], images: Path, out: Path
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Fit what does not ship, with the defaults of every repair; what is there is used again.
+
+    Args:
+        backbones: name -> file of its weights.
+        kinds: of the benchmark.
+        images: folder of photographs.
+        out: folder of the artifacts, `<backbone>/<type>.safetensors`.
+
+    Returns:
+        The kinds that ship for all backbones or are files, and backbone -> artifacts of the others.
+    """
+    fitted: dict[str, list[str]] = {}
+    missing = {
+        kind: [name for name in backbones if not _ships(kind, name)]
+        for kind in kinds
+        if kind in REPAIRS
+    }
+    for kind, names in missing.items():
+        for name in names:
+            path = out / Path(name).stem / f"{kind}.safetensors"
+            if not path.is_file():
+                _fit(kind, name, backbones[name], images, path)
+            fitted.setdefault(name, []).append(str(path))
+    return [kind for kind in kinds if not missing.get(kind)], fitted
+
+
+def _ships(kind: str, name: str) -> bool:
+    try:
+        repair_options(backbone_facts(name).backbone.model, REPAIRS[kind].auto())
+    except InputError:
+        return False
+    return True
+
+
+def _fit(kind: str, name: str, weights: Path | None, images: Path, path: Path) -> None:
+    backbone = backbone_facts(name).backbone
+    source = VitSource(backbone.model, weights, dict(backbone.get("model_kwargs") or {}))
+    vit = vit_with_classifier(source).to(choose_device(None))
+    bar = ProgressBar()
+    try:
+        batches = image_batches(images, vit, progress=bar)
+        fit_repair(kind, vit, batches, on_step=StepBar(bar.line)).save(path)
+    finally:
+        bar.close()

@@ -1,0 +1,91 @@
+"""The files that numbers are of, by their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ttr_backbones.app.data_check import Checked
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """A data set as it was found.
+
+    Args:
+        kind: its type.
+        loaders: names of the data loaders that read it.
+        samples: number of them.
+        sha256: of the content of all files and of what the annotations say.
+        unlike_published: how the number of samples differs from the published sets', or "".
+        problems: what is wrong with it.
+        files: (path below the folder of all data, SHA-256) of every file.
+    """
+
+    kind: str
+    loaders: str
+    samples: int
+    sha256: str
+    unlike_published: str
+    problems: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+
+    @property
+    def is_test(self) -> bool:
+        """Whether the numbers are measured on it."""
+        return "test_dataloader" in self.loaders
+
+
+def data_facts(found: Checked, folder: Path) -> DataFacts:
+    """Hash what was checked.
+
+    Args:
+        found: of `app.data_check`.
+        folder: that of all data, which does not count: the same files elsewhere are the same data.
+    """
+    infos = [_without(info, f"{folder}/") for info in found.infos]
+    files = sorted({str(path) for info in found.infos for path in _paths(info)})
+    hashed = tuple((path.removeprefix(f"{folder}/"), file_hash(Path(path))) for path in files)
+    digest = hashlib.sha256(json.dumps([infos, hashed], sort_keys=True, default=str).encode())
+    return DataFacts(
+        found.kind,
+        found.loaders,
+        found.samples,
+        digest.hexdigest(),
+        found.unlike_published,
+        tuple(found.problems),
+        hashed,
+    )
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def together(hashes: Iterable[str]) -> str:
+    """One SHA-256 of several."""
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def _paths(info: Mapping[str, Any]) -> list[Any]:
+    return [v for key, v in info.items() if key.endswith("_path") and v and Path(v).is_file()]
+
+
+def _without(value: Any, folder: str) -> Any:
+    """Make data plain and independent of where its folder lies."""
+    if isinstance(value, Mapping):
+        return {str(key): _without(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without(inner, folder) for inner in value]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return value.removeprefix(folder) if isinstance(value, str) else value

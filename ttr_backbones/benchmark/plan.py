@@ -1,0 +1,199 @@
+"""What will be run, what will not and why, before anything runs."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ttr_backbones.app.data_check import check, distinct_datasets
+from ttr_backbones.benchmark.inputs import DataFacts, data_facts, file_hash, together
+from ttr_backbones.benchmark.suite import Suite
+from ttr_backbones.compare.options import Options
+from ttr_backbones.compare.plan import Cell, Row, make_plan
+from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.recipes import RecipeName, protocol_facts
+
+_SHOWN = 3  # problems of a data set
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user wants measured.
+
+    Args:
+        backbones: name -> file of its weights, None takes the hub's.
+        data: folder of the data sets, in place of `data/`.
+        kinds: repairs, see `compare.kinds`.
+        seeds: of the trainings.
+        suite: the protocols.
+        out: folder of everything.
+        cfg_options: changes to the configs, as in `ttrb compare`.
+        fitted: backbone -> repairs that were fitted for it, as paths.
+    """
+
+    backbones: Mapping[str, Path | None]
+    data: Path
+    kinds: Sequence[str]
+    seeds: Sequence[int]
+    suite: Suite
+    out: Path
+    cfg_options: Sequence[str] = ()
+    fitted: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass
+class BenchmarkPlan:
+    """The cells of a benchmark, and everything that is not among them.
+
+    Args:
+        cells: the runs.
+        protocols: experiment -> its protocol.
+        left_out: (what, why) of everything without a run.
+        rows_left_out: lines without a run, of repairs that do not exist for a backbone.
+        data: protocol -> its data sets, of those that can be run.
+        weights: backbone -> SHA-256 of its file, None where it comes from the hub.
+        changes: protocol -> why its numbers do not compare with the published, "" where they do.
+    """
+
+    cells: list[Cell] = field(default_factory=list)
+    protocols: dict[str, str] = field(default_factory=dict)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    rows_left_out: list[Row] = field(default_factory=list)
+    data: dict[str, list[DataFacts]] = field(default_factory=dict)
+    weights: dict[str, str | None] = field(default_factory=dict)
+    changes: dict[str, str] = field(default_factory=dict)
+
+
+def plan_benchmark(request: Request) -> BenchmarkPlan:
+    """Open all data, hash it, and make the cells of every protocol that fits.
+
+    Raises:
+        MissingFileError: no such weights or folder.
+        InputError: nothing can be run.
+    """
+    if not request.data.is_dir():
+        raise MissingFileError(f"--data {request.data}: expected a folder of data sets")
+    plan = BenchmarkPlan()
+    for backbone, file in request.backbones.items():
+        if file is not None and not file.is_file():
+            raise MissingFileError(f"{backbone}={file}: there is no such file of weights")
+        plan.weights[backbone] = None if file is None else file_hash(file)
+    first = next(iter(request.backbones))
+    known: dict[str, DataFacts] = {}
+    options = _options(request)
+    for protocol in request.suite.protocols:
+        _look_at(RecipeName(first, None, protocol), request, options, known, plan)
+    plan.left_out += request.suite.others.items()
+    for backbone in request.backbones:
+        for protocol in plan.data:
+            _add_cells(backbone, protocol, request, options, plan)
+    if not plan.cells:
+        raise InputError(
+            f"nothing can be run on {request.data}:\n  "
+            + "\n  ".join(f"{what}: {why}" for what, why in plan.left_out)
+        )
+    options.check_all_used()
+    return plan
+
+
+def _options(request: Request) -> Options:
+    """Return the changes of all configs: the suite's, the weights, the user's."""
+    changes = []
+    for backbone, weights in request.backbones.items():
+        for protocol in request.suite.protocols:
+            name = str(RecipeName(backbone, None, protocol))
+            changes += request.suite.options(name, protocol)
+            if weights is not None:
+                changes.append(f"{name}:model.backbone.pretrained=False")
+                changes.append(f"{name}:model.backbone.checkpoint={weights}")
+    return Options((), [*changes, *request.cfg_options], request.data)
+
+
+def _look_at(
+    recipe: RecipeName,
+    request: Request,
+    options: Options,
+    known: dict[str, DataFacts],
+    plan: BenchmarkPlan,
+) -> None:
+    """Note the data of a protocol, or why it cannot be run."""
+    protocol = recipe.protocol
+    try:
+        cfg = options.load(recipe, str(recipe))
+        found = []
+        for loaders, dataset in distinct_datasets(cfg):
+            key = f"{loaders} {dataset!r}"
+            if key not in known:
+                known[key] = data_facts(check(cfg, loaders, dataset), request.data)
+            found.append(known[key])
+    except InputError as error:
+        plan.left_out.append((protocol, str(error)))
+        return
+    problems = [problem for facts in found for problem in facts.problems]
+    if problems:
+        more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
+        plan.left_out.append((protocol, "; ".join(problems[:_SHOWN]) + more))
+        return
+    plan.data[protocol] = found
+    plan.changes[protocol] = _changes(protocol, found, request)
+
+
+def _changes(protocol: str, found: Sequence[DataFacts], request: Request) -> str:
+    parts = [
+        f"{facts.samples} images, {facts.unlike_published}"
+        for facts in found
+        if facts.unlike_published and facts.is_test
+    ]
+    parts += [
+        f"{facts.samples} images to train on, {facts.unlike_published}"
+        for facts in found
+        if facts.unlike_published and not facts.is_test
+    ]
+    if protocol_facts(protocol).trial:
+        parts.append("a trial run")
+    if changed := request.suite.changed(protocol):
+        parts.append(changed)
+    if request.cfg_options:
+        parts.append(f"changed by {' '.join(request.cfg_options)}")
+    return "; ".join(parts)
+
+
+def _add_cells(
+    backbone: str, protocol: str, request: Request, options: Options, plan: BenchmarkPlan
+) -> None:
+    name = str(RecipeName(backbone, None, protocol))
+    kinds = [*request.kinds, *request.fitted.get(backbone, ())]
+    try:
+        found = make_plan(
+            [protocol],
+            kinds,
+            request.seeds,
+            request.out,
+            options,
+            backbone=backbone,
+            more_follow=True,
+        )
+    except InputError as error:
+        plan.left_out.append((name, str(error)))
+        return
+    inputs = [facts.sha256 for facts in plan.data[protocol]] + [plan.weights[backbone] or "hub"]
+    plan.cells += [_bound(cell, together([cell.fingerprint, *inputs])) for cell in found.cells]
+    plan.rows_left_out += found.left_out
+    plan.protocols |= {cell.row.experiment: protocol for cell in found.cells}
+    plan.left_out += [_split(note) for note in found.notes if " is left out: " in note]
+
+
+def _split(note: str) -> tuple[str, str]:
+    what, _, why = note.partition(" is left out: ")
+    return what, why
+
+
+def _bound(cell: Cell, mark: str) -> Cell:
+    """Bind a cell to the content of data and weights: others have results of their own."""
+    cfg = copy.deepcopy(cell.cfg)
+    prefix = cell.folder.name.partition("-")[0]
+    cfg.work_dir = str(cell.folder.with_name(f"{prefix}-{mark[:8]}"))
+    return dataclasses.replace(cell, cfg=cfg, fingerprint=mark)

@@ -1,0 +1,227 @@
+"""From the parts of single images to intervals, paired differences and what they are worth."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttr_backbones.benchmark.plan import BenchmarkPlan
+from ttr_backbones.compare.cells import Outcome
+from ttr_backbones.compare.image_parts import OfImages, read_parts
+from ttr_backbones.compare.kinds import NONE
+from ttr_backbones.compare.plan import Cell, Row
+from ttr_backbones.errors import InputError
+from ttr_backbones.evaluation.bootstrap import Interval, bootstrap_scores, percentile_interval
+from ttr_backbones.evaluation.image_parts import ImageParts
+from ttr_backbones.tasks import task_of
+
+BOOTSTRAP_SEED = 0
+NOT_COMPARABLE = "not comparable"
+# Five images that all agree do so by chance in 1 of 16 cases (sign test, two-sided), more than the
+# 5 percent that an interval promises; six in 1 of 32.
+LEAST_IMAGES = 6
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One line of the table beside the same model without a repair.
+
+    Args:
+        value: the line minus the one without a repair, mean over the seeds.
+        interval: of the same drawn images for either; None of fewer than `LEAST_IMAGES`.
+        images: number of images.
+    """
+
+    value: float
+    interval: Interval | None
+    images: int
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether zero lies outside of the interval."""
+        return self.interval is not None and not self.interval.holds(0.0)
+
+    @property
+    def images_needed(self) -> int | None:
+        """How many images would show a difference of this size.
+
+        Intervals shrink with the square root of the number of images. None if the difference is
+        zero or has no interval.
+        """
+        if self.value == 0 or self.interval is None:
+            return None
+        end = self.interval.low if self.value > 0 else self.interval.high
+        return math.ceil(self.images * ((self.value - end) / self.value) ** 2)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table.
+
+    Args:
+        row: what it is about.
+        values: seed (None where nothing is trained) -> what was measured.
+        planned: number of runs that there should be.
+        images: number of images of the test; None if nothing was kept of them.
+        interval: of the mean over the seeds, for other images; None likewise, and of fewer than
+            `LEAST_IMAGES`.
+        difference: to no repair; None for that line, and where one of the two has no images.
+        judgement: of the published number beside ours, "" where there is none.
+    """
+
+    row: Row
+    values: Mapping[int | None, float]
+    planned: int
+    images: int | None
+    interval: Interval | None
+    difference: Difference | None
+    judgement: str
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over the seeds."""
+        return statistics.fmean(self.values.values()) if self.values else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation over the seeds; None for a single run."""
+        values = list(self.values.values())
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    @property
+    def verdict(self) -> str:
+        """Say "better", "worse", "not shown" or "too few images"; "" without a difference."""
+        if self.difference is None:
+            return ""
+        if self.difference.interval is None:
+            return "too few images"
+        if not self.difference.is_shown:
+            return "not shown"
+        better = (self.difference.value > 0) == self.row.metric.higher_is_better
+        return "better" if better else "worse"
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A line's scores on drawn images, by seed: [rounds] each."""
+
+    scores: Mapping[int | None, NDArray[np.float64]]
+    whole: Mapping[int | None, float]  # the score of all images, not rounded as a metric's may be
+    images: list[str]
+
+    def mean(self, seeds: Sequence[int | None]) -> NDArray[np.float64]:
+        return np.asarray(np.mean([self.scores[seed] for seed in seeds], axis=0))
+
+
+_Values = Mapping[int | None, float]
+
+
+def results(plan: BenchmarkPlan, outcomes: Mapping[str, Outcome], rounds: int) -> list[Result]:
+    """Put all cells of each line together, lines of one task of one backbone behind each other.
+
+    Args:
+        plan: all cells.
+        outcomes: name of a cell -> what was measured; cells that failed are absent.
+        rounds: data sets that the bootstrap draws.
+
+    Raises:
+        InputError: runs of one task were of different images.
+    """
+    lines: dict[Row, list[Cell]] = {}
+    for cell in plan.cells:
+        lines.setdefault(cell.row, []).append(cell)
+    drawn = {row: _drawn(cells, outcomes, rounds) for row, cells in lines.items()}
+    rows = [*lines, *plan.rows_left_out]
+    order = list(dict.fromkeys(row.experiment for row in rows))
+    rows.sort(key=lambda row: order.index(row.experiment))
+    plain = {row.experiment: row for row in lines if row.repair == NONE}
+    return [
+        _result(row, plan, lines.get(row, []), outcomes, drawn, plain.get(row.experiment))
+        for row in rows
+    ]
+
+
+def _drawn(cells: Sequence[Cell], outcomes: Mapping[str, Outcome], rounds: int) -> _Drawn | None:
+    kept: dict[int | None, OfImages] = {}
+    for cell in cells:
+        if cell.name in outcomes:
+            of_images = read_parts(cell.folder, cell.row.metric)
+            if of_images is None:
+                return None
+            kept[cell.seed] = of_images
+    parts = task_of(cells[0].cfg).image_parts
+    if not kept or parts is None:
+        return None
+    return _bootstrapped(kept, parts, rounds, cells[0].row.experiment)
+
+
+def _bootstrapped(
+    kept: Mapping[int | None, OfImages], parts: ImageParts, rounds: int, name: str
+) -> _Drawn:
+    names = next(iter(kept.values())).names
+    if any(of_images.names != names for of_images in kept.values()):
+        raise InputError(f"{name}: its runs were of different images: delete them, and run again")
+    stacked = np.stack([of_images.parts for of_images in kept.values()])
+    scores = bootstrap_scores(stacked, parts.score, rounds, BOOTSTRAP_SEED)
+    whole = parts.score(stacked.sum(axis=1)).tolist()
+    by_seed = dict(zip(kept, scores, strict=True))
+    return _Drawn(by_seed, dict(zip(kept, whole, strict=True)), names)
+
+
+def _result(
+    row: Row,
+    plan: BenchmarkPlan,
+    cells: Sequence[Cell],
+    outcomes: Mapping[str, Outcome],
+    drawn: Mapping[Row, _Drawn | None],
+    plain: Row | None,
+) -> Result:
+    of_line = drawn.get(row)
+    values: _Values = (
+        {cell.seed: outcomes[cell.name].value for cell in cells if cell.name in outcomes}
+        if of_line is None
+        else of_line.whole
+    )
+    interval = None if of_line is None else _interval(of_line.mean(list(values)), of_line)
+    images = None if of_line is None else len(of_line.images)
+    difference = None
+    if plain is not None and plain != row:
+        difference = _difference(of_line, drawn.get(plain))
+    mean = statistics.fmean(values.values()) if values else None
+    changes = plan.changes.get(plan.protocols.get(row.experiment, ""), "")
+    judgement = _judgement(row, mean, interval, changes)
+    return Result(row, values, len(cells), images, interval, difference, judgement)
+
+
+def _interval(scores: NDArray[np.float64], drawn: _Drawn) -> Interval | None:
+    return percentile_interval(scores) if len(drawn.images) >= LEAST_IMAGES else None
+
+
+def _difference(drawn: _Drawn | None, plain: _Drawn | None) -> Difference | None:
+    """Compare runs of the same seeds on the same drawn images."""
+    if drawn is None or plain is None or drawn.images != plain.images:
+        return None
+    seeds = [seed for seed in drawn.whole if seed in plain.whole]
+    if not seeds:
+        return None
+    value = statistics.fmean(drawn.whole[seed] - plain.whole[seed] for seed in seeds)
+    moved = drawn.mean(seeds) - plain.mean(seeds)
+    return Difference(value, _interval(moved, drawn), len(drawn.images))
+
+
+def _judgement(row: Row, mean: float | None, interval: Interval | None, changes: str) -> str:
+    """Say where the published number lies beside the interval of ours."""
+    if row.published is None or mean is None:
+        return ""
+    if changes:
+        return f"{NOT_COMPARABLE}: {changes}"
+    if interval is None:
+        return f"{NOT_COMPARABLE}: there is no interval, of too few images or of none kept"
+    if interval.holds(row.published.value):
+        return "within"
+    return "above" if interval.low > row.published.value else "below"

@@ -1,0 +1,159 @@
+"""What the numbers show and do not show, in sentences: the same on every kind of page."""
+
+from __future__ import annotations
+
+from ttr_backbones.benchmark.report import Report
+from ttr_backbones.benchmark.statistics import LEAST_IMAGES, Result
+from ttr_backbones.compare.kinds import kind_label
+from ttr_backbones.compare.summary import NOTHING
+from ttr_backbones.text_table import aligned
+
+TITLE = "Benchmark of ViT repairs"
+_FEW = 30  # images, below which a percentile bootstrap is known to be too narrow
+
+
+def measured(result: Result) -> str:
+    """Write a number, with its standard deviation over the seeds."""
+    if result.mean is None:
+        return NOTHING
+    return result.row.metric.shown(result.mean, result.std)
+
+
+def interval(result: Result) -> str:
+    """Write the interval of a number, "" without."""
+    if result.interval is None:
+        return ""
+    digits = result.row.metric.decimals
+    return f"[{result.interval.low:.{digits}f}, {result.interval.high:.{digits}f}]"
+
+
+def difference(result: Result) -> str:
+    """Write a difference with its interval, "" without."""
+    if result.difference is None:
+        return ""
+    digits, found = result.row.metric.decimals, result.difference
+    if found.interval is None:
+        return f"{found.value:+.{digits}f}"
+    ends = f"[{found.interval.low:+.{digits}f}, {found.interval.high:+.{digits}f}]"
+    return f"{found.value:+.{digits}f} {ends}"
+
+
+def published(result: Result) -> str:
+    """Write the paper's number and how ours lies beside it, "" without one."""
+    number = result.row.published
+    if number is None:
+        return ""
+    beside = {
+        "within": "within our interval",
+        "above": "ours is above it",
+        "below": "ours is below it",
+    }.get(result.judgement, result.judgement)
+    return f"paper: {number.shown} ({beside})" if beside else f"paper: {number.shown}"
+
+
+def summary(report: Report) -> list[str]:
+    """Say in a few sentences what the page shows."""
+    compared, shown = report.compared, report.shown
+    tasks = len({result.row.experiment for result in report.results})
+    backbones = len({result.row.backbone for result in report.results})
+    kinds = {result.row.repair for result in report.results}
+    text = [
+        f"{_count(backbones, 'backbone')}, {_count(len(kinds), 'repair')} (none among them), "
+        f"{_count(tasks, 'task')}."
+    ]
+    if compared:
+        chance = len(compared) / 20
+        text.append(
+            f"Of {_count(len(compared), 'difference')} to no repair, {len(shown)} lie outside of "
+            f"what other images of the same kind would give (95 % intervals); if no repair did "
+            f"anything, about {chance:.1f} would."
+        )
+        text += [f"Shown: {_said(result)}." for result in shown]
+    return text
+
+
+def results_text(report: Report) -> list[str]:
+    """Lay out all results for a terminal."""
+    text: list[str] = []
+    for name in dict.fromkeys(result.row.experiment for result in report.results):
+        lines = [result for result in report.results if result.row.experiment == name]
+        row, images = lines[0].row, lines[0].images
+        of_images = f", {images} images" if images else ""
+        text += ["", f"{row.backbone}, {row.task} ({row.metric.heading}){of_images}"]
+        head = ["repair", "measured", "95 % interval", "difference to none", "", ""]
+        cells = [
+            [
+                kind_label(result.row.repair),
+                measured(result),
+                interval(result),
+                difference(result),
+                result.verdict,
+                published(result),
+            ]
+            for result in lines
+        ]
+        text += aligned([head, *cells], "lrrrll")
+    return text[1:]
+
+
+def _said(result: Result) -> str:
+    row = result.row
+    return (
+        f"{kind_label(row.repair)} is {result.verdict} on {row.task} ({row.backbone}) by "
+        f"{difference(result)} {row.metric.unit} {row.metric.name}"
+    )
+
+
+def not_shown(report: Report) -> list[str]:
+    """Say what is not shown, and what it would take."""
+    text = []
+    few = {r.row.task: r.images for r in report.results if r.verdict == "too few images"}
+    text += [
+        f"{task}: {images} images are too few for an interval; from {LEAST_IMAGES} on there is "
+        "one, for with fewer even images that all agree may do so by chance."
+        for task, images in few.items()
+    ]
+    for result in report.compared:
+        found = result.difference
+        if found is None or result.verdict != "not shown":
+            continue
+        needed = found.images_needed
+        takes = (
+            "the two are equal here"
+            if needed is None
+            else f"about {needed:,} images would show a difference of this size, there are "
+            f"{found.images:,}"
+        )
+        text.append(
+            f"{result.row.task} ({result.row.backbone}), {kind_label(result.row.repair)}: "
+            f"{difference(result)} {result.row.metric.unit}; {takes}."
+        )
+    return text
+
+
+def reading(report: Report) -> list[str]:
+    """Say how the numbers are to be read."""
+    few = sorted({r.images for r in report.results if r.images is not None and r.images < _FEW})
+    text = [
+        f"Numbers are means over the seeds {', '.join(map(str, report.seeds))} ± their sample "
+        "standard deviation, where something is trained; without training there is one run.",
+        f"Brackets are 95 % intervals of {report.rounds:,} data sets drawn from the images with "
+        "replacement: how far the number would move with other images of the same kind. Other "
+        "training images or seeds would move it further; that is not in them.",
+        "Differences are paired: both models on the same drawn images, with the same seeds.",
+        "Images needed: intervals shrink with the square root of their number. It is a rule of "
+        "thumb for a difference that stays what it is here.",
+    ]
+    if few:
+        text.append(
+            f"Tasks of fewer than {_FEW} images (here {', '.join(map(str, few))}): intervals of so "
+            "few images are too narrow, and rank nothing. The mIoU of a drawn set is of the "
+            "classes that occur in it, so that with few images its interval need not surround it."
+        )
+    changed = {name: why for name, why in report.changes.items() if why}
+    text += [f"{name} compares with no published number: {why}." for name, why in changed.items()]
+    return text
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
