@@ -41,19 +41,26 @@ class MeanOfImages(ImageParts):
             return np.asarray(sums[..., 0] / sums[..., 1])
 
 
-class Hits(MeanOfImages):
-    """The percentage of images that are right.
+class TopOne(MeanOfImages):
+    """Top-1: the percentage of images whose best class is the true one."""
 
-    Args:
-        key: of the entry, a boolean, in what the evaluator keeps of an image.
-    """
+    def of_results(self, results: Sequence[tuple[str, int, Sequence[int]]]) -> Parts:
+        """Take (100 or 0, 1) of what `AccuracyMetric` keeps of every image."""
+        return np.array([(100.0 * (best[0] == truth), 1.0) for _, truth, best in results])
 
-    def __init__(self, key: str) -> None:
-        self.key = key
 
-    def of_results(self, results: Sequence[Mapping[str, Any]]) -> Parts:
-        """Take (100 or 0, 1) of every image."""
-        return np.array([(100.0 * bool(result[self.key]), 1.0) for result in results])
+class TopOneOfBestK(ImageParts):
+    """Top-1 of kNN for the best k: the parts are 100 or 0 for each of K values of k, and 1."""
+
+    def of_results(self, results: Sequence[tuple[str, int, Mapping[int, int]]]) -> Parts:
+        """Take [N, K + 1] of what `KnnMetric` keeps of every image."""
+        rows = [[100.0 * (c == truth) for c in by_k.values()] for _, truth, by_k in results]
+        return np.concatenate([np.array(rows), np.ones((len(rows), 1))], axis=1)
+
+    def score(self, sums: Parts) -> NDArray[np.float64]:
+        """Choose k anew on every set, as the metric does; NaN without an image."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(sums[..., :-1].max(axis=-1) / sums[..., -1])
 
 
 class CorLocHits(MeanOfImages):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ttr_backbones.engine.head_kinds import HeadKind
 from ttr_backbones.errors import InputError
+from ttr_backbones.evaluation.image_parts import ImageParts, TopOne, TopOneOfBestK
 from ttr_backbones.tasks.drawing.classes import draw_classes
 from ttr_backbones.tasks.metric import Metric
 from ttr_backbones.tasks.prediction import Labels, Prediction, Saved
@@ -50,6 +51,7 @@ class Classification(Task[ImageClass]):
     name = "classification"
     models = ("ImageClassifier",)
     evaluators = ("AccuracyMetric",)
+    image_parts: ClassVar[ImageParts | None] = TopOne()
     metric = Metric("top1", "top-1", "%", "percent", higher_is_better=True, decimals=2)
     answer = "pred_classes"
     visualizer = "ClassVisualizer"
@@ -86,6 +88,7 @@ class KnnClassification(Classification):
     name = "kNN classification"
     models = ("KnnClassifier",)
     evaluators = ("KnnMetric",)
+    image_parts = TopOneOfBestK()
     metric = Metric("top1", "kNN top-1", "%", "percent", higher_is_better=True, decimals=2)
     answer = "pred_by_k"
     trains = False
