@@ -20,7 +20,7 @@ def part_of(path):
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if part_of(path) != "configs")
 ROOT = {
     *("errors", "packaged", "safe_load", "atomic", "folder_files", "file_damage", "result_names"),
-    *("text_table", "timm_names"),
+    *("text_table", "timm_names", "comma_list"),
 }
 
 METHOD = {"compat", "vits", "images", "neuron_search", "repairs"}
@@ -43,6 +43,7 @@ ARROWS = {
     "file_damage": set(),
     "result_names": set(),
     "text_table": set(),
+    "comma_list": set(),
     "timm_names": set(),
     "compat": {"errors", "safe_load"},
     "vits": ROOT | {"compat"},

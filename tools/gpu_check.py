@@ -47,8 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     import torch
     from gpu_steps.steps import STEPS
 
+    from ttr_backbones.comma_list import comma_list
+
     steps = {step.name: step for step in STEPS}
-    wanted = args.steps.split(",") if args.steps else list(steps)
+    wanted = comma_list(args.steps) if args.steps else list(steps)
     unknown = [name for name in wanted if name not in steps]
     if unknown:
         return _refuse(f"--steps {unknown[0]}: expected some of {', '.join(steps)}")

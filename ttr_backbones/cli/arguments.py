@@ -6,6 +6,7 @@ import argparse
 import re
 
 from ttr_backbones.app.launcher import add_launcher
+from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError
 
 
@@ -62,11 +63,6 @@ def add_feature_cache(parser: argparse.ArgumentParser) -> None:
 def allow_negative_lists(parser: argparse.ArgumentParser) -> None:
     """Let an option take -1,-2: argparse asks this pattern whether it is a number."""
     parser._negative_number_matcher = re.compile(r"-[\d.]")  # noqa: SLF001
-
-
-def comma_list(text: str) -> list[str]:
-    """Take a list apart; what is named twice counts once."""
-    return list(dict.fromkeys(part.strip() for part in text.split(",")))
 
 
 def integer_list(option: str, text: str, least: int | None = None) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ttr_backbones.cli.arguments import comma_list
+from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.atomic import write_atomically
-from ttr_backbones.cli.arguments import add_recipe_options, comma_list, integer_list
+from ttr_backbones.cli.arguments import add_recipe_options, integer_list
 from ttr_backbones.cli.fitted_controls import (
     CONTROLS,
     add_fit_images,
@@ -17,6 +17,7 @@ from ttr_backbones.cli.fitted_controls import (
     kept_control,
     waiting_controls,
 )
+from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError, MissingFileError, StopSignal
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.progress import ProgressBar
-from ttr_backbones.cli.arguments import add_cfg_options, comma_list
+from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.cli.list_doubts import warn_of_doubts
 from ttr_backbones.cli.model_and_images import tell_bad
+from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.result_names import relative_paths
 

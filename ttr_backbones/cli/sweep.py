@@ -14,10 +14,10 @@ from ttr_backbones.atomic import write_atomically
 from ttr_backbones.cli.arguments import (
     add_overrides,
     allow_negative_lists,
-    comma_list,
     integer_list,
     number_list,
 )
+from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.text_table import aligned
 

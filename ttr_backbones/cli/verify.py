@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ttr_backbones.app.launcher import add_launcher, is_first, join_processes
 from ttr_backbones.app.progress import ProgressBar
-from ttr_backbones.cli.arguments import comma_list
 from ttr_backbones.cli.fitted_controls import (
     CONTROLS,
     add_fit_images,
@@ -19,6 +18,7 @@ from ttr_backbones.cli.fitted_controls import (
 )
 from ttr_backbones.cli.list_doubts import warn_of_doubts
 from ttr_backbones.cli.model_and_images import add_model_arguments, load, tell_bad
+from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError
 from ttr_backbones.text_table import aligned
 

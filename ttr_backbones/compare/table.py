@@ -18,7 +18,7 @@ from ttr_backbones.compare.repairs_table import (
 )
 from ttr_backbones.compare.side_effects import SideEffects
 from ttr_backbones.compare.summary import Line
-from ttr_backbones.text_table import markdown_row
+from ttr_backbones.text_table import aligned, markdown_row
 
 _HEADINGS = ("backbone", "repair", "measured", "seeds", "published")
 _LEGEND = (
@@ -33,14 +33,15 @@ def text_table(
     """Return the table for a terminal: tasks one after another, columns aligned."""
     sources = _sources(lines)
     cells = [_cells(line, sources) for line in lines]
-    widths = [max(map(len, column)) for column in zip(_HEADINGS, *cells, strict=True)]
+    # All tasks in one go, so that their columns stand below each other.
+    head, *rows = aligned([_HEADINGS, *cells], "ll" + "r" * (len(_HEADINGS) - 2))
+    rule = "-" * max(map(len, (head, *rows)))
     text, task = [], ""
-    for line, row in zip(lines, cells, strict=True):
+    for line, row in zip(lines, rows, strict=True):
         if line.row.task != task:
             task = line.row.task
-            text += ["", f"{task} ({line.row.metric.heading})", _aligned(_HEADINGS, widths)]
-            text.append("-" * len(_aligned(widths, widths)))
-        text.append(_aligned(row, widths))
+            text += ["", f"{task} ({line.row.metric.heading})", head, rule]
+        text.append(row)
     more = side_effects_text(repair_tables(lines, side_effects or {}))
     text += ["", *more.splitlines()] if more else []
     return "\n".join([*text[1:], "", *below(lines, notes)]) + "\n"
@@ -123,13 +124,6 @@ def _cells(line: Line, sources: Sequence[str]) -> tuple[str, ...]:
         line.runs,
         line.published + mark,
     )
-
-
-def _aligned(row: Sequence[Any], widths: Sequence[int]) -> str:
-    """Words to the left, numbers to the right."""
-    words = [f"{part:{width}}" for part, width in zip(row[:2], widths[:2], strict=True)]
-    numbers = [f"{part:>{width}}" for part, width in zip(row[2:], widths[2:], strict=True)]
-    return "  ".join([*words, *numbers])
 
 
 def _sources(lines: Sequence[Line]) -> list[str]:

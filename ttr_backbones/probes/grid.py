@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ttr_backbones.comma_list import comma_parts
 from ttr_backbones.errors import InputError, unknown_name
 
 
@@ -60,7 +61,7 @@ def _probe(point: dict[str, tuple[str, Any]]) -> Probe:
 def _values(axis: str, listed: str) -> list[tuple[str, Any]]:
     read = _AXES[axis].read
     try:
-        values = [(part.strip(), read(part.strip())) for part in listed.split(",")]
+        values = [(part, read(part)) for part in comma_parts(listed)]
     except (ValueError, KeyError):
         raise InputError(
             f"--probe-grid {axis}={listed}: expected {_AXES[axis].expected}, separated by commas"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ttr_backbones.comma_list import comma_parts
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.repairs.repair import Repair
 
@@ -122,7 +123,7 @@ def _bool(text: str) -> bool:
 
 
 def _numbers(text: str) -> list[int | float]:
-    parts = text.split(",")
+    parts = comma_parts(text)
     try:
         return [int(part) for part in parts]
     except ValueError:
