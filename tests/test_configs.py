@@ -19,7 +19,7 @@ BUNDLED = {path.stem for path in NEURON_LISTS.glob("*.json")}
 
 def test_configs_dir__of_a_wheel_and_of_nothing(tmp_path, monkeypatch):
     package = tmp_path / "ttr_backbones"
-    monkeypatch.setattr(packaged, "__file__", str(package / "packaged.py"))
+    monkeypatch.setattr(packaged, "_PACKAGE", package)
     with pytest.raises(MissingFileError, match="Install the package again"):
         packaged.configs_dir()
     (package / "configs" / "_base_").mkdir(parents=True)

@@ -126,7 +126,7 @@ def test_rows_of_a_classifier__make_the_model_s_own_top_1(tiny_weights, photos, 
     )
     assert not torch.allclose(ZeroShotClassifier(repaired, several)(images), scores)
 
-    with pytest.raises(MissingFileError, match=f"ttrb text {AUGREG} --classes imagenet --out"):
+    with pytest.raises(MissingFileError, match=f"ttrb text {AUGREG} --classes CLASSES --out"):
         vectors_of(tmp_path / "{model}.safetensors", AUGREG)
     clip_model = {"type": "TimmViT", "model": "vit_tiny_patch16_224", "model_kwargs": {"depth": 1}}
     with pytest.raises(InputError, match="other weights"):

@@ -23,11 +23,12 @@ from ttr_backbones.tasks.segmentation import ClassMap, Segmentation
 from ttr_backbones.tasks.task import TASKS, ExportedOutput, Task, register_task, task_named
 from ttr_backbones.tasks.zero_shot import TypographicAttack, ZeroShotClassification
 
-kinds = (Segmentation, Depth, ObjectDiscovery, Classification, KnnClassification)
-kinds += (ForegroundSegmentation, ZeroShotClassification, TypographicAttack)
-for kind in kinds:  # in the order of all tables
+# In the order of all tables.
+for kind in (Segmentation, Depth, ObjectDiscovery, Classification, KnnClassification):
     register_task(kind)
-del kind, kinds
+for kind in (ForegroundSegmentation, ZeroShotClassification, TypographicAttack):
+    register_task(kind)
+del kind
 
 __all__ = [
     "TASKS",

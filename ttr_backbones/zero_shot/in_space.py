@@ -33,8 +33,9 @@ def vectors_of(text: TextVectors | str | Path, model: str) -> TextVectors:
     if not path.is_file():
         raise MissingFileError(
             f"no vectors of the classes at {path}: make them with `ttrb text {model} --classes "
-            f"imagenet --out {path}` (or --classes FILE; --source classifier for a model that was "
-            "trained on these classes), or give another file as model.text"
+            f"CLASSES --out {path}`, where CLASSES is imagenet, a file or the folder of the data "
+            "(--checkpoint as here; --source classifier for a model that was trained on these "
+            "classes), or give another file as model.text"
         )
     return TextVectors.load(path)
 
