@@ -31,14 +31,19 @@ def results(work_dir):
     return json.loads(max(work_dir.glob("2*/2*.json")).read_text())
 
 
-@torch.no_grad()
-def test_knn__is_that_of_timms_features(class_folders, options, as_arguments, tiny_vit, tmp_path):
+@pytest.fixture
+def knn(class_folders, options, as_arguments, tmp_path):
+    """Arguments of a test by kNN; the 15 labelled images are no multiple of anything."""
     given = {k: v for k, v in options.items() if not k.startswith(("train_", "val_"))}
     given |= {"model.k": (1, 5), "test_cfg.bank.num_workers": 0, "test_cfg.bank.batch_size": 4}
-    argv = ["test", "knn_imagenet", "--data-root", str(class_folders), "--out"]
-    argv += [str(tmp_path / "found.json"), "--work-dir", str(tmp_path / "run")]
-    argv += ["--feature-cache", str(tmp_path / "cache"), "--show-dir", str(tmp_path / "drawn")]
-    assert main([*argv, *as_arguments(given)]) == 0
+    argv = ["test", "knn_imagenet", "--data-root", str(class_folders), *as_arguments(given)]
+    return [*argv, "--work-dir", str(tmp_path / "run"), "--out", str(tmp_path / "found.json")]
+
+
+@torch.no_grad()
+def test_knn__is_that_of_timms_features(knn, class_folders, tiny_vit, tmp_path, two_processes):
+    more = ["--feature-cache", str(tmp_path / "cache"), "--show-dir", str(tmp_path / "drawn")]
+    assert main([*knn, *more]) == 0
 
     (bank, labels), (queries, truth) = (inputs(class_folders, s) for s in ("train", "val"))
     bank, queries = (
@@ -58,6 +63,14 @@ def test_knn__is_that_of_timms_features(class_folders, options, as_arguments, ti
     assert next(iter(saved)) == "blue/0.png"
     assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 15 + 9
     assert len(list((tmp_path / "drawn").rglob("*.png"))) == 9
+
+    shared = ["--work-dir", str(tmp_path / "two"), "--launcher", "pytorch"]
+    assert [outcome.value for outcome in two_processes(main, [*knn, *shared])] == [0, 0]
+    again = results(tmp_path / "two")
+    assert {key: again[key] for key in told if "top1" in key} == {
+        key: told[key] for key in told if "top1" in key
+    }
+    assert json.loads((tmp_path / "found.json").read_text()) == saved
 
 
 @pytest.fixture(scope="module")
