@@ -5,6 +5,7 @@ import torch
 from ttr_backbones.attention_masks import foreground
 from ttr_backbones.errors import InputError
 from ttr_backbones.evaluation import ForegroundMetric, average_precision, foreground_scores
+from ttr_backbones.evaluation.image_parts import MeanIoU
 
 
 def sorted_out(scores, truth):
@@ -63,6 +64,8 @@ def test_metric__by_hand_and_of_any_batches():
         metric = ForegroundMetric()
         for start in range(0, 2, size):
             metric.process({}, samples[start : start + size])
+        sums = MeanIoU().of_results(metric.results).sum(axis=0)
+        assert MeanIoU().score(sums) == pytest.approx(100 * (1 / 3 + 5 / 7) / 2)
         assert metric.evaluate(2) == {
             "mIoU": round(100 * (1 / 3 + 5 / 7) / 2, 3),
             "pixel_accuracy": 75.0,

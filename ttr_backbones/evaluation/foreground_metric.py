@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
@@ -42,18 +43,20 @@ class ForegroundMetric(BaseMetric):
                 "the pipeline to that of the images"
             )
         found = foreground_scores(masks.bool(), scores, truth.bool())
-        rows = torch.cat([part.double().view(len(masks), -1).cpu() for part in found], dim=1)
-        self.results += rows.tolist()
+        kept = (found.intersection, found.union, found.correct, found.labelled)
+        rows = (part.tolist() for part in (*kept, found.average_precision))
+        self.results += zip(*rows, strict=True)
 
-    def compute_metrics(self, results: list[list[float]]) -> dict[str, float]:
+    def compute_metrics(
+        self, results: list[tuple[list[int], list[int], int, int, float]]
+    ) -> dict[str, float]:
         """Put together what all processes have kept."""
-        rows = torch.tensor(results, dtype=torch.float64)
-        correct, labelled, inter0, inter1, union0, union1, _ = rows.sum(dim=0).tolist()
-        iou = [inter / max(union, 1) for inter, union in ((inter0, union0), (inter1, union1))]
+        shared, union, correct, labelled, precision = zip(*results, strict=True)
+        shared_sum, union_sum = np.sum(shared, axis=0), np.sum(union, axis=0)
         metrics = {
-            "mIoU": 100 * sum(iou) / 2,
-            "pixel_accuracy": 100 * correct / labelled,
-            "mAP": 100 * rows[:, -1].mean().item(),
+            "mIoU": 100 * float((shared_sum / np.maximum(union_sum, 1)).mean()),
+            "pixel_accuracy": 100 * sum(correct) / sum(labelled),
+            "mAP": 100 * sum(precision) / len(results),
             "images": float(len(results)),
         }
         return {name: round(value, 3) for name, value in metrics.items()}

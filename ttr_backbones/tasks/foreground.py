@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ttr_backbones.evaluation.image_parts import MeanIoU
 from ttr_backbones.tasks.drawing.foreground import draw_foreground
 from ttr_backbones.tasks.metric import Metric
 from ttr_backbones.tasks.prediction import Labels, Prediction, Saved
@@ -43,6 +44,7 @@ class ForegroundSegmentation(Task[Foreground]):
     models = ("AttentionForeground",)
     evaluators = ("ForegroundMetric",)
     metric = Metric("mIoU", "foreground mIoU", "%", "percent", higher_is_better=True, decimals=2)
+    image_parts = MeanIoU()
     answer = "pred_mask"
     visualizer = "ForegroundVisualizer"
     trains = False
