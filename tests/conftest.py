@@ -28,6 +28,7 @@ prepare_mmseg()
 
 import cv2  # noqa: E402
 import torch  # noqa: E402
+from timm.layers import weight_init  # noqa: E402
 from timm.models.vision_transformer import VisionTransformer  # noqa: E402
 from torch import distributed  # noqa: E402
 
@@ -82,9 +83,14 @@ def pytest_runtest_setup(item):
             pytest.skip(reason)
 
 
+def drawn_where_there_is_memory(tensor, *args, draw=weight_init._trunc_normal_):
+    """Leave a meta tensor as it is: torch would go through the kernels in Python."""
+    return tensor if tensor.is_meta else draw(tensor, *args)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quick_runners():
-    """Make Runners cheap: there are hundreds of them.
+    """Make Runners cheap, of which there are hundreds, and models without memory.
 
     mmengine formats the config with yapf for every checkpoint and collects garbage for every data
     set, each time through all modules that were imported since; both cost more than training here.
@@ -93,6 +99,8 @@ def quick_runners():
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("mmengine.config.config.FormatCode", lambda text, **_: (text, True))
         patched.setattr("mmengine.dataset.base_dataset.gc", SimpleNamespace(collect=lambda: 0))
+        patched.setattr("ttr_backbones.compare.cells.gc", SimpleNamespace(collect=lambda: 0))
+        patched.setattr(weight_init, "_trunc_normal_", drawn_where_there_is_memory)
         gc.freeze()
         gc.enable()
         yield

@@ -16,16 +16,42 @@ warnings.simplefilter("ignore")
 forks = []
 os.register_at_fork = lambda **kwargs: forks.append(kwargs)
 
+def callables(modules):
+    classes = [
+        value for module in modules for value in vars(module).values() if isinstance(value, type)
+    ]
+    return {
+        (cls, name): value for cls in classes for name, value in vars(cls).items()
+        if callable(value)
+    }
+
+# What is light, from the lightest to the heaviest: each import adds to the ones before.
+heavy = {"mmseg", "mmengine", "mmcv", "matplotlib", "cv2", "transformers"}
+
+def is_light(module, foreign):
+    importlib.import_module(module)
+    found = foreign & set(sys.modules)
+    assert not found, f"{module} imported {found}"
+
+is_light("ttr_backbones", heavy | {"torch"})
+from ttr_backbones.compat import prepare_mmseg, prepare_torchvision
+prepare_torchvision()
+import timm, torch
+from timm.models import vision_transformer
+light = [vision_transformer, torch.nn, torch, timm]
+first = callables(light)
+is_light("ttr_backbones.registers", heavy)
+is_light("ttr_backbones.cli", heavy)
+assert first == callables(light)
+
 # mmcv-lite needs preparing before mmseg can be imported at all, and stays truthful.
 os.environ.pop("NO_ALBUMENTATIONS_UPDATE", None)
-from ttr_backbones.compat import prepare_mmseg
 prepare_mmseg()
 prepare_mmseg()
 assert "mmseg" not in sys.modules
 import mmseg.apis
 import mmengine, mmengine.hooks, mmengine.model, mmengine.runner, mmengine.runner.checkpoint
-import mmseg.models, mmseg.datasets, mmseg.visualization, timm, torch
-from timm.models import vision_transformer
+import mmseg.models, mmseg.datasets, mmseg.visualization
 from mmengine.utils.dl_utils import mmcv_full_available
 assert mmcv_full_available() == (importlib.util.find_spec("mmcv._ext") is not None)
 assert "mmcv._ext" not in sys.modules or mmcv_full_available()
@@ -33,16 +59,9 @@ assert os.environ["NO_ALBUMENTATIONS_UPDATE"] == "1"
 forks.clear()
 
 def state():
-    classes = [
-        value
-        for module in (mmengine.hooks, mmengine.model, mmengine.runner, mmseg.models,
-                       mmseg.datasets, mmseg.visualization, vision_transformer, torch.nn)
-        for value in vars(module).values()
-        if isinstance(value, type)
-    ]
     return (
-        {(cls, name): value for cls in classes for name, value in vars(cls).items()
-         if callable(value)},
+        callables([mmengine.hooks, mmengine.model, mmengine.runner, mmseg.models,
+                   mmseg.datasets, mmseg.visualization, vision_transformer, torch.nn]),
         dict(mmengine.runner.checkpoint.CheckpointLoader._schemes),
         {name: value for name, value in vars(torch).items() if callable(value)},
         [signal.getsignal(number) for number in signal.valid_signals()],

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -79,11 +80,13 @@ def warm_up() -> None:
     mmengine formats the config for every checkpoint, and collects garbage for every data set.
     """
     import mmengine.config.config
+    import mmengine.dataset.base_dataset
 
     import ttr_backbones.app.runner  # noqa: F401
 
     torch.set_num_threads(1)  # a process that has used more must not be forked
     mmengine.config.config.FormatCode = lambda text, **_: (text, True)
+    mmengine.dataset.base_dataset.gc = SimpleNamespace(collect=lambda: 0)
     gc.collect()
     gc.freeze()
 

@@ -251,7 +251,14 @@ def counter(monkeypatch):
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize(("model", "repair"), [(DINOV2, None), (DINOV2, REPAIR), (DINOV3, REPAIR)])
+@pytest.mark.parametrize(
+    ("model", "repair"),
+    [
+        (DINOV2, REPAIR),
+        pytest.param(DINOV2, None, marks=pytest.mark.nightly),
+        pytest.param(DINOV3, REPAIR, marks=pytest.mark.nightly),
+    ],
+)
 @torch.no_grad()
 def test_compiles_in_one_graph_and_other_sizes_never_recompile(counter, model, repair):
     backbone = make(model, repair=repair, compiled=True)

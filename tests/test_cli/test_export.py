@@ -32,14 +32,20 @@ def test_timm_model(arguments, tmp_path, capsys):
     assert [outputs[name].shape for name in ("map_0", "map_1")] == [(1, 192, 2, 3)] * 2
 
 
-def test_mismatch__is_exit_code_1_and_no_file(arguments, tmp_path, capsys, monkeypatch):
+def test_mismatch__is_exit_code_1_and_leaves_what_was_there(
+    arguments, tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "out" / "model.pt2"
+    out.parent.mkdir()
+    out.write_bytes(b"old")
     monkeypatch.setattr(check, "TOLERANCE", -1.0)
     plain = ["--repair", "none", "--blocks", "0"]  # little to trace
     assert main([*arguments, *plain, "--size", "32", "48"]) == 1
     error = capsys.readouterr().err
     assert "ttrb: error: " in error
     assert "model.pt2 is not written, it differs from the model. 2 x 32 x 48: largest" in error
-    assert not list((tmp_path / "out").iterdir())
+    assert [file.name for file in out.parent.iterdir()] == ["model.pt2"]
+    assert out.read_bytes() == b"old"
 
 
 @pytest.mark.parametrize(

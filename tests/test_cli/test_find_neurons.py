@@ -16,6 +16,7 @@ from ttr_backbones.backbones import create_vit
 from ttr_backbones.cli import main
 from ttr_backbones.images.batches import image_batches
 from ttr_backbones.neuron_search.provenance import files_hash, weights_hash
+from ttr_backbones.neuron_search.verification import verify_neurons
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.repairs import load_repair
 from ttr_backbones.repairs.choice import repair_options
@@ -46,9 +47,17 @@ def search(tiny_weights, photos, tmp_path):
     return call
 
 
-def test_find_neurons__writes_a_list_with_its_provenance(search, photos, tiny_weights, tmp_path):
-    assert search() == 0
-    neurons = RegisterNeurons.load(tmp_path / "n.json")
+def test_find_neurons__writes_a_list_with_its_provenance_draws_and_tells(
+    search, photos, shared, tiny_weights, tmp_path, capsys
+):
+    assert search(out=tmp_path / "deeper" / "n.json") == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"{MODEL}.augreg_in21k_ft_in1k: block:unit ")
+    assert "7:417" in shown.out
+    assert "random neurons of the same blocks" in shown.out.replace("\n", " ")
+    assert shown.err == ""  # the progress bar is for terminals
+    assert cv2.imread(str(tmp_path / "deeper" / "n.png")).shape[1] > 2000
+    neurons = RegisterNeurons.load(tmp_path / "deeper" / "n.json")
     assert 417 in neurons.layers[7]
     assert len(neurons) <= 6
     vit = create_vit(MODEL, checkpoint=tiny_weights)
@@ -58,21 +67,17 @@ def test_find_neurons__writes_a_list_with_its_provenance(search, photos, tiny_we
     assert told["versions"]["torch"] == torch.__version__
     assert next(iter(told["ranking"])) == "7:417"
     assert told["passed"]
+    assert told["num_registers"] == 1
     assert told["curve"]
     assert told["detect_block"] == 7
     assert 30 < told["threshold"] < 500
     assert told["weights_sha256"] == weights_hash(vit)  # made without the classifier
     assert told["images_sha256"] == files_hash(image_batches(photos, vit))
-
-
-def test_find_neurons__draws_and_tells(search, tmp_path, capsys):
-    assert search("--num-images", 8, out=tmp_path / "deeper" / "n.json") == 0
-    shown = capsys.readouterr()
-    assert shown.out.startswith(f"{MODEL}.augreg_in21k_ft_in1k: block:unit ")
-    assert "7:417" in shown.out
-    assert "random neurons of the same blocks" in shown.out.replace("\n", " ")
-    assert shown.err == ""  # the progress bar is for terminals
-    assert cv2.imread(str(tmp_path / "deeper" / "n.png")).shape[1] > 2000
+    others = sorted((shared / "data" / "coco" / "val2017").iterdir())[:12]
+    unseen = verify_neurons(vit, neurons, others)
+    assert unseen.outliers_before == pytest.approx(0.02, abs=0.005)
+    assert unseen.remaining <= 0.01
+    assert unseen.cosine > 0.95
 
 
 def test_find_neurons__by_hand(search, tmp_path, capsys):

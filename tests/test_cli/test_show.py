@@ -51,6 +51,7 @@ def test_show__a_model_and_its_bundled_list(show, tmp_path, capsys):
 def test_show__a_config_with_options(show, tmp_path, capsys):
     """The config's own registers, its options changed; the weights come from the command line."""
     options = ["--cfg-options", "model.backbone.repair.num=2", "--blocks", "3"]
+    options += ["--num-images", "1"]
     assert show("augreg_vitt16_ttr_linear_ade20k", *options) == 0
     assert "with 2 test-time registers 0 %" in capsys.readouterr().out
     assert set(numbers(tmp_path)["registers"]["none"]["attention_entropy"]) == {"3"}
@@ -59,7 +60,8 @@ def test_show__a_config_with_options(show, tmp_path, capsys):
 
 def test_show__a_config_with_constants_for_registers(show, tmp_path, capsys):
     bias = ["model.backbone.repair.type=bias", "model.backbone.repair.neurons=None"]
-    assert show("augreg_vitt16_ttr_linear_ade20k", "--cfg-options", *bias) == 0
+    options = ["--num-images", "1", "--blocks", "3", "--cfg-options", *bias]
+    assert show("augreg_vitt16_ttr_linear_ade20k", *options) == 0
     shown = capsys.readouterr()
     assert "with one test-time register as bias 0 %" in shown.out
     assert numbers(tmp_path)["neurons"] == {"6": [189], "7": [417]}

@@ -70,14 +70,14 @@ def test_verify__the_right_neurons_pass(verify, listed, capsys):
 
 
 def test_verify__the_bundled_list_is_the_default(verify, capsys):
-    assert verify(model=TAG) == 0
+    assert verify("--num-images", 2, model=TAG) == 0
     assert capsys.readouterr().out.startswith(f"{TAG}: 2 neurons")
-    assert verify() == 0, "without a tag, timm's default one"
+    assert verify("--num-images", 2) == 0, "without a tag, timm's default one"
     assert capsys.readouterr().out.startswith(f"{TAG}: 2 neurons")
 
 
 def test_verify__wrong_neurons_fail(verify, listed, capsys):
-    assert verify("--neurons", listed({6: [190], 7: [418]})) == 1
+    assert verify("--neurons", listed({6: [190], 7: [418]}), "--num-images", 4) == 1
     shown = capsys.readouterr().out
     assert shown.endswith("FAILED\n")
     assert "<= 1 %  FAILED" in shown
@@ -91,16 +91,17 @@ def test_verify__clearing_alone_is_not_enough(verify, listed, capsys):
 
 
 def test_verify__uses_the_list_s_number_of_registers(verify, listed, capsys):
-    assert verify("--neurons", listed({6: [189], 7: [417]}, num_registers=2)) == 0
+    two = listed({6: [189], 7: [417]}, num_registers=2)
+    assert verify("--neurons", two, "--num-images", 4) == 0
     assert ", 2 registers, " in capsys.readouterr().out
 
 
 def test_verify__reports_another_size(verify, listed, capsys):
-    path = listed({6: [189], 7: [417]}, input_size=224)
-    verify("--neurons", path, "--size", 320, "--num-images", 2)
+    path = listed({6: [189], 7: [417]}, input_size=112)
+    verify("--neurons", path, "--size", 160, "--num-images", 2)
     assert "warning" not in capsys.readouterr().err
-    verify("--neurons", path, "--size", 352, "--num-images", 2)
-    assert "found at 224 px, this run is at 352 px" in capsys.readouterr().err
+    verify("--neurons", path, "--size", 176, "--num-images", 2)
+    assert "found at 112 px, this run is at 176 px" in capsys.readouterr().err
     path = listed({6: [189], 7: [417]}, input_size=518)
     verify("--neurons", path, "--num-images", 2)
     assert "found at 518 px, this run is at 224 px" in capsys.readouterr().err
@@ -122,7 +123,8 @@ def test_verify__weights_without_a_classifier(verify, listed, tiny_weights, tmp_
     backbone = {key: value for key, value in state.items() if not key.startswith("head.")}
     safetensors.torch.save_file(backbone, tmp_path / "backbone.safetensors")
     path = listed({6: [189], 7: [417]})
-    assert verify("--neurons", path, checkpoint=tmp_path / "backbone.safetensors") == 0
+    backbone = tmp_path / "backbone.safetensors"
+    assert verify("--neurons", path, "--num-images", 4, checkpoint=backbone) == 0
     assert "no classifier" in capsys.readouterr().out
 
 

@@ -53,7 +53,7 @@ def checkpoints(run, tmp_path_factory):
     heads = {"object discovery": None}
     for task in ("segmentation", "depth"):
         folder = tmp_path_factory.mktemp(task)
-        short = ["train_cfg.max_iters=2", "train_dataloader.batch_size=2"]
+        short = ["train_cfg.max_iters=2", "train_cfg.val_begin=3", "train_dataloader.batch_size=2"]
         run("train", task, "--work-dir", folder, options=short)
         heads[task] = folder / "iter_2.pth"
     return heads

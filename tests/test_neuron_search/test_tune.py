@@ -6,7 +6,6 @@ import json
 import pytest
 import torch
 
-from ttr_backbones.backbones import create_vit
 from ttr_backbones.errors import InputError
 from ttr_backbones.neuron_search.search import NoOutliersError
 from ttr_backbones.neuron_search.tune import tune_register_neurons
@@ -160,20 +159,3 @@ def test_tune__refuses_what_it_cannot_use(planted):
     add_test_time_registers(truth.vit, {0: [1]})
     with pytest.raises(InputError, match="remove them before tuning"):
         tune_register_neurons(truth.vit, truth.images)
-
-
-@pytest.mark.slow
-def test_tune__real_vit(shared, tiny_weights):
-    vit = create_vit("vit_tiny_patch16_224", pretrained=False, checkpoint=tiny_weights)
-    photos = sorted((shared / "data" / "photos").iterdir())[:12]
-    tuned = tune_register_neurons(vit, photos)
-    assert tuned.ranking[0][:2] == (7, 417)
-    assert 417 in tuned.layers[7]
-    assert len(tuned) <= 6
-    assert tuned.passed
-    assert tuned.num == 1
-    others = sorted((shared / "data" / "coco" / "val2017").iterdir())[:12]
-    unseen = verify_neurons(vit, tuned, others)
-    assert unseen.outliers_before == pytest.approx(0.02, abs=0.005)
-    assert unseen.remaining <= 0.01
-    assert unseen.cosine > 0.95

@@ -1,9 +1,12 @@
 """Names of recipes: how they are taken apart, and what is said about wrong ones."""
 
+import functools
+
 import pytest
 
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.recipes import RecipeName, all_names, parse_name
+from ttr_backbones.recipes import names as names_module
 
 
 @pytest.mark.parametrize(
@@ -33,7 +36,8 @@ def test_parse_name(name, options, expected):
     assert parse_name(name, **options) == RecipeName(*expected)
 
 
-def test_names_are_those_of_files_and_come_back():
+def test_names_are_those_of_files_and_come_back(monkeypatch):
+    monkeypatch.setattr(names_module, "axis_files", functools.cache(names_module.axis_files))
     names = all_names()
     assert len({str(name) for name in names}) == len(names)
     assert all(parse_name(str(name)) == name for name in names)

@@ -48,6 +48,7 @@ def trained(config, tmp_path_factory):
     for run, name, hooks in (("plain", PLAIN, [hook]), ("ttr", TTR, [hook]), ("off", PLAIN, [])):
         cfg = config(name, tmp_path_factory.mktemp(run))
         cfg.custom_hooks = [*cfg.custom_hooks, *hooks]
+        cfg.train_cfg.val_begin = LAST if hooks else LAST + 1
         runner = build_runner(cfg)
         runner.train()
         runner.visualizer.close()

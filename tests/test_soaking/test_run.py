@@ -49,7 +49,7 @@ def test_every_fault__is_survived_and_named(soak):
     assert "no line(s) with a problem" in output
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # it is the soak run's own eye that this tests
 def test_what_is_lost__is_found(soak, monkeypatch):
     """A resume that forgets the random state, on a machine that allows no mount."""
 
