@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from ttr_backbones.evaluation import CorLocMetric, DepthMetric, NamedIoUMetric
+from ttr_backbones.evaluation import (
+    CorLocMetric,
+    DepthMetric,
+    NamedIoUMetric,
+    TypographicMetric,
+)
 from ttr_backbones.evaluation.accuracy_metric import AccuracyMetric, KnnMetric
 from ttr_backbones.evaluation.bootstrap import bootstrap_scores, percentile_interval
 from ttr_backbones.tasks import task_named
@@ -41,6 +46,10 @@ def class_samples(rng):
     return [{"gt_label": rng.integers(3), "pred_classes": rng.permutation(3)} for _ in range(5)]
 
 
+def word_samples(rng):
+    return [{**sample, "written_label": rng.integers(3)} for sample in class_samples(rng)]
+
+
 def knn_samples(rng):
     found = rng.integers(0, 2, (5, 3)).tolist()
     return [{"gt_label": 1, "pred_by_k": dict(zip((5, 10, 20), row, strict=True))} for row in found]
@@ -51,6 +60,7 @@ def knn_samples(rng):
     [
         ("classification", AccuracyMetric(), class_samples),
         ("kNN classification", KnnMetric(), knn_samples),
+        ("typographic attack", TypographicMetric(), word_samples),
         ("segmentation", NamedIoUMetric(), mean_iou_samples),
         ("depth", DepthMetric(crop=None), depth_samples),
         ("object discovery", CorLocMetric(iou=0.4), box_samples),

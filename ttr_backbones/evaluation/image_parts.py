@@ -63,6 +63,14 @@ class TopOneOfBestK(ImageParts):
             return np.asarray(sums[..., :-1].max(axis=-1) / sums[..., -1])
 
 
+class TakenForWord(MeanOfImages):
+    """The percentage of images whose best class is the word that is written on them."""
+
+    def of_results(self, results: Sequence[tuple[str, tuple[int, int], int]]) -> Parts:
+        """Take (100 or 0, 1) of what `TypographicMetric` keeps of every image."""
+        return np.array([(100.0 * (best == word), 1.0) for _, (_, word), best in results])
+
+
 class CorLocHits(MeanOfImages):
     """CorLoc: the percentage of images whose box covers an object."""
 

@@ -4,6 +4,8 @@ Importing this registers the tasks, and their visualizers in mmseg's VISUALIZERS
 """
 
 # ruff: noqa: E402 -- mmseg has to be made importable before anything imports it
+from typing import Any
+
 from ttr_backbones.compat import prepare_mmseg
 
 prepare_mmseg()
@@ -23,12 +25,11 @@ from ttr_backbones.tasks.segmentation import ClassMap, Segmentation
 from ttr_backbones.tasks.task import TASKS, ExportedOutput, Task, register_task, task_named
 from ttr_backbones.tasks.zero_shot import TypographicAttack, ZeroShotClassification
 
-# In the order of all tables.
-for kind in (Segmentation, Depth, ObjectDiscovery, Classification, KnnClassification):
+kinds: list[type[Task[Any]]] = [Segmentation, Depth, ObjectDiscovery, Classification]
+kinds += [KnnClassification, ForegroundSegmentation, ZeroShotClassification, TypographicAttack]
+for kind in kinds:  # in the order of all tables
     register_task(kind)
-for kind in (ForegroundSegmentation, ZeroShotClassification, TypographicAttack):
-    register_task(kind)
-del kind
+del kind, kinds
 
 __all__ = [
     "TASKS",

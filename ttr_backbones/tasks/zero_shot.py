@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ttr_backbones.evaluation.image_parts import TakenForWord
 from ttr_backbones.tasks.classification import Classification
 from ttr_backbones.tasks.metric import Metric
 
@@ -26,3 +27,4 @@ class TypographicAttack(ZeroShotClassification):
     metric = Metric(
         *("attack_success", "attack success", "%", "percent"), higher_is_better=False, decimals=1
     )
+    image_parts = TakenForWord()
