@@ -74,10 +74,12 @@ ARROWS = {
     "compare": BENEATH_APP | {"app", "inference"},
     "benchmark": BENEATH_APP | {"app", "inference", "compare"},
     "atlas": BENEATH_APP | {"app"},
+    "attribution_page": ROOT | METHOD | {"registers", "datasets", "report", "vlm"},
     "bench": BENEATH_APP | {"app"},
     "demo": BENEATH_APP | {"app"},
     "cli": BENEATH_APP
-    | {"app", "inference", "export", "compare", "benchmark", "atlas", "bench", "demo"},
+    | {"app", "inference", "export", "compare", "benchmark", "atlas", "bench", "demo"}
+    | {"vlm", "attribution_page"},
 }
 
 

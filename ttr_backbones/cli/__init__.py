@@ -32,6 +32,7 @@ COMMANDS = {
     "check-data": "ttr_backbones.cli.check_data",
     "sweep": "ttr_backbones.cli.sweep",
     "show": "ttr_backbones.cli.show",
+    "attribute": "ttr_backbones.cli.attribute",
     "compare": "ttr_backbones.cli.compare",
     "benchmark": "ttr_backbones.cli.benchmark",
     "repair": "ttr_backbones.cli.repair",

@@ -16,6 +16,8 @@ EXAMPLES = {
     "check-data": "ttrb check-data dinov2_vits14_linear_ade20k --out problems.txt",
     "sweep": "ttrb sweep dinov2_vits14_lost_voc07 --blocks -1,-2 --bias 0,-0.1",
     "show": "ttrb show vit_large_patch14_dinov2.lvd142m --images photos --out shown",
+    "attribute": "ttrb attribute llava-hf/llava-1.5-7b-hf --images photos --prompt 'What is this?' "
+    "--neurons clip.json --dtype bfloat16 --out answers",
     "compare": "ttrb compare dinov2_vits14_linear_ade20k --seeds 0,1 --out work_dirs/compare",
     "benchmark": "ttrb benchmark augreg_vitt16=vitt16.safetensors --data data --images photos",
     "repair": "ttrb repair bias vit_small_patch16_224.dino --images photos --out dino.safetensors",

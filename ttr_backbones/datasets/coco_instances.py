@@ -21,6 +21,7 @@ class Instances:
         images: The image objects that nothing is wrong with, in the file's order.
         boxes: x1, y1, x2, y2 in whole pixels of the objects of every image that are no crowds,
             by image id.
+        named_boxes: the same by image id and name of the category; without a name, none.
         problems: What is wrong, one message per image or object.
 
     Raises:
@@ -33,6 +34,8 @@ class Instances:
         self.problems: list[str] = []
         content = _read(path)
         self.images = self._images(content["images"])
+        self._names = _category_names(content.get("categories"))
+        self.named_boxes: dict[Any, dict[str, list[list[int]]]] = {}
         self.boxes = self._boxes(content["annotations"], {image["id"] for image in self.images})
 
     def _images(self, items: list[Any]) -> list[dict[str, Any]]:
@@ -68,7 +71,11 @@ class Instances:
                 self._note("object", item, number, wrong)
                 continue
             x, y, width, height = item["bbox"]
-            boxes[item["image_id"]].append([round(v) for v in (x, y, x + width, y + height)])
+            corners = [round(v) for v in (x, y, x + width, y + height)]
+            boxes[item["image_id"]].append(corners)
+            if (name := self._names.get(str(item.get("category_id")))) is not None:
+                of_image = self.named_boxes.setdefault(item["image_id"], {})
+                of_image.setdefault(name, []).append(corners)
         return boxes
 
     def _note(self, noun: str, item: Any, number: int, wrong: str) -> None:
@@ -100,6 +107,16 @@ def _read(path: str) -> dict[str, list[Any]]:
                 f"{', '.join(sorted(keys))}. Set ann_file to an instances_*.json."
             )
     return content
+
+
+def _category_names(items: Any) -> dict[str, str]:
+    """Names by id; a file may have none, which box discovery needs not."""
+    found = items if isinstance(items, list) else []
+    return {
+        str(item["id"]): item["name"]
+        for item in found
+        if isinstance(item, dict) and "id" in item and isinstance(item.get("name"), str)
+    }
 
 
 def _missing(item: Any, part: str) -> str | None:

@@ -1,18 +1,10 @@
-"""The HTML report: one file that opens from disk, needs no network and asks for none.
-
-Style and script are inlined and are the only ones that the page's policy lets run (by their
-hashes); nothing can be loaded. Verdict and table are plain HTML, so they are read without scripts.
-"""
+"""The HTML report: verdict and table are plain HTML, so they are read without scripts."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -21,6 +13,7 @@ from numpy.typing import NDArray
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError
 from ttr_backbones.report.inspection import Inspection
+from ttr_backbones.report.one_file import one_file
 from ttr_backbones.report.page_data import kind_label, page_data
 from ttr_backbones.report.pca import pca_maps
 from ttr_backbones.report.summary import percent
@@ -50,21 +43,16 @@ def write_page(
     """
     _check(inspections, images, names)
     data = page_data(inspections, images, names, summary, pca_maps(inspections).maps)
-    style, script = _part("page.css"), _part("maps.js") + _part("page.js")
-    page = Template(_part("template.html")).substitute(
-        policy=(
-            f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
-            f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
-        ),
+    page = one_file(
+        _part("template.html"),
+        style=_part("page.css"),
+        script=_part("maps.js") + _part("page.js"),
+        data=data,
         title=escape(f"Registers: {summary['model']}"),
         subject=escape(_model_and_size(summary)),
         verdict=escape(summary["verdict"]),
         table=_table(inspections, summary),
         method=escape(_method(summary)),
-        style=style,
-        script=script,
-        # A "</script>" in a file name must not end the element.
-        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     )
     write_atomically(path, page.encode())
 
@@ -100,11 +88,6 @@ def _check(
 
 def _part(name: str) -> str:
     return (_PARTS / name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    """Hash of an inline element, as a Content-Security-Policy names it."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
 def _model_and_size(summary: dict[str, Any]) -> str:

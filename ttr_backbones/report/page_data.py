@@ -54,7 +54,7 @@ def page_data(
             for inspection in inspections
         ],
         "names": list(names),
-        "photos": [_jpeg(image) for image in images],
+        "photos": [jpeg(image) for image in images],
         "aspect": images.shape[2] / images.shape[1],
         "grid": list(inspections[0].grid),
         "block": summary["block"],
@@ -71,8 +71,8 @@ def page_data(
             }
             for block in sorted(inspections[0].attention)
         ],
-        "pca": [_packed(maps) for maps in pca],
-        "colours": {"norm": _colour_table("viridis"), "attention": _colour_table("magma")},
+        "pca": [packed(maps) for maps in pca],
+        "colours": {"norm": colour_table("viridis"), "attention": colour_table("magma")},
     }
 
 
@@ -91,7 +91,7 @@ def quantize(maps: Sequence[Tensor]) -> dict[str, Any]:
     return {
         "low": low,
         "high": high,
-        "maps": [_packed(tensor.round().byte().numpy()) for tensor in steps],
+        "maps": [packed(tensor.round().byte().numpy()) for tensor in steps],
     }
 
 
@@ -99,7 +99,8 @@ def _with_mean(weights: Tensor) -> Tensor:
     return torch.cat([weights.mean(dim=1, keepdim=True), weights], dim=1)
 
 
-def _packed(array: NDArray[np.uint8]) -> str:
+def packed(array: NDArray[np.uint8]) -> str:
+    """Bytes, deflated and in base64."""
     return _base64(zlib.compress(array.tobytes(), 9))
 
 
@@ -107,12 +108,13 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _colour_table(name: str) -> str:
+def colour_table(name: str) -> str:
     """256 RGB colours of a perceptual colour map."""
-    return _packed(mpl.colormaps[name](np.arange(STEPS + 1), bytes=True)[:, :3])
+    return packed(mpl.colormaps[name](np.arange(STEPS + 1), bytes=True)[:, :3])
 
 
-def _jpeg(image: NDArray[np.uint8]) -> str:
+def jpeg(image: NDArray[np.uint8]) -> str:
+    """RGB [H, W, 3] as a data URL."""
     picture = Image.fromarray(image)
     picture.thumbnail((_PHOTO_SIDE, _PHOTO_SIDE))
     file = io.BytesIO()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ _INNER = re.compile(r"(?:.*\.)?vision_tower\.(?=.)")
 INDEX = "model.safetensors.index.json"
 
 
-def inner_config(config: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any] | None:
+def inner_config(config: Mapping[str, Any], known: Collection[str]) -> dict[str, Any] | None:
     """The config of the tower inside a vision-language model; None where there is none.
 
     Args:
