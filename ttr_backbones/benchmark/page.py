@@ -14,7 +14,7 @@ from ttr_backbones.benchmark.statistics import Result
 from ttr_backbones.compare.kinds import kind_label
 from ttr_backbones.compare.repairs_table import RepairTable
 
-_MARKS = {"better": "\u25b2 better", "worse": "\u25bc worse", "not shown": "not shown"}
+_MARKS = {"better": "\u25b2 better", "worse": "\u25bc worse"}
 
 
 def html_page(report: Report) -> str:
@@ -48,7 +48,7 @@ def html_page(report: Report) -> str:
 
 def _table(results: Sequence[Result]) -> list[str]:
     heads = ("repair", "measured", "95 % interval", "difference to none", "", "paper")
-    parts = ["<div class=wide><table><thead><tr>"]
+    parts = ["<div class=wide><table class=results><thead><tr>"]
     parts += [f"<th>{head}</th>" for head in heads]
     parts.append("</tr></thead>")
     for name in dict.fromkeys(result.row.experiment for result in results):
@@ -67,7 +67,7 @@ def _line(result: Result) -> str:
         words.measured(result),
         words.interval(result),
         words.difference(result),
-        _MARKS.get(result.verdict, ""),
+        _MARKS.get(result.verdict, result.verdict),
         words.published(result),
     )
     inner = "".join(f"<td>{_text(cell)}</td>" for cell in cells)
