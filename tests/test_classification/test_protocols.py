@@ -10,6 +10,7 @@ from mmseg.registry import MODELS
 import ttr_backbones.backbones
 import ttr_backbones.classification
 import ttr_backbones.heads  # noqa: F401 -- they register
+from ttr_backbones.app.feature_cache import use_feature_cache
 from ttr_backbones.errors import InputError
 from ttr_backbones.probes.grid import parse_grid
 from ttr_backbones.recipes import recipe
@@ -72,6 +73,11 @@ def test_wise_fts__schedule_and_first_weights(tmp_path):
     assert seen[699] == pytest.approx(0.5e-2 * (1 + torch.tensor(199 * torch.pi / 99600).cos()))
     train, test = (config[f"{n}_dataloader"].dataset.pipeline for n in ("train", "test"))
     assert train[1:] == test, "no augmentation: every image may be kept"
+    use_feature_cache(config, "cache")
+    assert config.custom_hooks[-1] == {"type": "CacheFeatures", "folder": "cache", "training": True}
+    augmented = recipe("openclip_vitb16_linear_imagenet")
+    use_feature_cache(augmented, "cache")
+    assert augmented.custom_hooks[-1] == {"type": "CacheFeatures", "folder": "cache"}
 
     init_default_scope("mmseg")
     model = config.model

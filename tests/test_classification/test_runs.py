@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ttr_backbones.classification import nearest, voted_classes
 from ttr_backbones.cli import main
 from ttr_backbones.datasets import ClassFolders
+from ttr_backbones.errors import InputError
 from ttr_backbones.inference import Inferencer
 from ttr_backbones.recipes import recipe
 from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
@@ -109,6 +110,30 @@ def test_linear__the_best_of_many_heads_is_named_and_tests_to_its_score(linear, 
     argv = ["test", str(folder / "config.py"), str(file), "--work-dir", str(tmp_path)]
     assert main(argv) == 0
     assert results(tmp_path)["top1"] == pytest.approx(best["value"], abs=1e-3)
+
+
+def test_released_head__by_a_test_of_the_protocol(
+    linear, class_folders, options, as_arguments, tmp_path
+):
+    """A trained head as a bare linear layer, which is how DINOv2's are released."""
+    state = torch.load(
+        linear / "probes" / "lr0.2_block-1_patchon" / "iter_6.pth", weights_only=True
+    )["state_dict"]
+    file = tmp_path / "dinov2_vits14_linear_head.pth"
+    torch.save({name.rpartition(".")[2]: tensor for name, tensor in state.items()}, file)
+    given = {k: v for k, v in options.items() if not k.startswith(("train_", "val_"))}
+    given |= {"model.decode_head.in_channels": [32], "model.decode_head.num_classes": 3}
+    argv = ["test", "linear_imagenet", str(file), "--data-root", str(class_folders)]
+    assert main([*argv, "--work-dir", str(tmp_path), *as_arguments(given)]) == 0
+    told = json.loads((linear / "probes.json").read_text())["scores"]
+    (score,) = [
+        r["top1"] for r in told if r["iteration"] == 6 and r["probe"] == "lr0.2_block-1_patchon"
+    ]
+    assert results(tmp_path)["top1"] == pytest.approx(score, abs=1e-3)
+    # The other kind of released head is named.
+    given |= {"model.decode_head.in_channels": [32] * 4}
+    with pytest.raises(InputError, match="a head over one block: take linear_imagenet"):
+        Inferencer("linear4_imagenet", file, cfg_options={**options, **given})
 
 
 @torch.no_grad()

@@ -79,7 +79,8 @@ def _advice(
         return (
             "this is no checkpoint of such a model. A released DINOv2 head file holds "
             "decode_head.bn.* and decode_head.conv_seg.* (segmentation) or "
-            "decode_head.conv_depth.* (depth); a backbone's own weights go to "
+            "decode_head.conv_depth.* (depth), or weight and bias alone (classification); a "
+            "backbone's own weights go to "
             "model.backbone.checkpoint instead."
         )
     if any(name.startswith(_BACKBONE) for name in missing):

@@ -16,8 +16,9 @@ class HeadKind(NamedTuple):
         weight: a tensor [outputs, channels, ...] that only this kind has.
         config: the configs that have it.
         outputs: advice if the outputs differ, with the two numbers to fill in.
-        four: advice if the file has four times the channels of the config.
-        one: advice if it has a quarter of them.
+        four: advice if the file has the channels of four blocks and the config those of one.
+        one: advice if it is the other way round.
+        ratio: of these channels.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class HeadKind(NamedTuple):
     outputs: str = ""
     four: str = ""
     one: str = ""
+    ratio: float = 4.0
 
 
 HEAD_KINDS: list[HeadKind] = []
@@ -68,9 +70,9 @@ def _shape_advice(head: HeadKind, held: torch.Size, needed: torch.Size) -> str:
     advice = []
     if held[0] != needed[0] and head.outputs:
         advice.append(head.outputs.format(held[0], needed[0]))
-    if held[1] == 4 * needed[1] and head.four:
+    if held[1] == head.ratio * needed[1] and head.four:
         advice.append(head.four)
-    elif needed[1] == 4 * held[1] and head.one:
+    elif needed[1] == head.ratio * held[1] and head.one:
         advice.append(head.one)
     elif held[1] != needed[1]:
         advice.append(

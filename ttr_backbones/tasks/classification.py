@@ -63,6 +63,9 @@ class Classification(Task[ImageClass]):
             config="a config of classification, as linear_imagenet",
             outputs="the file scores {0} classes and the config {1}: set "
             "model.decode_head.num_classes={0}, or take the file of the config's classes.",
+            four="the file is a head over four blocks: take linear4_imagenet.",
+            one="the file is a head over one block: take linear_imagenet.",
+            ratio=2.5,  # CLS of one block or of four, and the mean patch of the last beside it
         ),
     )
     output_argument = "output_file"
