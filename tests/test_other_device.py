@@ -29,6 +29,8 @@ from ttr_backbones.registers import (
     RegisterNeurons,
     add_test_time_registers,
     find_register_neurons,
+    patches_in_boxes,
+    patches_receive,
     remove_test_time_registers,
 )
 from ttr_backbones.repairs.bake import bake_registers
@@ -191,6 +193,28 @@ def test_registers__as_tokens(make_vit, images, options):
             found = vit.forward_features(x)
             assert len(device.waits) == before
             torch.testing.assert_close(found.cpu(), expected)
+
+
+def test_registers__on_patches_of_each_image(make_vit, images):
+    boxes = [torch.tensor([[0.0, 0, 20, 9]]), torch.empty(0, 4), *torch.ones(2, 1, 4).cumsum(2)]
+
+    def run(vit, images, boxes):
+        mask = patches_in_boxes(boxes, (64, 64), (16, 16))
+        with patches_receive(vit, mask):
+            return vit.forward_features(images)
+
+    expected = run(
+        add_test_time_registers(make_vit(), NEURONS, positions="per_image"), images, boxes
+    )
+    with other_device() as device:
+        vit = add_test_time_registers(make_vit(), NEURONS, positions="per_image").to(OTHER)
+        x, there = images.to(OTHER), [of_image.to(OTHER) for of_image in boxes]
+        before = len(device.waits)
+        found = [run(vit, x, there)]
+        assert len(device.waits) == before
+        found.append(run(vit, x, boxes))  # of a data set, which are moved
+        for each in found:
+            torch.testing.assert_close(each.cpu(), expected)
 
 
 def test_registers__as_constants_and_off_again(make_vit, images):

@@ -104,10 +104,10 @@ def patches_in_boxes(boxes: list[Tensor], size: tuple[int, int], patch: tuple[in
     """
     if size[0] % patch[0] or size[1] % patch[1]:
         raise InputError(f"images of {size} are no multiple of the patch {patch}")
-    top = torch.arange(0, size[0], patch[0])[:, None]
-    left = torch.arange(0, size[1], patch[1])[None, :]
     masks = []
     for of_image in boxes:
+        top = torch.arange(0, size[0], patch[0], device=of_image.device)[:, None]
+        left = torch.arange(0, size[1], patch[1], device=of_image.device)[None, :]
         x1, y1, x2, y2 = of_image.float().reshape(-1, 4).T[:, :, None, None]
         inside = (left < x2) & (left + patch[1] > x1) & (top < y2) & (top + patch[0] > y1)
         masks.append((inside & (x2 > x1) & (y2 > y1)).any(dim=0))
