@@ -74,6 +74,7 @@ ARROWS = {
     "compare": BENEATH_APP | {"app", "inference"},
     "benchmark": BENEATH_APP | {"app", "inference", "compare"},
     "atlas": BENEATH_APP | {"app"},
+    "pointing": ROOT | {"compat", "vits", "registers", "vlm", "datasets", "tasks"},
     "attribution_page": ROOT | METHOD | {"registers", "datasets", "report", "vlm"},
     "bench": BENEATH_APP | {"app"},
     "demo": BENEATH_APP | {"app"},
