@@ -130,6 +130,12 @@ def test_released_head__by_a_test_of_the_protocol(
         r["top1"] for r in told if r["iteration"] == 6 and r["probe"] == "lr0.2_block-1_patchon"
     ]
     assert results(tmp_path)["top1"] == pytest.approx(score, abs=1e-3)
+    given["test_dataloader.dataset.data_root"] = str(class_folders)
+    predict = Inferencer("linear_imagenet", file, cfg_options={**options, **given})
+    (found,) = predict(class_folders / "val" / "red" / "0.png")
+    assert sorted(found.classes) == ["blue", "green", "red"]
+    assert found.saved().facts["class"] == found.classes[0]
+    assert found.draw().shape == (420, 900, 3)
     # The other kind of released head is named.
     given |= {"model.decode_head.in_channels": [32] * 4}
     with pytest.raises(InputError, match="a head over one block: take linear_imagenet"):

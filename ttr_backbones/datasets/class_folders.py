@@ -58,6 +58,14 @@ class ClassFolders(BaseDataset):
         folders = {"img_path": "", **(data_prefix or {})}
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=folders, **kwargs)
 
+    @classmethod
+    def classes_on_disk(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the names of the classes of a config, () where the folders are not there."""
+        prefix = (config.get("data_prefix") or {}).get("img_path", "")
+        root = Path(config.get("data_root") or "")
+        folder = root / (config.get("classes_of") or ("" if config.get("ann_file") else prefix))
+        return tuple(class_names(folder)) if folder.is_dir() else ()
+
     def load_data_list(self) -> list[dict[str, Any]]:
         """List the images and set the classes."""
         folder = Path(self.data_prefix["img_path"] or self.data_root)

@@ -97,6 +97,8 @@ def classes_and_palette(
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     meta = {**getattr(kind, "METAINFO", {}), **(dataset.get("metainfo") or {})}
     names, colours = meta.get("classes") or (), meta.get("palette") or ()
+    if not names and hasattr(kind, "classes_on_disk"):
+        names = kind.classes_on_disk(dataset)
     if len(names) != num_classes:
         names = [f"class {number}" for number in range(num_classes)]
     if len(colours) != num_classes:
