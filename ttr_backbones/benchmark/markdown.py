@@ -13,7 +13,7 @@ from ttr_backbones.text_table import markdown_row
 
 def markdown_page(report: Report) -> str:
     """Return all of the page, numbers first."""
-    text = [f"# {words.TITLE}", "", *words.summary(report), ""]
+    text = [f"# {words.TITLE}", "", *words.summary(report), "", *_list(words.shown(report))]
     head = (
         "task",
         "repair",

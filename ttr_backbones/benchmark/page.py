@@ -20,6 +20,7 @@ _MARKS = {"better": "\u25b2 better", "worse": "\u25bc worse"}
 def html_page(report: Report) -> str:
     """Return the whole page."""
     body = [f"<h1>{_text(words.TITLE)}</h1>", *_paragraphs(words.summary(report))]
+    body += _list(words.shown(report)) if report.shown else []
     for backbone in dict.fromkeys(result.row.backbone for result in report.results):
         of_backbone = [result for result in report.results if result.row.backbone == backbone]
         body += [f"<h2>{_text(backbone)}</h2>", *_table(of_backbone), *_pictures(of_backbone)]
@@ -47,7 +48,9 @@ def html_page(report: Report) -> str:
 
 
 def _table(results: Sequence[Result]) -> list[str]:
-    heads = ("repair", "measured", "95 % interval", "difference to none", "", "paper")
+    with_paper = any(result.row.published for result in results)
+    heads = ["repair", "measured", "95 % interval", "difference to none", ""]
+    heads += ["paper"] if with_paper else []
     parts = ["<div class=wide><table class=results><thead><tr>"]
     parts += [f"<th>{head}</th>" for head in heads]
     parts.append("</tr></thead>")
@@ -56,20 +59,20 @@ def _table(results: Sequence[Result]) -> list[str]:
         row, images = lines[0].row, lines[0].images
         title = f"{row.task}: {row.metric.heading}" + (f", {images} images" if images else "")
         parts.append(f'<tbody><tr class=task><th colspan="{len(heads)}">{_text(title)}</th></tr>')
-        parts += [_line(result) for result in lines]
+        parts += [_line(result, with_paper=with_paper) for result in lines]
         parts.append("</tbody>")
     return [*parts, "</table></div>"]
 
 
-def _line(result: Result) -> str:
+def _line(result: Result, *, with_paper: bool) -> str:
     kind = result.verdict.replace(" ", "-")
-    cells = (
+    cells = [
         words.measured(result),
         words.interval(result),
         words.difference(result),
         _MARKS.get(result.verdict, result.verdict),
-        words.published(result),
-    )
+    ]
+    cells += [words.published(result)] if with_paper else []
     inner = "".join(f"<td>{_text(cell)}</td>" for cell in cells)
     return f'<tr class="{kind}"><td>{_text(kind_label(result.row.repair))}</td>{inner}</tr>'
 

@@ -53,7 +53,7 @@ def published(result: Result) -> str:
 
 def summary(report: Report) -> list[str]:
     """Say in a few sentences what the page shows."""
-    compared, shown = report.compared, report.shown
+    compared = report.compared
     tasks = len({result.row.experiment for result in report.results})
     backbones = len({result.row.backbone for result in report.results})
     kinds = {result.row.repair for result in report.results}
@@ -62,14 +62,18 @@ def summary(report: Report) -> list[str]:
         f"{_count(tasks, 'task')}."
     ]
     if compared:
-        chance = len(compared) / 20
+        many, chance = _count(len(compared), "difference"), len(compared) / 20
         text.append(
-            f"Of {_count(len(compared), 'difference')} to no repair, {len(shown)} lie outside of "
-            f"what other images of the same kind would give (95 % intervals); if no repair did "
-            f"anything, about {chance:.1f} would."
+            f"Of {many} to no repair, {len(report.shown)} lie outside of what other images of the "
+            f"same kind would give (95 % intervals); if no repair did anything, about {chance:.1f} "
+            "would."
         )
-        text += [f"Shown: {_said(result)}." for result in shown]
     return text
+
+
+def shown(report: Report) -> list[str]:
+    """Name the differences that are not zero, by their intervals."""
+    return [f"{_said(result)}." for result in report.shown]
 
 
 def results_text(report: Report) -> list[str]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.atomic import check_writable, write_atomically
-from ttr_backbones.cli.arguments import comma_list, integer_list
+from ttr_backbones.cli.arguments import integer_list
+from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError, StopSignal
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _write(report: Report, out: Path) -> None:
     """Write the page and the hashes of all files, and print what the page begins with."""
     from ttr_backbones.benchmark.markdown import markdown_page
     from ttr_backbones.benchmark.page import html_page
-    from ttr_backbones.benchmark.words import results_text, summary
+    from ttr_backbones.benchmark.words import results_text, shown, summary
 
     files = io.StringIO(newline="")
     writer = csv.writer(files, lineterminator="\n")
@@ -176,5 +177,5 @@ def _write(report: Report, out: Path) -> None:
     }
     for name, content in contents.items():
         write_atomically(out / name, content.encode())
-    print("\n".join([*results_text(report), "", *summary(report), ""]))
+    print("\n".join([*results_text(report), "", *summary(report), *shown(report), ""]))
     print(", ".join(str(out / name) for name in contents))
