@@ -26,7 +26,7 @@ METHOD = {"compat", "vits", "images", "neuron_search", "repairs"}
 BUILT = {
     *("registers", "backbones", "losses", "heads", "segmentors", "datasets", "evaluation"),
     *("object_discovery", "engine", "classification", "probes", "report", "distillation"),
-    *("text_vectors", "attention_masks", "zero_shot"),
+    *("text_vectors", "attention_masks", "zero_shot", "open_vocabulary"),
 }
 BENEATH_APP = ROOT | METHOD | BUILT | {"tasks", "recipes"}
 
@@ -57,6 +57,7 @@ ARROWS = {
     "datasets": ROOT | METHOD | {"registers"},
     "text_vectors": ROOT | METHOD | {"datasets"},
     "evaluation": ROOT | {"compat", "engine"},
+    "open_vocabulary": ROOT | METHOD | {"backbones", "engine", "text_vectors"},
     "object_discovery": ROOT | METHOD | {"registers", "backbones", "datasets"},
     "engine": ROOT | METHOD | {"registers"},
     "attention_masks": ROOT | METHOD | {"backbones"},

@@ -20,6 +20,7 @@ custom_imports = dict(
         "ttr_backbones.classification",
         "ttr_backbones.attention_masks",
         "ttr_backbones.zero_shot",
+        "ttr_backbones.open_vocabulary",
         "ttr_backbones.probes",
         "ttr_backbones.tasks",
         "ttr_backbones.report.artifact_hook",

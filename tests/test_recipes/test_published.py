@@ -2,7 +2,7 @@
 
 import pytest
 
-from ttr_backbones.recipes import axis_files, published, published_numbers
+from ttr_backbones.recipes import axis_files, protocol_files, published, published_numbers
 
 ROWS = published_numbers()
 # RMSE of lin.1, lin.4 and DPT in Table 11 of the DINOv2 paper.
@@ -19,11 +19,11 @@ TABLE_11 = {
 
 
 def test_rows_are_of_files_that_exist_and_hold_numbers():
-    assert len(ROWS) == len(set(ROWS)) == 219
+    assert len(ROWS) == len(set(ROWS)) == 235
     for row in ROWS:
         assert row.backbone in axis_files("backbones")
         assert row.repair in ("", *axis_files("repairs"))
-        assert row.protocol in axis_files("protocols")
+        assert row.protocol in protocol_files()
         assert row.metric in {
             *("mIoU", "RMSE", "CorLoc", "abs_rel", "d1", "top-1", "kNN top-1", "foreground mIoU"),
             *("zero-shot top-1", "attack success"),

@@ -24,6 +24,12 @@ _AT_ONCE = 64  # samples between two looks at the progress; their images are gon
 _OFFICIAL = {
     "ADE20KDataset": {"training": 20210, "validation": 2000},
     "PascalVOCDataset": {"train": 1464, "trainaug": 10582, "val": 1449},
+    "PascalVOC20Dataset": {"train": 1464, "trainaug": 10582, "val": 1449},
+    "PascalContextDataset": {"train": 4996, "val": 5104},
+    "PascalContextDataset59": {"train": 4996, "val": 5104},
+    "COCOStuffDataset": {"train2017": 118287, "val2017": 5000},
+    "COCOObjectDataset": {"train2017": 118287, "val2017": 5000},
+    "CityscapesDataset": {"train": 2975, "val": 500},
     "NYUDepthV2": {"train": 24231, "test": 654},
     "KITTIDepth": {"Eigen train": 23158, "Eigen test": 652},
     "VOCBoxes": {"VOC2007 trainval": 5011, "VOC2012 trainval": 11540},

@@ -11,15 +11,44 @@ from ttr_backbones.app.config import datasets, type_name
 from ttr_backbones.errors import InputError, MissingFileError
 
 _LOOKED_INTO = 100  # folders per level
+_VOC2012 = (
+    "PASCAL VOC 2012: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
+    "VOCtrainval_11-May-2012.tar, unpacked to VOCdevkit/VOC2012/{JPEGImages,"
+    "SegmentationClass,ImageSets/Segmentation}"
+)
+_CONTEXT = (
+    "PASCAL Context: the images of http://host.robots.ox.ac.uk/pascal/VOC/voc2010/"
+    "VOCtrainval_03-May-2010.tar and trainval_merged.json of "
+    "https://codalabuser.blob.core.windows.net/public/trainval_merged.json, converted by mmseg's "
+    "tools/dataset_converters/pascal_context.py"
+)
+_COCO_IMAGES = "http://images.cocodataset.org/zips/val2017.zip"
+_STUFF_MAPS = (
+    "http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/"
+    "stuffthingmaps_trainval2017.zip"
+)
 _WHERE_TO_GET = {
     "ADE20KDataset": (
         "ADE20K: http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip, unpacked "
         "to ADEChallengeData2016/{images,annotations}/{training,validation}"
     ),
-    "PascalVOCDataset": (
-        "PASCAL VOC 2012: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
-        "VOCtrainval_11-May-2012.tar, unpacked to VOCdevkit/VOC2012/{JPEGImages,"
-        "SegmentationClass,ImageSets/Segmentation}"
+    "PascalVOCDataset": _VOC2012,
+    "PascalVOC20Dataset": _VOC2012,
+    "PascalContextDataset": _CONTEXT,
+    "PascalContextDataset59": _CONTEXT,
+    "COCOObjectDataset": (
+        f"COCO-Object: {_COCO_IMAGES} and {_STUFF_MAPS}, unpacked to coco_stuff164k/{{images,"
+        "annotations}/val2017; the maps are taken as released"
+    ),
+    "COCOStuffDataset": (
+        f"COCO-Stuff: {_COCO_IMAGES} and {_STUFF_MAPS}, unpacked to coco_stuff164k/{{images,"
+        "annotations}/val2017, and the maps converted by mmseg's "
+        "tools/dataset_converters/coco_stuff164k.py"
+    ),
+    "CityscapesDataset": (
+        "Cityscapes: leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip of "
+        "https://www.cityscapes-dataset.com, unpacked to cityscapes/{leftImg8bit,gtFine}, and "
+        "the label maps made by mmseg's tools/dataset_converters/cityscapes.py"
     ),
     "VOCBoxes": (
         "PASCAL VOC: http://host.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtrainval_06-Nov-2007.tar or "

@@ -76,12 +76,12 @@ def read_named_config(name: str, options: Sequence[str] | None) -> Config:
         InputError: an option that cannot be read.
     """
     from ttr_backbones.app.config import read_config
-    from ttr_backbones.recipes import all_names, axis_files
+    from ttr_backbones.recipes import all_names, protocol_files
 
     try:
         return read_config(name, options)
     except MissingFileError as error:
-        protocols = axis_files("protocols")
+        protocols = protocol_files()
         is_path = name.endswith(".py") or "/" in name
         if is_path or any(name.endswith(f"_{protocol}") for protocol in protocols):
             raise  # it says which part of the name is wrong

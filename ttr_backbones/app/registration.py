@@ -7,6 +7,7 @@ import ttr_backbones.evaluation
 import ttr_backbones.heads
 import ttr_backbones.losses
 import ttr_backbones.object_discovery
+import ttr_backbones.open_vocabulary
 import ttr_backbones.probes
 import ttr_backbones.report.artifact_hook
 import ttr_backbones.report.feature_cache_hook

@@ -32,26 +32,29 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_axes() -> None:
-    from ttr_backbones.recipes import AXES, axis_files, summary
+    from ttr_backbones.recipes import AXES, axis_files, data_files, method_files, summary
 
-    for axis in AXES:
-        files = axis_files(axis)
-        print(f"{axis}:")
+    lists = {str(axis): axis_files(axis) for axis in AXES}
+    lists["methods, whose protocols are <method>_<data set>"] = method_files()
+    lists["data sets of the methods"] = data_files()
+    for heading, files in lists.items():
+        print(f"{heading}:")
         for line in aligned([(name, summary(path)) for name, path in files.items()], "ll"):
             print(f"  {line}")
     print("a recipe: <backbone>[_<repair>]_<protocol>; ttrb configs PATTERN lists recipes")
 
 
 def _print_recipes(pattern: str) -> None:
-    from ttr_backbones.recipes import AXES, all_names, axis_files, summary
+    from ttr_backbones.recipes import all_names, axis_files, protocol_files, summary
 
     wildcards = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
-    found = [name for name in all_names() if fnmatch.fnmatchcase(str(name), wildcards)]
+    found = [name for name in all_names(methods=True) if fnmatch.fnmatchcase(str(name), wildcards)]
     if not found:
         raise InputError(f"no recipe's name matches {pattern!r}; ttrb configs lists their parts")
     rows = []
     for name in found:
-        parts = zip(AXES, (name.backbone, name.repair, name.protocol), strict=True)
-        summaries = [summary(axis_files(axis)[part]) for axis, part in parts if part]
-        rows.append((str(name), "; ".join(summaries)))
+        paths = [axis_files("backbones")[name.backbone]]
+        paths += [axis_files("repairs")[name.repair]] if name.repair else []
+        paths += [path for path in protocol_files()[name.protocol] if path]
+        rows.append((str(name), "; ".join(map(summary, paths))))
     print("\n".join(aligned(rows, "ll")))

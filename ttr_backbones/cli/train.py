@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.app.folders import check_folders
 
     cfg = load_config(args)
+    _check_trains(cfg)
     use_feature_cache(cfg, args.feature_cache)
     if args.seed is not None:
         section(cfg, "randomness")["seed"] = args.seed
@@ -67,6 +68,18 @@ def run(args: argparse.Namespace) -> int:
         with clear_config_errors(), advise_resume(runner):
             runner.train()
     return 0
+
+
+def _check_trains(cfg: Config) -> None:
+    from ttr_backbones.app.config import type_name
+    from ttr_backbones.tasks import find_task
+
+    task = find_task(cfg)
+    if task is not None and not task.trains and not cfg.get("train_dataloader"):
+        raise InputError(
+            f"{type_name(cfg.model)} ({task.name}) has nothing to train: `ttrb test CONFIG` "
+            "evaluates it as it is."
+        )
 
 
 def _with_probes(cfg: Config, args: argparse.Namespace) -> Config:

@@ -11,6 +11,7 @@ from ttr_backbones.datasets.check_left_out import CheckLeftOut
 from ttr_backbones.datasets.class_folders import ClassFolders
 from ttr_backbones.datasets.class_sample import ClassSample, PackClassInputs
 from ttr_backbones.datasets.coco20k import COCO20k
+from ttr_backbones.datasets.coco_object import COCOObjectDataset
 from ttr_backbones.datasets.depth_data import KITTIDepth, NYUDepthV2
 from ttr_backbones.datasets.depth_loading import LoadDepth
 from ttr_backbones.datasets.depth_transforms import Albumentations, ColorAug, KBCrop
@@ -27,12 +28,14 @@ from ttr_backbones.datasets.loading import LoadImage, LoadSegMask
 from ttr_backbones.datasets.model_crop import ModelCrop
 from ttr_backbones.datasets.torchvision_transforms import TorchvisionTransforms
 from ttr_backbones.datasets.typographic import PackTypographicInputs, TypographicAttacks
+from ttr_backbones.datasets.voc20 import PascalVOC20Dataset
 from ttr_backbones.datasets.voc_boxes import VOCBoxes
 
 __all__ = [
     "Albumentations",
     "BoxSample",
     "COCO20k",
+    "COCOObjectDataset",
     "CheckLeftOut",
     "ClassFolders",
     "ClassSample",
@@ -55,6 +58,7 @@ __all__ = [
     "PackClassInputs",
     "PackForegroundInputs",
     "PackTypographicInputs",
+    "PascalVOC20Dataset",
     "TorchvisionTransforms",
     "TypographicAttacks",
     "VOCBoxes",

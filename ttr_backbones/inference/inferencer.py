@@ -56,8 +56,11 @@ class Inferencer:
         with clear_config_errors():
             self._pipeline = ImagePipeline(dataset["pipeline"])
         self.model: Any = build_model(self.cfg, checkpoint).to(self.device)
+        # A segmentor that is given names of classes may have others than the data set.
+        names = getattr(self.model, "class_names", ())
         head = getattr(self.model, "decode_head", None)
-        self.labels = Labels(*classes_and_palette(dataset, getattr(head, "num_classes", None) or 0))
+        count = len(names) or getattr(head, "num_classes", None) or 0
+        self.labels = Labels(*classes_and_palette(dataset, count, names))
         self.task = find_task(self.cfg)
 
     @property
@@ -135,6 +138,8 @@ class Inferencer:
     @torch.no_grad()
     def _predict(self, batch: list[Loaded], *, logits: bool) -> list[Prediction]:
         """One pass per size of inputs; the order stays."""
+        if hasattr(self.model, "keep_scores"):
+            self.model.keep_scores = logits
         samples: dict[int, Any] = {}
         for indices in by_size([loaded.inputs for loaded in batch]):
             data = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def test_dataset(cfg: Config) -> dict[str, Any]:
 
 
 def classes_and_palette(
-    dataset: Mapping[str, Any], num_classes: int
+    dataset: Mapping[str, Any], num_classes: int, names: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     """Names and RGB colours of the classes of a data set.
 
@@ -92,15 +92,16 @@ def classes_and_palette(
         dataset: its config.
         num_classes: of the head; without names or colours for all of them, numbers and a palette
             drawn at random, always the same, stand in.
+        names: of the model's own classes, which stand in for those of a data set with others.
     """
     kind = dataset["type"]
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     meta = {**getattr(kind, "METAINFO", {}), **(dataset.get("metainfo") or {})}
-    names, colours = meta.get("classes") or (), meta.get("palette") or ()
-    if not names and hasattr(kind, "classes_on_disk"):
-        names = kind.classes_on_disk(dataset)
-    if len(names) != num_classes:
-        names = [f"class {number}" for number in range(num_classes)]
+    labels, colours = meta.get("classes") or (), meta.get("palette") or ()
+    if not labels and hasattr(kind, "classes_on_disk"):
+        labels = kind.classes_on_disk(dataset)
+    if len(labels) != num_classes:
+        labels = names or [f"class {number}" for number in range(num_classes)]
     if len(colours) != num_classes:
         colours = np.random.default_rng(0).integers(40, 256, (num_classes, 3))
-    return tuple(name.strip() for name in names), np.asarray(colours, dtype=np.uint8)
+    return tuple(name.strip() for name in labels), np.asarray(colours, dtype=np.uint8)

@@ -1,6 +1,13 @@
 """A name -> a full mmengine config: any backbone, with or without a repair, on any protocol."""
 
-from ttr_backbones.recipes.axes import AXES, axis_files, summary
+from ttr_backbones.recipes.axes import (
+    AXES,
+    axis_files,
+    data_files,
+    method_files,
+    protocol_files,
+    summary,
+)
 from ttr_backbones.recipes.facts import backbone_facts, protocol_facts, trained_siblings
 from ttr_backbones.recipes.folders import on_folders
 from ttr_backbones.recipes.names import RecipeName, all_names, parse_name
@@ -14,10 +21,13 @@ __all__ = [
     "all_names",
     "axis_files",
     "backbone_facts",
+    "data_files",
+    "method_files",
     "named_config",
     "on_folders",
     "parse_name",
     "protocol_facts",
+    "protocol_files",
     "published_numbers",
     "recipe",
     "repair_config",

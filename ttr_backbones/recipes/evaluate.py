@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from mmengine.config import ConfigDict
 
+from ttr_backbones.recipes.axes import DATA
+
 _BACKBONES = "backbones"
 
 
@@ -25,22 +27,28 @@ class Evaluated(NamedTuple):
     facts: dict[str, Any]
 
 
-def evaluate(path: Path, backbone: Mapping[str, Any] | None = None) -> Evaluated:
-    """Read a config file as mmengine does, with another backbone.
+def evaluate(
+    path: Path, backbone: Mapping[str, Any] | None = None, data: Path | None = None
+) -> Evaluated:
+    """Read a config file as mmengine does, with another backbone or data set.
 
     Args:
         path: a config in mmengine's pure-Python style whose bases are relative imports.
         backbone: what is imported in place of the names of every file in `backbones/`; None takes
+            the file that is named there.
+        data: the file that is read in place of every one in `_base_/open_vocabulary/`; None takes
             the file that is named there.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     names: dict[str, Any] = {"__file__": str(path)}
     for node in _base_imports(tree):
         base = _base_path(path, node)
+        if data is not None and base.parent.name == DATA:
+            base = data
         if backbone is not None and base.parent.name == _BACKBONES:
             found = copy.deepcopy(dict(backbone))
         else:
-            found = evaluate(base, backbone).values
+            found = evaluate(base, backbone, data).values
         star = node.names[0].name == "*"
         names |= found if star else {name.name: found[name.name] for name in node.names}
     deleted = {

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from mmengine.config import ConfigDict
 
 from ttr_backbones.errors import InputError, unknown_name
-from ttr_backbones.recipes.axes import axis_files
+from ttr_backbones.recipes.axes import axis_files, protocol_named
 from ttr_backbones.recipes.evaluate import evaluate
 from ttr_backbones.recipes.timm_facts import timm_facts
 
@@ -66,8 +66,8 @@ def protocol_facts(name: str) -> ProtocolFacts:
     Raises:
         InputError: the file lacks something.
     """
-    path = axis_files("protocols")[name]
-    facts = evaluate(path).facts.get("protocol") or {}
+    path, data = protocol_named(name)
+    facts = evaluate(path, data=data).facts.get("protocol") or {}
     _check(path, facts, ("title", "tta"), ("trial",))
     return ProtocolFacts(**facts)
 

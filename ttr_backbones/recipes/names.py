@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ttr_backbones.compat import prepare_torchvision
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
-from ttr_backbones.recipes.axes import axis_files
+from ttr_backbones.recipes.axes import axis_files, protocol_files, protocol_named
 from ttr_backbones.recipes.evaluate import default_backbone
 from ttr_backbones.timm_names import vit_names
 
@@ -25,7 +25,7 @@ class RecipeName:
     Args:
         backbone: file in `configs/backbones`, a timm name, or the path of such a file.
         repair: file in `configs/repairs`, the path of such a file, or None.
-        protocol: file in `configs/protocols`.
+        protocol: file in `configs/protocols`, or `<method>_<data set>`, see `protocol_files`.
     """
 
     backbone: str
@@ -60,7 +60,7 @@ def parse_name(name: str, *, backbone: str | None = None, repair: str | None = N
     """
     stem = name.removesuffix(".py").removeprefix("./").removeprefix("configs/")
     stem = stem.removeprefix("protocols/")
-    protocol = _suffix(stem, axis_files("protocols"))
+    protocol = _suffix(stem, axis_files("protocols")) or _suffix(stem, protocol_files())
     if protocol is None:
         raise MissingFileError(_unknown_protocol(name, stem))
     rest = stem.removesuffix(protocol).removesuffix("_")
@@ -70,7 +70,7 @@ def parse_name(name: str, *, backbone: str | None = None, repair: str | None = N
         rest = rest.removesuffix(named_repair or "").removesuffix("_")
     chosen = _agreed(name, "backbone", rest or None, backbone)
     if chosen is None:
-        chosen = default_backbone(axis_files("protocols")[protocol])
+        chosen = default_backbone(protocol_named(protocol).path)
     if chosen is None:
         raise InputError(f"{name}: the protocol imports no backbone of its own: give --backbone")
     if repair not in (None, NO_REPAIR):
@@ -128,13 +128,18 @@ def is_timm_name(name: str) -> bool:
     return bool(timm.is_model(name.partition(".")[0]))
 
 
-def all_names() -> list[RecipeName]:
-    """Return every recipe of the files of the three axes."""
+def all_names(*, methods: bool = False) -> list[RecipeName]:
+    """Return every recipe of the files of the three axes.
+
+    Args:
+        methods: those of each method on each data set too, of which there are thousands.
+    """
+    protocols = protocol_files() if methods else axis_files("protocols")
     return [
         RecipeName(backbone, repair, protocol)
         for backbone in axis_files("backbones")
         for repair in (None, *axis_files("repairs"))
-        for protocol in axis_files("protocols")
+        for protocol in protocols
     ]
 
 
@@ -159,11 +164,11 @@ def _unknown_protocol(name: str, stem: str) -> str:
         rest = stem.removeprefix(f"{max(begins, key=len)}_")
         for repair in axis_files("repairs"):
             rest = rest.removeprefix(f"{repair}_")
-        return unknown_name("protocol", rest, axis_files("protocols"))
-    names = [*axis_files("protocols"), *map(str, all_names())]
+        return unknown_name("protocol", rest, protocol_files())
+    names = [*protocol_files(), *map(str, all_names())]
     near = difflib.get_close_matches(stem, names, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     return (
         f"{name} is no file and no recipe.{hint} Recipes are called <backbone>[_<repair>]_"
-        f"<protocol>; protocols: {', '.join(axis_files('protocols'))}. `ttrb configs` lists all."
+        f"<protocol>; protocols: {', '.join(protocol_files())}. `ttrb configs` lists all."
     )

@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 from ttr_backbones.compat import config_from_file
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.packaged import configs_dir
-from ttr_backbones.recipes.axes import axis_files
+from ttr_backbones.recipes.axes import protocol_named
 from ttr_backbones.recipes.evaluate import evaluate
 from ttr_backbones.recipes.facts import backbone_facts
 from ttr_backbones.recipes.names import NO_REPAIR, RecipeName, parse_name, repair_path
@@ -41,7 +41,8 @@ def expand(name: RecipeName) -> Config:
         InputError: see `backbone_facts`.
     """
     values = backbone_facts(name.backbone)
-    config = evaluate(axis_files("protocols")[name.protocol], values).values
+    path, data = protocol_named(name.protocol)
+    config = evaluate(path, values, data).values
     if name.repair is not None:
         special = (values.facts.get("repairs") or {}).get(name.repair) or {}
         _set_repair(config, {**repair_config(name.repair), **copy.deepcopy(special)})

@@ -5,15 +5,18 @@ Usage: python -m ttr_backbones.recipes.tables
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError
 from ttr_backbones.packaged import configs_dir
+from ttr_backbones.recipes.axes import protocol_named
+from ttr_backbones.recipes.evaluate import evaluate
 from ttr_backbones.recipes.names import RecipeName
 from ttr_backbones.recipes.published import PublishedNumber, published_numbers
-from ttr_backbones.tasks import TASKS, Task
+from ttr_backbones.tasks import TASKS, Task, find_task
 
 BEGIN, END = "<!-- tables: python -m ttr_backbones.recipes.tables -->", "<!-- end of tables -->"
 _NONE = "·"
@@ -30,6 +33,8 @@ SOURCES = {
         "Vision Transformers Need Registers, arXiv 2309.16588 (weights of its own)",
     ),
     "LOST paper": ("LOST", "LOST, arXiv 2109.14279"),
+    "SCLIP README": ("SCLIP", "README of SCLIP, arXiv 2312.01597"),
+    "NACLIP README": ("NACLIP", "README of NACLIP, arXiv 2404.08181"),
 }
 
 
@@ -40,11 +45,10 @@ def tables() -> str:
         InputError: a source has no mark yet.
     """
     rows = published_numbers()
-    headings = {task.metric.name: _heading(task) for task in TASKS.values()}
     parts = [
-        f"### {heading}\n\n{_table(of_metric)}"
-        for metric, heading in headings.items()
-        if (of_metric := [row for row in rows if row.metric == metric])
+        f"### {_heading(task)}\n\n{_table(of_task)}"
+        for task in TASKS.values()
+        if (of_task := [row for row in rows if _is_of(row, task)])
     ]
     used = {_mark(row.source) for row in rows}
     sources = [f"[{mark}] {what}.  " for mark, what in SOURCES.values() if mark in used]
@@ -66,6 +70,18 @@ def write_tables() -> None:
     write_atomically(path, f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}".encode())
 
 
+def _is_of(row: PublishedNumber, task: Task[Any]) -> bool:
+    """Whether a row is in the table of a task; several tasks may have a metric of one name."""
+    tasks = [other for other in TASKS.values() if other.metric.name == row.metric]
+    return bool(tasks) and task is (tasks[0] if len(tasks) == 1 else _task(row.protocol))
+
+
+@functools.cache
+def _task(protocol: str) -> Task[Any] | None:
+    path, data = protocol_named(protocol)
+    return find_task(evaluate(path, data=data).values)
+
+
 def _heading(task: Task[Any]) -> str:
     metric = task.metric
     direction = "" if metric.higher_is_better else " (lower is better)"
@@ -75,17 +91,19 @@ def _heading(task: Task[Any]) -> str:
 def _table(rows: Sequence[PublishedNumber]) -> str:
     protocols = sorted({row.protocol for row in rows})
     models = sorted({_model(row) for row in rows})
-    cells = {
+    cells: dict[tuple[str, str], str] = {
         (model, protocol): "<br>".join(
             _shown(row) for row in rows if (_model(row), row.protocol) == (model, protocol)
         )
         for model in models
         for protocol in protocols
     }
-    lines = [["", *(f"`{protocol}`" for protocol in protocols)], ["---"] * (len(protocols) + 1)]
+    if len(protocols) > 2 * len(models):  # a row each, or the table would be too wide to read
+        cells = {(protocol, model): shown for (model, protocol), shown in cells.items()}
+        models, protocols = protocols, models
+    lines = [["", *(f"`{column}`" for column in protocols)], ["---"] * (len(protocols) + 1)]
     lines += [
-        [f"`{model}`", *(cells[model, protocol] or _NONE for protocol in protocols)]
-        for model in models
+        [f"`{row}`", *(cells[row, column] or _NONE for column in protocols)] for row in models
     ]
     return "\n".join(map(_line, lines))
 

@@ -20,12 +20,14 @@ from ttr_backbones.tasks.foreground import Foreground, ForegroundSegmentation
 from ttr_backbones.tasks.metric import Metric
 from ttr_backbones.tasks.object_discovery import FoundObject, ObjectDiscovery
 from ttr_backbones.tasks.of_config import find_task, metric_of, task_of
+from ttr_backbones.tasks.open_vocabulary import OpenVocabularySegmentation
 from ttr_backbones.tasks.prediction import Labels, Prediction, Saved
 from ttr_backbones.tasks.segmentation import ClassMap, Segmentation
 from ttr_backbones.tasks.task import TASKS, ExportedOutput, Task, register_task, task_named
 from ttr_backbones.tasks.zero_shot import TypographicAttack, ZeroShotClassification
 
-kinds: list[type[Task[Any]]] = [Segmentation, Depth, ObjectDiscovery, Classification]
+kinds: list[type[Task[Any]]] = [Segmentation, OpenVocabularySegmentation, Depth]
+kinds += [ObjectDiscovery, Classification]
 kinds += [KnnClassification, ForegroundSegmentation, ZeroShotClassification, TypographicAttack]
 for kind in kinds:  # in the order of all tables
     register_task(kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class Segmentation(Task[ClassMap]):
     logits = "seg_logits"
     visualizer = "SegLocalVisualizer"
     probes = {"EncoderDecoder": "ProbeSegmentor"}  # noqa: RUF012 -- a ClassVar in `Task`
-    head_kinds = (
+    head_kinds: ClassVar[tuple[HeadKind, ...]] = (
         HeadKind(
             kind="segmentation",
             weight="decode_head.conv_seg.weight",
@@ -77,7 +77,7 @@ class Segmentation(Task[ClassMap]):
             one="the file is a linear head over one map: take the config without _ms.",
         ),
     )
-    exported = ExportedOutput(
+    exported: ClassVar[ExportedOutput | None] = ExportedOutput(
         "logits",
         "float32 [B, K, H, W]: one per class, before the softmax; argmax over K is the class",
         has_classes=True,

@@ -1,0 +1,33 @@
+"""NACLIP (arXiv 2404.08181): keys attend to keys of patches near them, and nothing else is kept.
+
+Numbers of the released configs: short side 336 (Cityscapes 560), windows of 224 pixels every 112,
+VOC whole images. Without PAMR, see naclip_pamr. OpenAI CLIP ViT-B/16, 80 templates.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ..backbones.clip_vitb16 import backbone, facts
+    from .._base_.open_vocabulary.voc21 import *
+    from .._base_.heads.open_vocabulary import *
+
+numbers = dict(short_side=336, crop=224, stride=112, logit_scale=40.0)
+numbers.update(
+    dict(
+        voc21=dict(crop=None, stride=None, prob_thd=0.1),
+        voc20=dict(crop=None, stride=None),
+        context60=dict(prob_thd=0.1),
+        coco_object=dict(prob_thd=0.1),
+        cityscapes=dict(short_side=560),
+    ).get(data.name, dict())
+)
+numbers.update(data.get("numbers", dict()))
+test_dataloader.dataset.pipeline[1].update(scale=(2048, numbers.pop("short_side")))
+model.update(
+    backbone=dict(backbone, out_indices=(-1,), final_norm=True, pos_embed="dinov2"),
+    text=text,
+    last_block=dict(attention="naclip", residual=False, mlp=False),
+    **numbers,
+)
+protocol = dict(title=f"NACLIP, {data.title}", tta=False)
+del backbone, facts, data, text, numbers, protocol

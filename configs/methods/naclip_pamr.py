@@ -1,0 +1,33 @@
+"""NACLIP (arXiv 2404.08181) with PAMR (arXiv 2005.08104), as its README's numbers are made.
+
+As naclip, and 10 steps of PAMR at distances 8 and 16 on the scores at full size.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ..backbones.clip_vitb16 import backbone, facts
+    from .._base_.open_vocabulary.voc21 import *
+    from .._base_.heads.open_vocabulary import *
+
+numbers = dict(short_side=336, crop=224, stride=112, logit_scale=40.0)
+numbers.update(pamr=dict(steps=10, dilations=(8, 16)))
+numbers.update(
+    dict(
+        voc21=dict(crop=None, stride=None, prob_thd=0.1),
+        voc20=dict(crop=None, stride=None),
+        context60=dict(prob_thd=0.1),
+        coco_object=dict(prob_thd=0.1),
+        cityscapes=dict(short_side=560),
+    ).get(data.name, dict())
+)
+numbers.update(data.get("numbers", dict()))
+test_dataloader.dataset.pipeline[1].update(scale=(2048, numbers.pop("short_side")))
+model.update(
+    backbone=dict(backbone, out_indices=(-1,), final_norm=True, pos_embed="dinov2"),
+    text=text,
+    last_block=dict(attention="naclip", residual=False, mlp=False),
+    **numbers,
+)
+protocol = dict(title=f"NACLIP with PAMR, {data.title}", tta=False)
+del backbone, facts, data, text, numbers, protocol
