@@ -99,7 +99,6 @@ def quick_runners():
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("mmengine.config.config.FormatCode", lambda text, **_: (text, True))
         patched.setattr("mmengine.dataset.base_dataset.gc", SimpleNamespace(collect=lambda: 0))
-        patched.setattr("ttr_backbones.compare.cells.gc", SimpleNamespace(collect=lambda: 0))
         patched.setattr(weight_init, "_trunc_normal_", drawn_where_there_is_memory)
         gc.freeze()
         gc.enable()

@@ -1,5 +1,7 @@
 """A data set in ADE20K's layout and a config that trains on it within seconds."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -98,6 +100,12 @@ def config(data_root, tmp_path_factory):
     runtime = str(configs_dir() / "_base_" / "default_runtime.py")
     path.write_text(CONFIG.format(runtime=runtime, data=str(data_root)))
     return path
+
+
+@pytest.fixture
+def quick_cells(monkeypatch):
+    """`ttrb compare` collects garbage after every cell, so that models do not add up on a GPU."""
+    monkeypatch.setattr("ttr_backbones.compare.cells.gc", SimpleNamespace(collect=lambda: 0))
 
 
 @pytest.fixture(autouse=True)

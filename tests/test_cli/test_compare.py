@@ -13,6 +13,8 @@ from ttr_backbones.compare import cells, running
 from ttr_backbones.compare.image_parts import read_parts
 from ttr_backbones.tasks import TASKS
 
+pytestmark = pytest.mark.usefixtures("quick_cells")
+
 LAST = 6
 OPTIONS = [
     f"train_cfg.max_iters={LAST}",

@@ -11,6 +11,8 @@ from ttr_backbones.cli import main
 from ttr_backbones.compare import cells
 from ttr_backbones.engine import StopOnNaN
 
+pytestmark = pytest.mark.usefixtures("quick_cells")
+
 ADE, NYU, VOC = (
     "augreg_vitt16_linear_ade20k_200it",
     "augreg_vitt16_lin1_nyu_200it",
