@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.progress import ProgressBar, StepBar
@@ -15,9 +16,23 @@ from ttr_backbones.repairs import REPAIRS, fit_repair
 from ttr_backbones.repairs.choice import repair_options
 
 
+class Fitted(NamedTuple):
+    """What is to be benchmarked then.
+
+    Attributes:
+        kinds: those that ship for all backbones or are files.
+        files: backbone -> artifacts of the others.
+        left_out: (what, why) of those that could not be fitted.
+    """
+
+    kinds: list[str]
+    files: dict[str, list[str]]
+    left_out: list[tuple[str, str]]
+
+
 def fit_missing(
     backbones: Mapping[str, Path | None], kinds: Sequence[str], images: Path, out: Path
-) -> tuple[list[str], dict[str, list[str]]]:
+) -> Fitted:
     """Fit what does not ship, with the defaults of every repair; what is there is used again.
 
     Args:
@@ -25,11 +40,9 @@ def fit_missing(
         kinds: of the benchmark.
         images: folder of photographs.
         out: folder of the artifacts, `<backbone>/<type>.safetensors`.
-
-    Returns:
-        The kinds that ship for all backbones or are files, and backbone -> artifacts of the others.
     """
-    fitted: dict[str, list[str]] = {}
+    files: dict[str, list[str]] = {}
+    left_out: list[tuple[str, str]] = []
     missing = {
         kind: [name for name in backbones if not _ships(kind, name)]
         for kind in kinds
@@ -38,10 +51,14 @@ def fit_missing(
     for kind, names in missing.items():
         for name in names:
             path = out / Path(name).stem / f"{kind}.safetensors"
-            if not path.is_file():
-                _fit(kind, name, backbones[name], images, path)
-            fitted.setdefault(name, []).append(str(path))
-    return [kind for kind in kinds if not missing.get(kind)], fitted
+            try:
+                if not path.is_file():
+                    _fit(kind, name, backbones[name], images, path)
+            except InputError as error:
+                left_out.append((f"{name}, {kind}", str(error)))
+            else:
+                files.setdefault(name, []).append(str(path))
+    return Fitted([kind for kind in kinds if not missing.get(kind)], files, left_out)
 
 
 def _ships(kind: str, name: str) -> bool:

@@ -32,6 +32,7 @@ class Request:
         out: folder of everything.
         cfg_options: changes to the configs, as in `ttrb compare`.
         fitted: backbone -> repairs that were fitted for it, as paths.
+        not_fitted: (what, why) of those that could not be.
     """
 
     backbones: Mapping[str, Path | None]
@@ -42,6 +43,7 @@ class Request:
     out: Path
     cfg_options: Sequence[str] = ()
     fitted: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    not_fitted: Sequence[tuple[str, str]] = ()
 
 
 @dataclass
@@ -86,7 +88,7 @@ def plan_benchmark(request: Request) -> BenchmarkPlan:
     options = _options(request)
     for protocol in request.suite.protocols:
         _look_at(RecipeName(first, None, protocol), request, options, known, plan)
-    plan.left_out += request.suite.others.items()
+    plan.left_out += [*request.suite.others.items(), *request.not_fitted]
     for backbone in request.backbones:
         for protocol in plan.data:
             _add_cells(backbone, protocol, request, options, plan)

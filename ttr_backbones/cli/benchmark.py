@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan, run, write the page."""
-    from ttr_backbones.benchmark.fit import fit_missing
+    from ttr_backbones.benchmark.fit import Fitted, fit_missing
     from ttr_backbones.benchmark.plan import Request, plan_benchmark
     from ttr_backbones.benchmark.suite import choose_suite
     from ttr_backbones.cli.exit_codes import EXIT_INTERRUPTED
@@ -97,12 +97,15 @@ def run(args: argparse.Namespace) -> int:
         photo_files(folder)
     check_writable(args.out)
     backbones = _backbones(args.backbones)
-    kinds = _kinds(args.repairs)
-    fitted: dict[str, list[str]] = {}
+    fitted = Fitted(_kinds(args.repairs), {}, [])
     if args.fit_images is not None:
-        kinds, fitted = fit_missing(backbones, kinds, args.fit_images, args.out / "repairs")
+        fitted = fit_missing(backbones, fitted.kinds, args.fit_images, args.out / "repairs")
     seeds = integer_list("--seeds", args.seeds, least=0)
-    request = Request(backbones, args.data, kinds, seeds, suite, args.out, args.cfg_options, fitted)
+    request = Request(
+        *(backbones, args.data, fitted.kinds, seeds, suite, args.out, args.cfg_options),
+        fitted=fitted.files,
+        not_fitted=fitted.left_out,
+    )
     plan = plan_benchmark(request)
     for what, why in plan.left_out:
         print(f"left out: {what}: {why}", file=sys.stderr)
