@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from timm.layers import QuickGELU
-from timm.models import get_pretrained_cfg, is_model
+from timm.models import get_pretrained_cfg
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.text_vectors.encode import encode_names
@@ -20,6 +20,7 @@ from ttr_backbones.vits.create import create_vit
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.hf_source import is_hf_name
 from ttr_backbones.vits.neurons import model_name
+from ttr_backbones.vits.text_space import head_width
 from ttr_backbones.vits.weights_hash import weights_hash
 
 
@@ -83,22 +84,11 @@ def image_tower(
     Raises:
         InputError: see `create_vit`.
     """
-    kwargs = {} if is_hf_name(model) else {"num_classes": head_outputs(model)}
+    kwargs = {} if is_hf_name(model) else {"num_classes": head_width(model) or 0}
     kwargs |= model_kwargs or {}
     return create_vit(
         model, pretrained=checkpoint is None, checkpoint=checkpoint, model_kwargs=kwargs
     )
-
-
-def head_outputs(model: str) -> int:
-    """Outputs of the head, by timm's facts: classes, or channels of a CLIP's projection; 0: none.
-
-    `create_vit` leaves the head out unless its model_kwargs have them as `num_classes`.
-    """
-    if not is_model(model.partition(".")[0]):
-        return 0
-    cfg = get_pretrained_cfg(model, allow_unregistered=True)
-    return 0 if cfg is None else int(cfg.num_classes)
 
 
 @torch.no_grad()

@@ -11,7 +11,8 @@ from mmseg.registry import MODELS
 from ttr_backbones.backbones.repair_options import add_repair, logged_choice
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.text_vectors import TextVectors
-from ttr_backbones.text_vectors.text_of_model import embedding_width, head_outputs
+from ttr_backbones.text_vectors.text_of_model import embedding_width
+from ttr_backbones.vits.text_space import head_width
 
 
 def vectors_of(text: TextVectors | str | Path, model: str) -> TextVectors:
@@ -56,7 +57,7 @@ def backbone_in_space(backbone: Mapping[str, Any], vectors: TextVectors) -> Any:
     model, repair = str(options.get("model")), options.pop("repair", None)
     frozen = options.get("frozen", True)
     choice = logged_choice(model, repair, frozen=frozen)
-    if outputs := head_outputs(model):
+    if outputs := head_width(model):
         options["model_kwargs"] = {"num_classes": outputs, **(options.get("model_kwargs") or {})}
     built: Any = MODELS.build(options)
     vectors.check_weights(built.vit)
