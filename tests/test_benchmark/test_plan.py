@@ -26,6 +26,8 @@ def test_suites__short_and_full_share_what_trains_nothing():
     short, full = (choose_suite(name, None, None) for name in ("short", "full"))
     assert {"lost_voc07", "lost_voc12", "linear_ade20k_200it"} <= set(short.protocols)
     assert {"lost_voc07", "linear_ade20k", "lin1_nyu_dvt"} <= set(full.protocols)
+    assert "vanilla_classifier_voc20" in short.protocols
+    assert choose_suite("short", ["sclip_voc21"], None).protocols == ("sclip_voc21",)
     assert "linear_ade20k" not in short.protocols
     assert short.others["linear_ade20k"] == "trains 40,000 iterations: `--suite full` has it"
     assert full.others["linear_ade20k_200it"].startswith("a trial run")

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ttr_backbones.errors import InputError, unknown_name
-from ttr_backbones.recipes import axis_files, protocol_facts, recipe
+from ttr_backbones.recipes import axis_files, protocol_facts, protocol_files, recipe
 
 SUITES = ("short", "full")
+# Of the methods of open-vocabulary segmentation two, on rows of a classifier: texts need a tower.
+_BY_ROWS = ("vanilla_classifier_voc20", "sclip_classifier_voc20")
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Suite:
     """The protocols of a benchmark.
 
     Args:
-        protocols: files in `configs/protocols`.
+        protocols: names of `protocol_files`.
         iterations: of the trainings; None as their files say.
         others: protocol -> why it is not among them.
     """
@@ -51,16 +53,21 @@ def choose_suite(name: str, protocols: Sequence[str] | None, iterations: int | N
     Raises:
         InputError: an unknown name.
     """
-    known = axis_files("protocols")
+    known = protocol_files()
     for protocol in protocols or ():
         if protocol not in known:
             raise InputError(f"--protocols: {unknown_name('protocol', protocol, known)}")
     if protocols is not None:
         return Suite(tuple(protocols), iterations, {})
-    others = {each: why for each in known if (why := _left_out(name, each))}
+    alone = [*axis_files("protocols"), *_BY_ROWS]
+    others = {each: why for each in alone if (why := _left_out(name, each))}
     if iterations is None and name == "short":
         iterations = 50
-    chosen = [each for each in known if each not in others]
+    chosen = [each for each in alone if each not in others]
+    more = len(known) - len(alone)
+    others[f"{more} more of open-vocabulary segmentation"] = (
+        "methods times data sets, most of which need texts: name them with --protocols"
+    )
     # What trains nothing is quick: its numbers come first.
     return Suite(tuple(sorted(chosen, key=_trains)), iterations, others)
 
