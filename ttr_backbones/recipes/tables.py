@@ -23,6 +23,8 @@ _NONE = "·"
 # How a source begins -> its mark, and what it is.
 SOURCES = {
     "TTR paper": ("TTR", "Vision Transformers Don't Need Trained Registers, arXiv 2506.08010"),
+    "DINOv3 model card": ("D3", "Model card of DINOv3"),
+    "DINOv3 paper": ("D3P", "DINOv3, arXiv 2508.10104"),
     "DINOv2 README": ("D2R", "README of DINOv2"),
     "DINOv2 paper": ("D2", "DINOv2, arXiv 2304.07193"),
     "Denoising-ViT README": ("DVT", "README of Denoising-ViT"),
