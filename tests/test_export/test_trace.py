@@ -1,10 +1,12 @@
 """Tracing: whole, without a look at values, or refused in words."""
 
 import pytest
+import torch
 from torch import nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.export.trace import trace
+from ttr_backbones.repairs import apply_repair, fit_repair
 
 # What torch writes where a value decides: .item(), nonzero, masked_select and their kin.
 VALUE_DEPENDENT = ("aten.item", "local_scalar", "nonzero", "masked_select", "unique", "cond")
@@ -43,6 +45,24 @@ def test_trace__free_and_fixed_sides(exportable):
     shape = next(n for n in program.graph.nodes if n.name == "image").meta["val"].shape
     assert [isinstance(side, int) for side in shape] == [True, True, False, False]
     assert shape[0] == 2
+
+
+@pytest.mark.exports
+@pytest.mark.nightly
+@pytest.mark.parametrize("by", ["norm", "lof"])
+def test_trace__neighbours_at_any_height_and_width(make_exportable, by):
+    """One graph, that reads the grid off the image: neither the traced one nor the model's."""
+    exportable = make_exportable("linear", repair=None)
+    vit, images = exportable.backbone.vit, torch.randn(2, 3, 64, 96)
+    way = {"norm": {"threshold": 4.0}, "lof": {"neighbours": 5, "share": 0.2}}[by]
+    plain = exportable.eager(images)["logits"]
+    apply_repair(vit, fit_repair("neighbours", vit, images, by=by, block=0, **way))
+    assert not torch.allclose(exportable.eager(images)["logits"], plain, atol=1e-3)
+    program = trace(exportable, size=None)
+    for size in ((64, 96), (50, 131), (33, 40)):
+        images = torch.rand(2, 3, *size) * 255
+        found = program.module()(images)["logits"]
+        torch.testing.assert_close(found, exportable.eager(images)["logits"], rtol=1e-4, atol=1e-5)
 
 
 def test_trace__any_size_without_padding(make_exportable):

@@ -67,14 +67,14 @@ def bake_registers(
         rows = family_of(vit).layout(vit).registers
         sums, count = _sums(vit, batches, rows)
     keys, values = (sums / count).float().cpu().unbind()
-    told = {
+    options = {
         "source": "mean key and value of the test-time register, A.2 of arXiv 2506.08010",
         **made_with(vit, batches),
         "peak": peak,
         "scale": scale if isinstance(scale, int | float) else list(scale),
         "neurons": dict(neurons.provenance),
     }
-    return BakedRegisters(model_name(vit) or neurons.model, neurons.layers, keys, values, told)
+    return BakedRegisters(model_name(vit) or neurons.model, neurons.layers, keys, values, options)
 
 
 def _sums(vit: nn.Module, batches: ImageBatches, rows: slice) -> tuple[Tensor, int]:

@@ -51,8 +51,8 @@ class BakedRegisters:
                 raise InputError(f"{name}: expected floating-point numbers, got {tensor.dtype}")
             if not tensor.isfinite().all():
                 raise InputError(f"{name}: expected finite numbers, got NaN or infinite ones")
-            own = tensor.detach().float().cpu().clone(memory_format=torch.contiguous_format)
-            object.__setattr__(self, name, own)
+            kept = tensor.detach().float().cpu().clone(memory_format=torch.contiguous_format)
+            object.__setattr__(self, name, kept)
         if self.keys.shape != self.values.shape:
             raise InputError(
                 f"keys {tuple(self.keys.shape)} and values {tuple(self.values.shape)}: expected "
@@ -73,8 +73,10 @@ class BakedRegisters:
     @property
     def options(self) -> dict[str, Any]:
         """Arguments of `add_test_time_registers` for the tokens that were measured."""
-        told = {key: self.provenance[key] for key in ("peak", "scale") if key in self.provenance}
-        return {"num": self.num, **told}
+        measured = {
+            key: self.provenance[key] for key in ("peak", "scale") if key in self.provenance
+        }
+        return {"num": self.num, **measured}
 
     @property
     def artifact(self) -> Artifact:

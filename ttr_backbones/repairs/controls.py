@@ -127,21 +127,21 @@ def fit_control(
     kept, parent = fitted_control(text), load_repair(what)
     if kept is None:
         raise InputError(f"{text} names no control that has to be fitted")
-    repair, told = repair_named(parent.type), parent.provenance
+    repair, settings = repair_named(parent.type), parent.provenance
     parent.check_weights(vit, repair.command())
     images = image_batches(
         folder,
         vit,
-        batch_size=told["batch_size"],
-        size=told.get("input_size"),
-        num_images=told.get("num_images"),
+        batch_size=settings["batch_size"],
+        size=settings.get("input_size"),
+        num_images=settings.get("num_images"),
         progress=progress,
     )
-    if files_hash(images) != told.get("images_sha256"):
+    if files_hash(images) != settings.get("images_sha256"):
         raise InputError(
             f"{folder} holds other photographs than those that {what} was fitted on (names or "
-            f"sizes differ): give the same {told.get('num_images')} images, else the control says "
-            "nothing"
+            f"sizes differ): give the same {settings.get('num_images')} images, else the "
+            "control says nothing"
         )
     options = repair.control_options(parent, control)
     fitted = fit_repair(parent.type, vit, images, on_step=on_step, **options)

@@ -49,10 +49,10 @@ class FitArgument:
     def expected(self) -> str:
         """What its values are, in words."""
         numbers = [_NUMBERS[kind] for kind in _NUMBERS if kind in self.kinds]
-        told = numbers[-1:] + ["true or false"] * (bool in self.kinds)
-        told += ["numbers with commas between them"] * (list in self.kinds)
-        told += ["a text"] * (str in self.kinds or Path in self.kinds)
-        return " or ".join([*map(str, self.words), *told])
+        words = numbers[-1:] + ["true or false"] * (bool in self.kinds)
+        words += ["numbers with commas between them"] * (list in self.kinds)
+        words += ["a text"] * (str in self.kinds or Path in self.kinds)
+        return " or ".join([*map(str, self.words), *words])
 
     def read(self, text: str) -> Any:
         """Return the value of a word.

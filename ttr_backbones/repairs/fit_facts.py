@@ -37,10 +37,10 @@ NOTHING = FitFacts(0, 0, 0, 0.0)
 
 def fit_facts(artifact: Artifact) -> FitFacts:
     """Read them from the provenance of an artifact, or of the list of neurons in it."""
-    told: Mapping[str, Any] = artifact.provenance
-    fit = told.get("fit") or {}
+    record: Mapping[str, Any] = artifact.provenance
+    fit = record.get("fit") or {}
     trained = bool(repair_named(artifact.type).trains)
-    images = _number(fit.get("num_images"), told.get("num_images"), _listed(told))
+    images = _number(fit.get("num_images"), record.get("num_images"), _listed(record))
     seen = _number(fit.get("images_seen"))
     if images is not None and seen is not None:
         images = min(images, seen)
@@ -50,13 +50,13 @@ def fit_facts(artifact: Artifact) -> FitFacts:
         images=images,
         steps=_number(fit.get("steps")) if trained else 0,
         minutes=seconds / 60 if isinstance(seconds, int | float) else None,
-        steps_trained=_number(fit.get("steps_trained"), fit.get("steps")) if trained else 0,
+        steps_trained=_number(fit.get("steps_trained"), fit.get("steps")) if trained else None,
         loss=tuple((int(step), float(loss)) for step, loss in fit.get("loss") or ()),
     )
 
 
-def _listed(told: Mapping[str, Any]) -> Any:
-    neurons = told.get("neurons")
+def _listed(record: Mapping[str, Any]) -> Any:
+    neurons = record.get("neurons")
     return neurons.get("num_images") if isinstance(neurons, Mapping) else None
 
 

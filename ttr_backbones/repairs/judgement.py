@@ -53,11 +53,11 @@ def judge(effects: Effects, name: str, kind: str) -> Judgement:
     if before.outliers is not None:
         removes = _left(before.outliers, after.outliers) <= REMAINING
         removes = removes and _left(before.along, after.along) <= REMAINING
-    told = Judgement(removes, excess, "")
+    judged = Judgement(removes, excess, "")
     sentences = [
-        _about_outliers(effects, before, after, told),
+        _about_outliers(effects, before, after, judged),
         _about_costs(after, shift),
-        _about_the_sum(told),
+        _about_the_sum(judged),
         _about_the_model(after, kind),
     ]
     return Judgement(removes, excess, " ".join(sentences))
@@ -72,14 +72,14 @@ def _excess(after: Effect, shift: Effect, measure: int) -> Excess:
     return excess_over(after.image_costs[:, measure], shift.image_costs[:, measure])
 
 
-def _about_outliers(effects: Effects, before: Effect, after: Effect, told: Judgement) -> str:
+def _about_outliers(effects: Effects, before: Effect, after: Effect, judged: Judgement) -> str:
     if before.outliers is None:
         norms = f"the largest norm goes from {before.largest:.4g} to {after.largest:.4g}"
         return f"The model as it is has no outliers, so there is nothing to remove; {norms}."
-    told_left = f"{percent(before.outliers)} to {percent(after.outliers or 0.0)} of the patches"
+    shares = f"{percent(before.outliers)} to {percent(after.outliers or 0.0)} of the patches"
     text = (
-        f"{'Removes the outliers' if told.removes else 'Outliers are left'}: by their norm (above "
-        f"{effects.threshold:.4g} after block {effects.detect_block}) they go from {told_left}"
+        f"{'Removes the outliers' if judged.removes else 'Outliers are left'}: by their norm "
+        f"(above {effects.threshold:.4g} after block {effects.detect_block}) they go from {shares}"
     )
     if before.along is not None:
         text += (
@@ -107,12 +107,12 @@ def _about_costs(after: Effect, shift: Effect) -> str:
     return f"Side effects: {', '.join(parts)}."
 
 
-def _about_the_sum(told: Judgement) -> str:
+def _about_the_sum(judged: Judgement) -> str:
     over = [
         f"{name} by {each.mean:.3f} ± {each.error:.3f}"
         for name, each in (
-            ("1 - cosine", told.excess["cosine"]),
-            ("changed classes", told.excess.get("top1_agreement")),
+            ("1 - cosine", judged.excess["cosine"]),
+            ("changed classes", judged.excess.get("top1_agreement")),
         )
         if each is not None and not each.holds
     ]

@@ -66,6 +66,6 @@ def write_list(
     moves = dict(moves)
     if moves.get("num") == 1 == neurons.provenance.get("num_registers", 1):
         del moves["num"]
-    told = {name: provenance[name] for name in _BESIDE if name in provenance}
-    more = {**neurons.provenance, **told, **({_OPTIONS: moves} if moves else {})}
+    beside = {name: provenance[name] for name in _BESIDE if name in provenance}
+    more = {**neurons.provenance, **beside, **({_OPTIONS: moves} if moves else {})}
     RegisterNeurons(neurons.model, neurons.layers, more).save(path)

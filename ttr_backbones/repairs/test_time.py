@@ -264,5 +264,5 @@ def _moves(artifact: Artifact) -> dict[str, Any]:
 
 def _check_scale(scale: Any) -> None:
     numbers = scale if isinstance(scale, list) else [scale]
-    if any(not isinstance(one, int | float) or not math.isfinite(one) for one in numbers):
+    if any(not isinstance(each, int | float) or not math.isfinite(each) for each in numbers):
         raise InputError(f"scale={scale!r}: expected finite numbers")

@@ -91,14 +91,14 @@ def choose_backbone(
         InputError: no such prefix, or several different backbones that fit.
     """
     if prefix is not None:
-        named = {one.prefix.rstrip("."): one for one in stored}
+        named = {each.prefix.rstrip("."): each for each in stored}
         if prefix.rstrip(".") not in named:
             raise InputError(f"{source}: {unknown_name('checkpoint_prefix', prefix, named)}")
         return named[prefix.rstrip(".")]
-    fitting = [one for one in stored if one.kernel is not None and one.kernel.shape == kernel]
+    fitting = [each for each in stored if each.kernel is not None and each.kernel.shape == kernel]
     different = _different(fitting or stored)
     if len(different) > 1:
-        prefixes = [one.prefix.rstrip(".") for one in different]
+        prefixes = [each.prefix.rstrip(".") for each in different]
         listed = " and ".join(map(repr, prefixes))
         usual = next((p for p in prefixes if re.search(r"teacher|ema", p)), prefixes[0])
         raise InputError(
@@ -157,12 +157,12 @@ def _without_chunks(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _different(stored: list[StoredBackbone]) -> list[StoredBackbone]:
     """Leave out what holds the same tensors as another one."""
     different: list[StoredBackbone] = []
-    for one in stored:
-        if not any(_same(one.state, other.state) for other in different):
-            different.append(one)
+    for each in stored:
+        if not any(_same(each.state, other.state) for other in different):
+            different.append(each)
     return different
 
 
-def _same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    one, other = ({k: v for k, v in state.items() if not is_head(k)} for state in (one, other))
-    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+def _same(state: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    first, second = ({k: v for k, v in s.items() if not is_head(k)} for s in (state, other))
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)

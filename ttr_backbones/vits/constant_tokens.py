@@ -82,10 +82,10 @@ class _ZeroedColumns(Mixin):
     own_columns: Tensor
 
     def zero(self, units: Tensor) -> None:
-        own = self.weight.detach().index_select(1, units)
+        original = self.weight.detach().index_select(1, units)
         self.register_buffer("zeroed_units", units, persistent=False)
-        self.register_buffer("own_columns", own, persistent=False)
-        self._set_columns(torch.zeros_like(own))
+        self.register_buffer("own_columns", original, persistent=False)
+        self._set_columns(torch.zeros_like(original))
 
     def restore(self) -> None:
         self._set_columns(self.own_columns)
@@ -93,8 +93,8 @@ class _ZeroedColumns(Mixin):
 
     def _set_columns(self, columns: Tensor) -> None:
         """In a parameter of its own: a copy that shares the weights may have other registers."""
-        own = self.weight.detach()
-        weight = own.index_copy(1, self.zeroed_units, columns.to(own.dtype))
+        original = self.weight.detach()
+        weight = original.index_copy(1, self.zeroed_units, columns.to(original.dtype))
         self.weight = nn.Parameter(weight, requires_grad=self.weight.requires_grad)
 
     def _load_from_state_dict(

@@ -62,10 +62,10 @@ def _declared(path: Path) -> dict[str, Any]:
         return {}  # timm's own
     vision = config.get("vision_config")
     vision = vision if isinstance(vision, Mapping) else config
-    told: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     act = vision.get("hidden_act", "quick_gelu" if "clip" in config["model_type"] else None)
     if act is not None:
-        told["quick_gelu"] = act == "quick_gelu"
+        found["quick_gelu"] = act == "quick_gelu"
     if "num_attention_heads" in vision:
-        told["heads"] = vision["num_attention_heads"]
-    return told
+        found["heads"] = vision["num_attention_heads"]
+    return found

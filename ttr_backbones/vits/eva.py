@@ -102,8 +102,8 @@ class EvaViT(TimmFamily):
         """Whether the head gives classes; in the CLIPs of this kind it projects."""
         cfg: Mapping[str, Any] = getattr(vit, "pretrained_cfg", None) or {}
         projects = cfg.get("architecture") in _PROJECTING
-        own = vit.num_classes != cfg.get("num_classes")
-        return bool(vit.num_classes > 0 and (own or not projects))
+        other_head = vit.num_classes != cfg.get("num_classes")
+        return bool(vit.num_classes > 0 and (other_head or not projects))
 
     def renamed(self, vit: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename as timm's filter does for DINOv3, EVA, open_clip, PE and Sapiens2.

@@ -83,10 +83,10 @@ class HFViT(Family):
         """Put the sequence together as `embeddings` does, without resampling."""
         vision = hf_parts.tower(vit)
         tokens, cls = patches.flatten(1, 2), hf_parts.cls_token(vision)
-        apart, own = hf_parts.cls_apart(vision), hf_parts.positions(vision)
+        apart, stored = hf_parts.cls_apart(vision), hf_parts.positions(vision)
         if table is not None and apart:
             tokens = tokens + table
-            cls = cls if cls is None or own is None else cls + own[:, :1]
+            cls = cls if cls is None or stored is None else cls + stored[:, :1]
         prefix = [part for part in (cls, hf_parts.trained_registers(vision)) if part is not None]
         expanded = [part.to(tokens.dtype).expand(len(tokens), -1, -1) for part in prefix]
         tokens = torch.cat([*expanded, tokens], dim=1)
@@ -122,10 +122,10 @@ class HFViT(Family):
         """Run one block, with the rotation of the grid where it takes one."""
         module = self.blocks(vit)[block]
         kind: Any = type(module)
-        given: dict[str, Any] = dict.fromkeys(hf_parts.required_arguments(kind))
+        arguments: dict[str, Any] = dict.fromkeys(hf_parts.required_arguments(kind))
         if rotation is not None:
-            given["position_embeddings"] = rotation.to(tokens.dtype).unbind()
-        output = module(tokens, **given, **options)
+            arguments["position_embeddings"] = rotation.to(tokens.dtype).unbind()
+        output = module(tokens, **arguments, **options)
         tokens = output[0] if isinstance(output, tuple) else output
         return tokens
 

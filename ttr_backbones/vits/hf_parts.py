@@ -93,10 +93,10 @@ def runner(vision: Any) -> tuple[Any, Any]:
     while waiting:
         module = waiting.pop(0)
         children = list(module.children())
-        lists = [one for one in children if isinstance(one, nn.ModuleList) and len(one)]
+        lists = [each for each in children if isinstance(each, nn.ModuleList) and len(each)]
         if lists:
             return module, lists[0]
-        waiting += [one for one in children if one is not vision.embeddings]
+        waiting += [each for each in children if each is not vision.embeddings]
     raise InputError(f"{type(vision).__name__} has no blocks: expected a list of them")
 
 
@@ -197,7 +197,7 @@ def second_linear(block: Any) -> Any:
 def part(module: Any, *names: str) -> Any:
     """The first of some attributes that is there and not None."""
     found = (getattr(module, name, None) for name in names)
-    return next((one for one in found if one is not None), None)
+    return next((each for each in found if each is not None), None)
 
 
 @functools.cache

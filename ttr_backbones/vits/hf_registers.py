@@ -100,16 +100,16 @@ class _Recorder(_Part):
 
 def _recorders(model: nn.Module, vision: nn.Module) -> list[Any]:
     """The tower, and what is around it without blocks other than the tower's."""
-    own = {id(module) for module in vision.modules()}
+    inner = {id(module) for module in vision.modules()}
 
     def others(module: nn.Module) -> bool:
         return any(
-            isinstance(one, nn.ModuleList) and len(one) and id(one) not in own
-            for one in module.modules()
+            isinstance(each, nn.ModuleList) and len(each) and id(each) not in inner
+            for each in module.modules()
         )
 
-    around = [one for one in model.modules() if any(part is vision for part in one.modules())]
-    return [one for one in around if one is vision or not others(one)]
+    around = [each for each in model.modules() if any(part is vision for part in each.modules())]
+    return [each for each in around if each is vision or not others(each)]
 
 
 def _mapped(output: Any, change: Any) -> Any:
@@ -120,5 +120,5 @@ def _mapped(output: Any, change: Any) -> Any:
         for key in list(output):
             output[key] = _mapped(output[key], change)
     elif isinstance(output, tuple):
-        return tuple(_mapped(one, change) for one in output)
+        return tuple(_mapped(each, change) for each in output)
     return output

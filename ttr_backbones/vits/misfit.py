@@ -66,23 +66,23 @@ def foreign_layout(names: list[str]) -> str | None:
     return None
 
 
-def other_patch(kernel: Tensor, own: Tensor, model: str) -> str | None:
+def other_patch(kernel: Tensor, expected: Tensor, model: str) -> str | None:
     """Say how the kernel [C, 3, P, P] (or [C, 3 * P * P]) of a file differs from the model's own.
 
     timm resamples a kernel of another size, so after its conversion the difference cannot be seen.
     """
-    if kernel.ndim < 4 and kernel[0].numel() == own[0].numel():
+    if kernel.ndim < 4 and kernel[0].numel() == expected[0].numel():
         return None
-    if kernel.ndim == 4 and kernel.shape[1:] == own.shape[1:]:
+    if kernel.ndim == 4 and kernel.shape[1:] == expected.shape[1:]:
         return None
     theirs = " x ".join(map(str, kernel.shape[2:])) or f"{kernel[0].numel()} values,"
     what = f"its patches have {theirs} pixels" if kernel.ndim == 4 else f"its patches have {theirs}"
-    channels = "" if kernel.shape[1] == own.shape[1] else f" and {kernel.shape[1]} channels"
-    ours = " x ".join(map(str, own.shape[2:]))
+    channels = "" if kernel.shape[1] == expected.shape[1] else f" and {kernel.shape[1]} channels"
+    ours = " x ".join(map(str, expected.shape[2:]))
     return (
         f"{what}{channels if kernel.ndim == 4 else ''}, those of {model} {ours} pixels of "
-        f"{own.shape[1]} channels. The features of a resampled kernel are others: give the name of "
-        "the model with such patches"
+        f"{expected.shape[1]} channels. The features of a resampled kernel are others: give the "
+        "name of the model with such patches"
     )
 
 

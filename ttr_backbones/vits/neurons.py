@@ -95,27 +95,27 @@ class RegisterNeurons:
             raise InputError(f"{path}: {error}") from error
 
     @classmethod
-    def named(cls, given: Any, model: str) -> RegisterNeurons:
+    def named(cls, source: Any, model: str) -> RegisterNeurons:
         """Return the list that a config or a command line names.
 
         Args:
-            given: "auto" (the list that ships), a JSON path, {block: [unit, ...]} or the list.
+            source: "auto" (the list that ships), a JSON path, {block: [unit, ...]} or the list.
             model: timm name of the model that it is for.
 
         Raises:
             MissingFileError: no such file.
             InputError: none of these, none ships, or a list that is not valid.
         """
-        if isinstance(given, cls):
-            return given
-        if isinstance(given, Mapping):
-            return cls(model, given)
-        if given == "auto":
+        if isinstance(source, cls):
+            return source
+        if isinstance(source, Mapping):
+            return cls(model, source)
+        if source == "auto":
             return cls.bundled(model)
-        if isinstance(given, str | Path):
-            return cls.load(given)
+        if isinstance(source, str | Path):
+            return cls.load(source)
         raise InputError(
-            f"neurons={given!r}: expected 'auto', a JSON path, {{block: [unit, ...]}} or "
+            f"neurons={source!r}: expected 'auto', a JSON path, {{block: [unit, ...]}} or "
             "RegisterNeurons"
         )
 

@@ -56,23 +56,23 @@ def position_table(vit: Any, grid: Grid, how: PosEmbed) -> Tensor | None:
         model without position embedding.
     """
     family = family_of(vit)
-    own, facts = family.position_embedding(vit), family.facts(vit)
-    if own is None:
+    stored, facts = family.position_embedding(vit), family.facts(vit)
+    if stored is None:
         return None
     old = facts.grid
     num = family.num_prefix(vit) if facts.prefix_has_positions else 0
     if how == "timm":
-        return resample_abs_pos_embed(own, list(grid), list(old), num_prefix_tokens=num)
+        return resample_abs_pos_embed(stored, list(grid), list(old), num_prefix_tokens=num)
     if grid == old:
-        return own
+        return stored
     h, w = grid
-    square = own[:, num:].float().unflatten(1, old).permute(0, 3, 1, 2)
+    square = stored[:, num:].float().unflatten(1, old).permute(0, 3, 1, 2)
     to: dict[str, Any] = {"size": (h, w)}
     if how == "dinov2":
         to = {"scale_factor": ((h + OFFSET) / old[0], (w + OFFSET) / old[1])}
     resampled = F.interpolate(square, **to, mode="bicubic", antialias=False)
-    rows = resampled.permute(0, 2, 3, 1).reshape(1, h * w, -1).to(own.dtype)
-    return torch.cat([own[:, :num], rows], dim=1)
+    rows = resampled.permute(0, 2, 3, 1).reshape(1, h * w, -1).to(stored.dtype)
+    return torch.cat([stored[:, :num], rows], dim=1)
 
 
 def authors_resampling(vit: Any, tag: str) -> PosEmbed:
@@ -125,7 +125,7 @@ class PositionTables:
                 positions = positions_of(vit, grid, self.how)
             # Detached, for a compiler tells parameters, of the model's own grid, from tables. What
             # they are made of is kept too: else another tensor could come to lie at its address.
-            detached = Positions(*(None if one is None else one.detach() for one in positions))
+            detached = Positions(*(None if each is None else each.detach() for each in positions))
             self._tables[key] = detached, [tensor.detach() for tensor in made_of]
             if len(self._tables) > _KEPT:
                 self._tables.popitem(last=False)

@@ -84,7 +84,7 @@ def draw_views(
 def stack_views(views: Sequence[Views]) -> Views:
     """Put the views of each of B images together."""
     shifts, flips = (
-        torch.stack([getattr(one, name) for one in views]) for name in Views._fields[:2]
+        torch.stack([getattr(each, name) for each in views]) for name in Views._fields[:2]
     )
     return Views(shifts, flips, views[0].share)
 

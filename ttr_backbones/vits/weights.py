@@ -109,8 +109,8 @@ def _converted(stored: StoredBackbone, vit: nn.Module, path: Path) -> dict[str, 
         why = f"timm could not convert it ({error}). Is it the file of this very architecture?"
         plain = {k: v for k, v in stored.state.items() if k != "pos_embed" and not is_head(k)}
         if "blocks.0.norm1.weight" in plain:  # timm's own names, which need no conversion
-            own = {key: value for key, value in wanted.items() if key != "pos_embed"}
-            why = misfit(plain, own, _name(vit)) or _unknown_grid(stored, {}, vit) or why
+            expected = {key: value for key, value in wanted.items() if key != "pos_embed"}
+            why = misfit(plain, expected, _name(vit)) or _unknown_grid(stored, {}, vit) or why
         raise _refusal(vit, stored, path, why) from error
     state = {key: value for key, value in state.items() if key in wanted or not is_head(key)}
     problem = misfit(state, wanted, _name(vit)) or _unknown_grid(stored, state, vit)
@@ -122,8 +122,8 @@ def _converted(stored: StoredBackbone, vit: nn.Module, path: Path) -> dict[str, 
 def _refusal(vit: nn.Module, stored: StoredBackbone, path: Path, problem: str) -> InputError:
     """Say what does not fit, and which architecture does, if it is a usual one."""
     other = fitting_model(stored.state, stored.kernel, _name(vit))
-    told = f"{path} does not hold the weights of {_name(vit)}: {problem}."
-    return InputError(f"{told} It fits {other}." if other else told)
+    reason = f"{path} does not hold the weights of {_name(vit)}: {problem}."
+    return InputError(f"{reason} It fits {other}." if other else reason)
 
 
 def _positions(stored: StoredBackbone, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -140,16 +140,16 @@ def _attention(block: Any) -> str:
     attention = getattr(block, "attn", None)
     if attention is None:
         return "in the block"
-    told = [_kind(attention)]
+    kinds = [_kind(attention)]
     if getattr(attention, "qkv", None) is None:
-        told.append("qkv apart")
+        kinds.append("qkv apart")
     if getattr(attention, "num_kv_heads", attention.num_heads) != attention.num_heads:
-        told.append("shared k, v")
+        kinds.append("shared k, v")
     if getattr(attention, "q_bias", None) is not None:
-        told.append("no bias of k")
+        kinds.append("no bias of k")
     if _is_there(attention, "norm"):
-        told.append("norm")
-    return ", ".join(told)
+        kinds.append("norm")
+    return ", ".join(kinds)
 
 
 def _mlp(block: Any) -> str:

@@ -141,6 +141,28 @@ def test_fit__clip_learns_from_naclip_behind_the_projection(make_vit, images):
     assert type(repaired.blocks[-1]).__name__ == "BlockDenseLastBlock"
 
 
+@torch.no_grad()
+def test_teacher__naclip_s_window_is_that_of_the_grid(make_vit):
+    """On a wide image, by hand: softmax(k k^T / sqrt d + window) v, without residual and MLP."""
+    vit = make_vit(init_values=None, pre_norm=True, num_classes=6)
+    torch.nn.init.zeros_(vit.head.bias)
+    images = torch.randn(2, 3, 48, 96)
+    tokens = vit.norm_pre(vit._pos_embed(vit.patch_embed(images)))
+    for block in vit.blocks[:-1]:
+        tokens = block(tokens)
+    last = vit.blocks[-1]
+    qkv = last.attn.qkv(last.norm1(tokens)).unflatten(2, (3, 2, 16)).permute(2, 0, 3, 1, 4)
+    places = torch.cartesian_prod(torch.arange(3.0), torch.arange(6.0))
+    window = torch.zeros(19, 19)
+    window[1:, 1:] = (-torch.cdist(places, places).square() / 50).exp()
+    weights = (qkv[1] @ qkv[1].transpose(2, 3) / 4 + window).softmax(dim=3)
+    out = last.attn.proj((weights @ qkv[2]).transpose(1, 2).flatten(2))
+    expected = vit.head(vit.norm(out)[:, 1:])
+    found = Teacher(vit, views=1, naclip=True)(images)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert Teacher(vit, views=3, naclip=True)(images).shape == expected.shape
+
+
 def test_a_student_that_has_learned_nothing_is_the_model_with_random_registers(make_vit, images):
     distillation = Distillation(make_vit(), seed=5, **SMALL)
     vit = make_vit()

@@ -65,9 +65,9 @@ def read_released(path: str | Path) -> Artifact:
         if registers in tensors:
             found = convert({k: v for k, v in tensors.items() if k != registers})
             if found:
-                own = tensors[registers].reshape(-1, tensors[registers].shape[-1])
+                learned = tensors[registers].reshape(-1, tensors[registers].shape[-1])
                 source = {"source": "PH-Reg's authors, arXiv 2505.21501", "file": Path(path).name}
-                return Artifact(TYPE, "", {**found, REGISTERS: own}, facts, source)
+                return Artifact(TYPE, "", {**found, REGISTERS: learned}, facts, source)
     raise InputError(
         f"{path} is no file of PH-Reg: expected `registers` beside `model.embeddings...` (DINOv2) "
         "or `register_tokens` beside `vit...` or `original_image_encoder...` (CLIP), got "

@@ -149,12 +149,12 @@ class PhReg(Repair):
         tensors = dict(artifact.tensors)
         registers = _controlled(tensors.pop(REGISTERS), control)
         add_learned_registers(vit, registers)
-        own = dict(vit.named_parameters())
+        current = dict(vit.named_parameters())
         # A released file holds the whole model, most of which was not trained.
         changed = {
             name: value
             for name, value in tensors.items()
-            if name not in own or not _equal(own[name], value)
+            if name not in current or not _equal(current[name], value)
         }
         replace_parameters(vit, changed)
         set_last_block(vit, artifact.facts.get("last_block", "own"))

@@ -132,9 +132,9 @@ class Sinder(Repair):
 
     def control_options(self, artifact: Artifact, control: str) -> dict[str, Any]:
         """The same steps at the same rate over the same images, towards another direction."""
-        told = artifact.provenance
+        fitted = artifact.provenance
         same = ("rule", "threshold", "border", "minimum", "window", "lr", "momentum", "seed")
-        return {**{k: told[k] for k in same}, "direction": control, "steps": told["batches"]}
+        return {**{k: fitted[k] for k in same}, "direction": control, "steps": fitted["batches"]}
 
     def apply(self, vit: nn.Module, artifact: Artifact, **options: Any) -> None:
         """Fold the changes into the weights; there are no options."""
