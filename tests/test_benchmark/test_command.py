@@ -18,6 +18,7 @@ def command(tiny, data):
     arguments = ["benchmark", f"{tiny / 'tiny.py'}={tiny / 'tiny.safetensors'}"]
     arguments += ["--data", str(data), "--repairs", str(tiny / "list.json"), "--rounds", "200"]
     arguments += ["--protocols", "lost_voc07,linear_ade20k_200it,lost_voc12", "--iterations", "2"]
+    arguments += ["--images", str(data / "VOCdevkit/VOC2007/JPEGImages")]
     arguments += ["--seeds", "0", "--cfg-options", "train_dataloader.batch_size=1"]
     for split in ("train", "test"):
         arguments += [f"{split}_dataloader.num_workers=0"]
@@ -72,6 +73,11 @@ def test_benchmark__killed_and_resumed_gives_the_same_page_as_an_undisturbed_run
     assert lines[VOC, "none"]["runs"].keys() == {"None"}
     assert "difference" not in lines[VOC, "none"]
     assert [what for what, _ in record["left_out"]] == ["lost_voc12"]
+    (effects,) = record["effects"]
+    assert len(effects["rows"]) == 2
+    assert "tokens_added" in effects["columns"]
+    assert "run_time_ratio" not in effects["columns"], "times are never the same again"
+    assert "What the repairs do to the model" in html
     assert len((whole / "files.csv").read_text().splitlines()) == 1 + 6 + 2 * 5
     (weights,) = record["weights"].values()
     assert weights[0] == "tiny.safetensors"
