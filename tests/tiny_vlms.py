@@ -21,11 +21,12 @@ PINPOINTS = [[32, 64], [64, 32], [64, 64], [96, 32], [32, 96]]
 IMAGE = SPECIAL.index("<image>")
 
 
-def llava(layer=-2, strategy="default"):
+def llava(layer=-2, strategy="default", tower=None, extra=1):
+    """LLaVA with CLIP's tower or another, which has `extra` tokens before its patches."""
     import transformers as t
 
     config = t.LlavaConfig(
-        vision_config=t.CLIPVisionConfig(**TOWER),
+        vision_config=tower or t.CLIPVisionConfig(**TOWER),
         text_config=text_config(),
         image_token_index=IMAGE,
         vision_feature_layer=layer,
@@ -37,7 +38,7 @@ def llava(layer=-2, strategy="default"):
         tokenizer(),
         patch_size=8,
         vision_feature_select_strategy=strategy,
-        num_additional_image_tokens=1,
+        num_additional_image_tokens=extra,
         chat_template=CHAT,
     )
     return _vlm(t.LlavaForConditionalGeneration(config), processor)

@@ -112,3 +112,12 @@ def quick_cells(monkeypatch):
 def quick(monkeypatch):
     """No line of progress is due in a log, however slow the machine is."""
     monkeypatch.setattr("ttr_backbones.app.progress._LOGGED_AFTER", float("inf"))
+
+
+@pytest.fixture(scope="session")
+def tiny_llava_folder(tiny_weights, tmp_path_factory):
+    """A LLaVA with the real ViT-Ti, whose language model looks where features are largest."""
+    pytest.importorskip("transformers")
+    from tiny_llava import write_tiny_llava
+
+    return write_tiny_llava(tiny_weights, tmp_path_factory.mktemp("llava"))

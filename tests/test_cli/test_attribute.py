@@ -4,14 +4,11 @@ import base64
 import json
 import re
 import shutil
+import subprocess
 import zlib
 
 import numpy as np
 import pytest
-
-pytest.importorskip("transformers")
-
-from tiny_llava import write_tiny_llava
 
 from ttr_backbones.cli import main
 
@@ -19,22 +16,22 @@ PHOTOS = ("000000015497.jpg", "000000011051.jpg")
 
 
 @pytest.fixture(scope="module")
-def inputs(shared, tiny_weights, tmp_path_factory):
+def inputs(shared, tiny_llava_folder, tmp_path_factory):
     """The model, a list of neurons, two images of COCO, and their boxes."""
     folder = tmp_path_factory.mktemp("attribute")
-    write_tiny_llava(tiny_weights, folder / "model")
     neurons = {"model": "", "layers": {"6": [189], "7": [417]}}
     (folder / "neurons.json").write_text(json.dumps(neurons))
     (folder / "images").mkdir()
     for name in PHOTOS:
         shutil.copy(shared / "data" / "coco" / "val2017" / name, folder / "images")
-    return folder, shared / "data" / "coco" / "annotations" / "instances_val2017.json"
+    boxes = shared / "data" / "coco" / "annotations" / "instances_val2017.json"
+    return folder, boxes, tiny_llava_folder
 
 
 def attribute(inputs, out, *options):
-    folder, _ = inputs
+    folder, _, model = inputs
     named = ("--images", folder / "images", "--neurons", folder / "neurons.json", "--out", out)
-    return main(["attribute", str(folder / "model"), *map(str, named), *map(str, options)])
+    return main(["attribute", str(model), *map(str, named), *map(str, options)])
 
 
 def page_of(out):
@@ -97,8 +94,28 @@ def test_wrong_input__costs_no_weights(inputs, tmp_path, capsys, monkeypatch):
     assert main(["attribute", "m", "--images", "x", "--prompt", "a", "--neurons", "nowhere"]) == 2
     assert "no register-neuron list" in capsys.readouterr().err
     monkeypatch.undo()
-    folder, _ = inputs
+    folder, *_ = inputs
     common = ["--images", str(folder / "images"), "--prompt", "what ?"]
     common += ["--neurons", str(folder / "neurons.json"), "--out", str(tmp_path)]
     assert main(["attribute", "./nowhere", *common]) == 2
     assert "no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.nightly
+def test_page__draws_itself_in_a_browser(inputs, tmp_path):
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    assert attribute(inputs, tmp_path, "--prompt", "where is it ?", "--max-new-tokens", 3) == 0
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000")
+    address = (tmp_path / "attribution.html").as_uri()
+    shown = subprocess.run(
+        [chromium, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", address],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert re.search(r"<html[^>]*data-ready", shown)
+    assert "The register changes the answer." in shown
+    for word in ("corner", "object"):
+        assert re.search(rf'aria-pressed="false">{word}</button>', shown)

@@ -5,17 +5,14 @@ import shutil
 
 import pytest
 
-pytest.importorskip("transformers")
-
-from tiny_llava import write_tiny_llava
-
 from ttr_backbones.cli import main
 from ttr_backbones.packaged import configs_dir
 
 
 @pytest.mark.parametrize("register", [False, True])
-def test_pointing__is_scored_by_the_runner(shared, tiny_weights, tmp_path, register, monkeypatch):
-    write_tiny_llava(tiny_weights, tmp_path / "model")
+def test_pointing__is_scored_by_the_runner(
+    shared, tiny_llava_folder, tmp_path, register, monkeypatch
+):
     (tmp_path / "list.json").write_text(
         json.dumps({"model": "", "layers": {"6": [189], "7": [417]}})
     )
@@ -30,7 +27,11 @@ def test_pointing__is_scored_by_the_runner(shared, tiny_weights, tmp_path, regis
     name = "000000015497.jpg"
     shutil.copy(shared / "data" / "coco" / "val2017" / name, tmp_path / "coco" / "val2017")
     monkeypatch.chdir(tmp_path)
-    options = ["model.vlm=model", "model.max_new_tokens=1", "test_dataloader.num_workers=0"]
+    options = [
+        f"model.vlm={tiny_llava_folder}",
+        "model.max_new_tokens=1",
+        "test_dataloader.num_workers=0",
+    ]
     options += ["test_dataloader.persistent_workers=False", "test_dataloader.batch_size=3"]
     options += ["model.neurons=list.json"] if register else []
     config = configs_dir() / "vlm" / "pointing_coco_val2017.py"

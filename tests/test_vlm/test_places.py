@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 from PIL import Image
-from tiny_vlms import llava
+from tiny_vlms import TOWER, llava
 
+from ttr_backbones.vlm import feature_block
 from ttr_backbones.vlm.canvas import canvas_size, laid_over
 from ttr_backbones.vlm.inputs import prompted
 
@@ -25,6 +26,18 @@ def test_llava__one_token_a_patch_of_the_central_square(vlms):
 
 def test_llava_full__its_first_token_is_cls():
     assert place(llava(strategy="full"), (80, 60)).patches.flatten().tolist() == [-1, *range(16)]
+
+
+def test_tower_without_cls__loses_the_patch_that_its_model_cuts_off():
+    """SigLIP; several layers: the deepest block is what the language model reads last."""
+    import transformers
+
+    tower = transformers.SiglipVisionConfig(**TOWER)
+    whole = llava(strategy="full", layer=[1, -2], tower=tower, extra=0)
+    assert place(whole, (64, 64)).patches.flatten().tolist() == [*range(16)]
+    assert feature_block(whole.model) == 1
+    cut = llava(strategy="default", tower=tower, extra=0)
+    assert place(cut, (64, 64)).patches.flatten().tolist() == [*range(1, 16)]
 
 
 def test_llava_next__the_whole_then_rows_of_tiles_without_padding(vlms):
