@@ -53,8 +53,10 @@ def test_trace__free_and_fixed_sides(exportable):
 def test_trace__neighbours_at_any_height_and_width(make_exportable, by):
     """One graph, that reads the grid off the image: neither the traced one nor the model's."""
     exportable = make_exportable("linear", repair=None)
-    vit, images = exportable.backbone.vit, torch.randn(2, 3, 64, 96)
-    way = {"norm": {"threshold": 4.0}, "lof": {"neighbours": 5, "share": 0.2}}[by]
+    vit, images = exportable.backbone.vit, torch.rand(2, 3, 64, 96) * 255
+    (tokens,) = vit.get_intermediate_layers((images - 115) / 55, [0])
+    threshold = tokens.norm(dim=2).quantile(0.8).item()
+    way = {"norm": {"threshold": threshold}, "lof": {"neighbours": 5, "share": 0.2}}[by]
     plain = exportable.eager(images)["logits"]
     apply_repair(vit, fit_repair("neighbours", vit, images, by=by, block=0, **way))
     assert not torch.allclose(exportable.eager(images)["logits"], plain, atol=1e-3)

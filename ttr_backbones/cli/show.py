@@ -201,12 +201,18 @@ def _repairs(kinds: list[str], default: dict[str, Any]) -> dict[str, dict[str, A
         InputError: no repair, or two of one type.
     """
     from ttr_backbones.repairs.choice import repair_of_words
+    from ttr_backbones.repairs.controls import split_control
     from ttr_backbones.report.kinds import NONE, TRAINED
 
     repairs: dict[str, dict[str, Any]] = {}
     for index, kind in enumerate(kinds):
         if kind in (NONE, TRAINED):
             continue  # the model as it is
+        if split_control(kind)[1]:
+            raise InputError(
+                f"--repairs: {kind} is a control, which the report has no name for: `ttrb verify` "
+                "and `ttrb compare` put controls into their tables"
+            )
         same = default.get("type") == kind
         repair = default if same else dict(repair_of_words(kind, default) or {})
         kinds[index] = repair["type"]

@@ -100,6 +100,11 @@ def _verify_repairs(args: argparse.Namespace) -> int:
             raise InputError(f"--{name} goes without --repairs, which may name the list itself")
     texts = comma_list(args.repairs)
     waiting = waiting_controls(texts, args.fit_images)
+    if waiting and args.launcher != "none":
+        raise InputError(
+            f"--repairs {waiting[0]}: this control is trained by one process, and kept: verify it "
+            "without --launcher first"
+        )
     if not choices_of_words([text for text in texts if text not in waiting], args.model):
         raise InputError(f"--repairs {args.repairs}: expected at least one repair")
     join_processes(args)
