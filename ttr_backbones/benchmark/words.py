@@ -62,11 +62,11 @@ def summary(report: Report) -> list[str]:
         f"{_count(tasks, 'task')}."
     ]
     if compared:
-        many, chance = _count(len(compared), "difference"), len(compared) / 20
+        chance = len(compared) / 20
         text.append(
-            f"Of {many} to no repair, {len(report.shown)} lie outside of what other images of the "
-            f"same kind would give (95 % intervals); if no repair did anything, about {chance:.1f} "
-            "would."
+            "Differences to no repair that lie outside of what other images of the same kind would "
+            f"give (95 % intervals): {len(report.shown)} of {len(compared)}; if no repair did "
+            f"anything, about {chance:.1f} would."
         )
     return text
 
