@@ -8,8 +8,8 @@ from ttr_backbones.probes.grid import Probe, parse_grid
 def test_grid_is_every_combination_the_last_axis_fastest():
     probes = parse_grid(["lr=1e-3,5e-2", "block=-1,2+5+8+11", "norm=on,off"])
     assert len(probes) == 8
-    assert probes[0] == Probe(1e-3, (-1,), True, None, "lr1e-3_block-1_normon")
-    assert probes[3] == Probe(1e-3, (2, 5, 8, 11), False, None, "lr1e-3_block2+5+8+11_normoff")
+    assert probes[0] == Probe(1e-3, (-1,), True, name="lr1e-3_block-1_normon")
+    assert probes[3] == Probe(1e-3, (2, 5, 8, 11), False, name="lr1e-3_block2+5+8+11_normoff")
     assert len({probe.name for probe in probes}) == 8
 
 
