@@ -55,7 +55,7 @@ ARROWS = {
     "heads": ROOT | {"compat", "losses"},
     "segmentors": ROOT | {"compat"},
     "datasets": ROOT | METHOD | {"registers"},
-    "text_vectors": ROOT | METHOD | {"datasets"},
+    "text_vectors": ROOT | METHOD | {"backbones", "datasets", "engine"},
     "evaluation": ROOT | {"compat", "engine"},
     "open_vocabulary": ROOT | METHOD | {"backbones", "engine", "text_vectors"},
     "object_discovery": ROOT | METHOD | {"registers", "backbones", "datasets"},

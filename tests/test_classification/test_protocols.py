@@ -11,6 +11,7 @@ import ttr_backbones.backbones
 import ttr_backbones.classification
 import ttr_backbones.heads  # noqa: F401 -- they register
 from ttr_backbones.app.feature_cache import use_feature_cache
+from ttr_backbones.cli.probe_grid import grid_config
 from ttr_backbones.errors import InputError
 from ttr_backbones.probes.grid import parse_grid
 from ttr_backbones.recipes import recipe
@@ -96,14 +97,46 @@ def test_wise_fts__schedule_and_first_weights(tmp_path):
     texts.save(tmp_path / "texts.safetensors")
     torch.manual_seed(0)
     zero_shot = {"vectors": str(tmp_path / "texts.safetensors")}
-    classifier = MODELS.build({**model, "zero_shot": zero_shot})
+    start = {"zero_shot": zero_shot}
+    classifier = MODELS.build({**model, **start})
     classifier.init_weights()
     images = torch.randn(2, 3, 224, 224)
     embedding = torch.nn.functional.normalize(classifier.backbone.features(images).pooled, dim=1)
     torch.testing.assert_close(classifier(images), 100 * embedding @ vectors.T)
     with pytest.raises(InputError, match="made for other weights"):
-        MODELS.build({**model, "zero_shot": zero_shot})  # the next random ones
+        MODELS.build({**model, **start})  # the next random ones
+    repair = {"type": "test_time", "neurons": {0: [1]}}
+    with pytest.raises(InputError, match="made for other weights"):
+        MODELS.build({**model, "backbone": {**model.backbone, "repair": repair}, **start})
+    torch.manual_seed(0)
+    config.model, config.work_dir = {**model, **start}, str(tmp_path)
+    many = MODELS.build(grid_config(config, parse_grid(["lr=1e-3,1e-2"])).model)
+    many.init_weights()
+    for head in many.decode_head.heads:
+        assert torch.equal(head.linear.weight, 100 * vectors)
+    torch.manual_seed(0)
     torch.manual_seed(0)
     model.decode_head.normalize = False
     with pytest.raises(InputError, match="without normalising"):
-        MODELS.build({**model, "zero_shot": zero_shot})
+        MODELS.build({**model, **start})
+
+
+@torch.no_grad()
+def test_the_pooled_token_of_a_clip__is_its_embedding_with_the_projection():
+    init_default_scope("mmseg")
+    small = {"depth": 1, "embed_dim": 32, "num_heads": 2}
+    images = torch.randn(2, 3, 224, 224)
+    for name in ("openclip_vitb16_linear_imagenet_wiseft", "openclip_vitb16_knn_imagenet"):
+        model = recipe(name).model
+        model.backbone.update(pretrained=False, model_kwargs=small)
+        if model.type == "KnnClassifier":
+            model.token = "pooled"
+        built = MODELS.build(model).eval()
+        vit = built.backbone.vit
+        expected = torch.nn.functional.normalize(vit(images), dim=1)
+        assert expected.shape == (2, 512)
+        if model.type == "KnnClassifier":
+            torch.testing.assert_close(built.embed(images), expected, rtol=1e-4, atol=1e-5)
+        else:
+            scores = built.decode_head.linear(expected)
+            torch.testing.assert_close(built(images), scores, rtol=1e-4, atol=1e-5)

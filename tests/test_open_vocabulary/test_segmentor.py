@@ -1,5 +1,7 @@
 """`OpenVocabularySegmentor` against the pipeline by hand, on a tiny CLIP."""
 
+import dataclasses
+
 import pytest
 import torch
 from mmseg.structures import SegDataSample
@@ -8,6 +10,8 @@ from torch.nn import functional as F
 from ttr_backbones.errors import InputError
 from ttr_backbones.open_vocabulary import OpenVocabularySegmentor
 from ttr_backbones.open_vocabulary.windows import window_starts
+from ttr_backbones.text_vectors import classifier_vectors
+from ttr_backbones.vits.create import create_vit
 from ttr_backbones.vits.text_space import project_patches
 
 
@@ -91,6 +95,12 @@ def test_rows_of_a_classifier__are_scores_of_the_model_itself(backbone, images):
     expected = torch.stack([full[:, :4].amax(dim=1), full[:, 4]], dim=1)
     found = torch.stack([sample.seg_logits.data for sample in model(images)])
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    # A classifier without a bias is no text either.
+    torch.manual_seed(0)
+    vit = create_vit("vit_tiny_patch16_224", model_kwargs={"num_classes": 1000})
+    torch.manual_seed(0)
+    vectors = dataclasses.replace(classifier_vectors(vit, {"cat": [0]}), bias=None)
+    assert not OpenVocabularySegmentor(of_classes, vectors).is_text
 
 
 def test_what_cannot_be_is_explained(backbone, vectors, images):

@@ -17,12 +17,12 @@ from ttr_backbones.datasets.typographic import TypographicAttacks
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.recipes import recipe
 from ttr_backbones.text_vectors import TextVectors, classifier_vectors
+from ttr_backbones.text_vectors.check_classes import check_names
+from ttr_backbones.text_vectors.in_space import vectors_of
 from ttr_backbones.vits import edit_site
 from ttr_backbones.vits.create import create_vit
 from ttr_backbones.vits.image_patches import patches_in_boxes
 from ttr_backbones.zero_shot import ZeroShotClassifier
-from ttr_backbones.zero_shot.check_names import check_names
-from ttr_backbones.zero_shot.in_space import vectors_of
 
 AUGREG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 LAYERS = {0: [3, 70], 1: [9]}
@@ -128,7 +128,7 @@ def test_rows_of_a_classifier__make_the_model_s_own_top_1(tiny_weights, photos, 
     assert not torch.allclose(ZeroShotClassifier(repaired, several)(images), scores)
 
     with pytest.raises(MissingFileError, match=f"ttrb text {AUGREG} --classes CLASSES --out"):
-        vectors_of(tmp_path / "{model}.safetensors", AUGREG)
+        vectors_of(tmp_path / "{model}.safetensors", {"model": AUGREG})
     clip_model = {"type": "TimmViT", "model": "vit_tiny_patch16_224", "model_kwargs": {"depth": 1}}
     with pytest.raises(InputError, match="other weights"):
         ZeroShotClassifier(clip_model, rows)
@@ -253,7 +253,7 @@ def test_classes_of_the_vectors__stand_in_the_order_of_the_data():
     check_names([("n01440764[0]",), ("n01443537[1]",)], ["n01440764", "n01443537"])
     with pytest.raises(InputError, match=r"class 0 of the data set is 'dog'.*as class 1"):
         check_names([("cat",), ("dog",)], ["dog", "cat"])
-    with pytest.raises(InputError, match="vectors of 1 classes, and the data set has 2"):
+    with pytest.raises(InputError, match=r"are of 1 classes \(cat, ...\), and the data set has 2"):
         check_names([("cat",)], ["dog", "cat"])
 
 

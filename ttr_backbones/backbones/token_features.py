@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from ttr_backbones.backbones.cached import CachedTimmViT
@@ -12,6 +11,7 @@ from ttr_backbones.backbones.timm_vit import TimmViT
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.image_tokens import TokenName, tapped_tokens
 from ttr_backbones.vits.taps import Tap
+from ttr_backbones.vits.text_space import embedding_width
 
 TokensOfTap = dict[str, Tensor]
 
@@ -55,14 +55,6 @@ def token_width(backbone: TimmViT, name: TokenName) -> int:
     Raises:
         InputError: the model does not pool its tokens.
     """
-    family, vit = backbone.family, backbone.vit
-    channels = family.facts(vit).channels
-    if name != "pooled":
-        return channels
-    weight = family.kernel(vit)
-    tokens = weight.new_zeros(1, family.num_prefix(vit) + 1, channels)
-    with torch.no_grad():
-        pooled = family.pool(vit, tokens)
-    if pooled is None:
-        raise InputError("this model does not pool its tokens: take another token, as 'cls'")
-    return pooled.shape[1]
+    if name == "pooled":
+        return embedding_width(backbone.vit)
+    return backbone.family.facts(backbone.vit).channels

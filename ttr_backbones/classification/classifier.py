@@ -10,10 +10,13 @@ from mmengine.model import BaseModel
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ttr_backbones.backbones.preprocessor import images_of_one_size
+from ttr_backbones.backbones.published_head import with_published_head
 from ttr_backbones.backbones.token_features import TokensOfTap, token_features, token_width
-from ttr_backbones.classification.preprocessor import images_of_one_size
-from ttr_backbones.classification.zero_shot import check_zero_shot, zero_shot_weights
+from ttr_backbones.classification.zero_shot import zero_shot_weights
 from ttr_backbones.errors import InputError
+from ttr_backbones.text_vectors import TextVectors
+from ttr_backbones.text_vectors.in_space import backbone_in_space, vectors_of
 from ttr_backbones.vits.taps import Tap
 
 MOST = 5  # classes that are kept of every image, best first: what top-5 needs
@@ -25,15 +28,20 @@ class ImageClassifier(BaseModel):
 
     Args:
         backbone: config of a `TimmViT`; its `out_indices` and `final_norm` say what of the blocks.
+            Its projection is made too where the head takes the token "pooled".
         decode_head: config of the head; without `in_channels` these are the backbone's.
-        zero_shot: start from text vectors, as wise-ft: dict(vectors=FILE of `ttrb text`, scale=100,
-            the factor on a cosine); the head's first weights are scale x vectors, its bias 0. It
-            goes with `normalize=True` and `token="pooled"`.
+        zero_shot: start from text vectors, as wise-ft: dict(vectors=FILE of `ttrb text`, see
+            `vectors_of`, scale=100, the factor on a cosine); the head's first weights are scale x
+            vectors, its bias 0. It goes with `normalize=True` and `token="pooled"`.
         data_preprocessor: by default mmengine's `ImgDataPreprocessor` with the backbone's mean and
             std, for BGR images.
         train_cfg: handed to the head.
         test_cfg: likewise.
         init_cfg: as for mmengine's `BaseModel`.
+
+    Raises:
+        MissingFileError: no such file of vectors.
+        InputError: vectors of another model or for another head.
     """
 
     def __init__(
@@ -46,28 +54,33 @@ class ImageClassifier(BaseModel):
         test_cfg: Any = None,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
-        vit: Any = MODELS.build(backbone)
-        super().__init__(images_of_one_size(vit, data_preprocessor), init_cfg)
-        self.backbone = vit
-        head = dict(decode_head)
-        if head.get("in_channels", 0) is None:
-            width = token_width(vit, head.get("token", "cls"))
-            head["in_channels"] = [width] * len(vit.out_indices)
-        self.decode_head: Any = MODELS.build(head)
-        self.train_cfg, self.test_cfg = train_cfg, test_cfg
-        repaired = backbone.get("repair") is not None
-        self._first: Tensor | None = None
+        head, start = dict(decode_head), dict(zero_shot or {})
+        vectors = None
         if zero_shot is not None:
-            self._first = zero_shot_weights(vit, **zero_shot, repaired=repaired)
-            check_zero_shot(self._first, self.decode_head)
+            option = "model.zero_shot.vectors"
+            vectors = vectors_of(start.pop("vectors", ""), backbone, option=option)
+        vit = _backbone(backbone, head, vectors)
+        super().__init__(images_of_one_size(vit, data_preprocessor), init_cfg)
+        self.backbone: Any = vit
+        self.decode_head: Any = MODELS.build(_with_channels(head, vit))
+        self.train_cfg, self.test_cfg = train_cfg, test_cfg
+        self._first: Tensor | None = None
+        if vectors is not None:
+            for single in self._heads():
+                self._first = zero_shot_weights(vectors, single, **start)
 
     def init_weights(self) -> None:
         """Draw the head's weights, or take those of the text vectors."""
         super().init_weights()
         if self._first is not None:
-            with torch.no_grad():
-                self.decode_head.linear.weight.copy_(self._first)
-                self.decode_head.linear.bias.zero_()
+            for head in self._heads():
+                with torch.no_grad():
+                    head.linear.weight.copy_(self._first)
+                    head.linear.bias.zero_()
+
+    def _heads(self) -> list[Any]:
+        """The head, or those of a `ProbeHeads`."""
+        return list(getattr(self.decode_head, "heads", [self.decode_head]))
 
     def extract_feat(self, inputs: Tensor) -> Sequence[TokensOfTap]:
         """Images [B, 3, H, W] -> the head's tokens of every block that the backbone gives."""
@@ -107,6 +120,28 @@ class ImageClassifier(BaseModel):
         for sample, found in zip(data_samples, best_classes(scores), strict=True):
             sample.set_data(found)
         return list(data_samples)
+
+
+def _with_channels(head: Mapping[str, Any], vit: Any) -> dict[str, Any]:
+    """Fill the `in_channels` that a head, or each of a `ProbeHeads`, leaves to the backbone."""
+    filled = dict(head)
+    if "heads" in filled:
+        filled["heads"] = [_with_channels(single, vit) for single in filled["heads"]]
+    elif filled.get("in_channels", 0) is None:
+        width = token_width(vit, filled.get("token", "cls"))
+        chosen = filled.get("in_index")
+        number = 1 if isinstance(chosen, int) else len(chosen or vit.out_indices)
+        filled["in_channels"] = [width] * number
+    return filled
+
+
+def _backbone(
+    backbone: Mapping[str, Any], head: Mapping[str, Any], vectors: TextVectors | None
+) -> Any:
+    if vectors is not None:
+        return backbone_in_space(backbone, vectors)
+    pools = any(single.get("token") == "pooled" for single in head.get("heads", [head]))
+    return MODELS.build(with_published_head(backbone) if pools else backbone)
 
 
 def best_classes(scores: Tensor) -> list[dict[str, Tensor]]:

@@ -11,9 +11,10 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
+from ttr_backbones.backbones.preprocessor import images_of_one_size
+from ttr_backbones.backbones.published_head import with_published_head
 from ttr_backbones.backbones.token_features import token_features
 from ttr_backbones.classification.knn import AT_ONCE, nearest, voted_classes
-from ttr_backbones.classification.preprocessor import images_of_one_size
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.taps import Tap
 
@@ -26,7 +27,8 @@ class KnnClassifier(BaseModel):
     fills the bank of labelled images before a test.
 
     Args:
-        backbone: config of a `TimmViT` that gives one block.
+        backbone: config of a `TimmViT` that gives one block; its projection is made too for the
+            token "pooled".
         k: how many neighbours vote; for each of them there is an answer.
         temperature: of the softmax over the similarities.
         token: which token is the feature, see `vits.image_tokens`.
@@ -56,6 +58,8 @@ class KnnClassifier(BaseModel):
             raise InputError(f"k={k!r}: expected a list of numbers above 0, as (10, 20, 100, 200)")
         if bank_dtype not in ("float32", "float16"):
             raise InputError(f"bank_dtype={bank_dtype!r}: expected 'float32' or 'float16'")
+        if token == "pooled":
+            backbone = with_published_head(backbone)
         vit: Any = MODELS.build(backbone)
         if len(vit.out_indices) != 1:
             raise InputError(f"backbone.out_indices={vit.out_indices}: kNN takes one block")

@@ -62,9 +62,11 @@ def probe_config(cfg: Config, probe: Probe) -> Config:
     alone = copy.deepcopy(cfg)
     backbone, head = alone.model.backbone, alone.model.decode_head
     blocks = _blocks(cfg) if probe.blocks is None else probe.blocks
-    channels = head.in_channels if isinstance(head.in_channels, int) else head.in_channels[0]
     backbone.out_indices = tuple(blocks)
-    head.in_channels, head.in_index = [channels] * len(blocks), list(range(len(blocks)))
+    head.in_index = list(range(len(blocks)))
+    if head.in_channels is not None:  # which leaves them to the backbone
+        channels = head.in_channels if isinstance(head.in_channels, int) else head.in_channels[0]
+        head.in_channels = [channels] * len(blocks)
     if probe.norm is not None:
         backbone.final_norm = probe.norm
     if probe.mean_patch is not None:
@@ -98,8 +100,10 @@ def _probe_models() -> dict[str, str]:
 def _blocks(cfg: Config) -> list[int]:
     """Blocks whose maps the config's head takes."""
     out_indices, head = list(cfg.model.backbone.get("out_indices", (-1,))), cfg.model.decode_head
-    number = 1 if isinstance(head.in_channels, int) else len(head.in_channels)
-    chosen = head.get("in_index")
+    channels, chosen = head.in_channels, head.get("in_index")
+    if channels is None and chosen is None:
+        return out_indices
+    number = 1 if channels is None or isinstance(channels, int) else len(channels)
     chosen = range(-number, 0) if chosen is None else chosen
     return [out_indices[index] for index in ([chosen] if isinstance(chosen, int) else chosen)]
 

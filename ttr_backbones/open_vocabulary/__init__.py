@@ -5,9 +5,9 @@ from ttr_backbones.compat import prepare_mmseg
 
 prepare_mmseg()
 
-from ttr_backbones.open_vocabulary.check_text_classes import CheckTextClasses
 from ttr_backbones.open_vocabulary.pamr import pamr
 from ttr_backbones.open_vocabulary.segmentor import OpenVocabularySegmentor
 from ttr_backbones.open_vocabulary.text import classes_file, find_text
+from ttr_backbones.text_vectors.check_classes import CheckTextClasses
 
 __all__ = ["CheckTextClasses", "OpenVocabularySegmentor", "classes_file", "find_text", "pamr"]

@@ -10,17 +10,19 @@ from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from ttr_backbones.backbones.published_head import with_published_head
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.open_vocabulary.pamr import pamr
 from ttr_backbones.open_vocabulary.scores import Decision, FullSize
-from ttr_backbones.open_vocabulary.text import find_text
+from ttr_backbones.open_vocabulary.text import find_text, rows_of_classes
 from ttr_backbones.open_vocabulary.windows import Fit, Side, cut, cut_side, lay_out
-from ttr_backbones.text_vectors import TextVectors
+from ttr_backbones.text_vectors import TextVectors, classifier_vectors
+from ttr_backbones.text_vectors.in_space import backbone_in_space
 from ttr_backbones.vits.dense_last_block import change_last_block
-from ttr_backbones.vits.text_space import head_width, project_patches, text_projection
+from ttr_backbones.vits.text_space import project_patches, text_projection
 
 _PAMR = {"steps": 10, "dilations": (8, 16)}
 
@@ -35,9 +37,9 @@ class OpenVocabularySegmentor(BaseModel):
     empty with a frozen backbone.
 
     Args:
-        backbone: a `TimmViT` with one map of the last block, `final_norm` and neither CLS nor a
-            facet; its head is made too, which `create_vit` leaves out.
-        text: see `find_text`.
+        backbone: config of a `TimmViT` with one map of the last block, `final_norm` and neither
+            CLS nor a facet; its projection, or its classifier, is made too.
+        text: see `find_text`, or `rows_of_classes`.
         last_block: options of `change_last_block`; None leaves the block as it is.
         crop: side of the square windows in pixels; None takes whole images.
         stride: pixels from window to window.
@@ -54,9 +56,12 @@ class OpenVocabularySegmentor(BaseModel):
 
     Attributes:
         class_names: first name of each class.
+        all_names: all of them.
 
     Raises:
-        InputError: options that do not exist or do not fit each other; a model that is no CLIP.
+        MissingFileError: no such file of vectors.
+        InputError: vectors of another model; options that do not exist or do not fit each other; a
+            model that is no CLIP.
     """
 
     queries: Tensor
@@ -64,7 +69,7 @@ class OpenVocabularySegmentor(BaseModel):
 
     def __init__(
         self,
-        backbone: Mapping[str, Any] | nn.Module,
+        backbone: Mapping[str, Any],
         text: TextVectors | Mapping[str, Any] | str,
         last_block: Mapping[str, Any] | None = None,
         crop: int | None = None,
@@ -76,21 +81,23 @@ class OpenVocabularySegmentor(BaseModel):
         pamr: Mapping[str, Any] | None = None,
         windows_at_once: int = 32,
         keep_scores: bool = False,
-        data_preprocessor: Mapping[str, Any] | nn.Module | None = None,
+        data_preprocessor: Mapping[str, Any] | None = None,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         _check_options(crop, stride, fit, prob_thd, area_thd, windows_at_once)
         self_pamr = _pamr_options(pamr)
-        vit = _built(backbone)
+        rows = rows_of_classes(text)
+        if rows is None:
+            # First, because making the backbone may take minutes.
+            vectors = find_text(text, backbone)
+            vit = backbone_in_space(backbone, vectors)
+        else:
+            vit = MODELS.build(with_published_head(backbone))
+            vectors = classifier_vectors(vit.vit, rows)
+        is_text = vectors.is_text
         _require_last_tokens(vit)
-        vectors = find_text(text, vit.vit, *_source_of(backbone))
-        is_text = vectors.bias is None
-        width = text_projection(vit.vit).out_features if is_text else vit.channels
-        if vectors.vectors.shape[1] != width:
-            raise InputError(
-                f"the text vectors have {vectors.vectors.shape[1]} channels, patches have {width}: "
-                "make vectors for this model with `ttrb text`"
-            )
+        if is_text:
+            text_projection(vit.vit)
         if not is_text and logit_scale != 1:
             raise InputError(
                 f"logit_scale={logit_scale} is for cosines, and rows of a classifier give scores "
@@ -99,11 +106,12 @@ class OpenVocabularySegmentor(BaseModel):
         if last_block is not None:
             change_last_block(vit.vit, **_known_options(last_block))
         default = {"type": "EachSizePreProcessor", "mean": vit.mean, "std": vit.std}
-        super().__init__(_built(data_preprocessor or default), init_cfg)
+        super().__init__(MODELS.build(dict(data_preprocessor or default)), init_cfg)
         self.backbone: Any = vit
         self.crop, self.stride, self.fit, self.pamr = crop, stride, fit, self_pamr
         self.windows_at_once, self.keep_scores, self.is_text = windows_at_once, keep_scores, is_text
         self.class_names = tuple(names[0] for names in vectors.classes)
+        self.all_names = vectors.classes
         names = [len(names) for names in vectors.classes]
         self.logit_scale = float(logit_scale)
         self.decide = Decision(names, prob_thd, area_thd)
@@ -259,22 +267,3 @@ def _require_last_tokens(backbone: Any) -> None:
                 f"backbone.{option}={getattr(backbone, option)!r}: patches are compared with texts "
                 f"as the model ends, which takes {option}={right}"
             )
-
-
-def _built(module: Any) -> Any:
-    if isinstance(module, nn.Module):
-        return module
-    if module.get("type") != "TimmViT":
-        return MODELS.build(module)
-    given = dict(module.get("model_kwargs") or {})
-    width = head_width(str(module.get("model")))
-    if width and "num_classes" not in given:
-        given["num_classes"] = width
-    return MODELS.build({**module, **({"model_kwargs": given} if given else {})})
-
-
-def _source_of(backbone: Any) -> tuple[str, str | None]:
-    """Name of the model and its weight file, for commands in messages."""
-    if isinstance(backbone, Mapping):
-        return str(backbone.get("model", "")), backbone.get("checkpoint")
-    return str((getattr(backbone.vit, "pretrained_cfg", None) or {}).get("architecture", "")), None

@@ -6,16 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 from ttr_backbones.packaged import configs_dir
-from ttr_backbones.repairs import describe_repair
-from ttr_backbones.text_vectors import TextVectors, classifier_vectors, read_classes
-from ttr_backbones.vits.neurons import model_name
+from ttr_backbones.text_vectors import TextVectors, read_classes
+from ttr_backbones.text_vectors.in_space import vectors_of
 
 _OPTIONS = ("file", "folder", "classes", "rows")
-_UNCHANGED = (None, "test_time")  # repairs that leave every weight as it was
 
 
 def classes_file(name: str) -> Path:
@@ -36,79 +32,69 @@ def classes_file(name: str) -> Path:
     return path
 
 
-def find_text(
-    text: Any, vit: nn.Module, model: str, checkpoint: str | Path | None = None
-) -> TextVectors:
-    """Find the vectors that a config asks for.
+def find_text(text: Any, backbone: Mapping[str, Any]) -> TextVectors:
+    """Find the vectors of texts that a config asks for.
 
     Args:
-        text: `TextVectors`, or a mapping: `file`, what `ttrb text` or `TextVectors.save` wrote, or
-            `folder`, where it is called MODEL_CLASSES.safetensors; `classes`, the names that it has
-            to hold (a name in `configs/classes` or a file); or `rows` alone, {class: rows of the
-            model's own classifier}.
-        vit: the model, with or without a repair.
-        model: its name.
-        checkpoint: its weight file, if they come from one.
+        text: `TextVectors`; or a file, what `ttrb text` or `TextVectors.save` wrote; or a mapping:
+            `file`, or `folder`, where it is called MODEL_CLASSES.safetensors; `classes`, the names
+            that it has to hold (a name in `configs/classes` or a file).
+        backbone: config of the `TimmViT`.
 
     Raises:
         MissingFileError: no such file; the message has the command that makes it.
-        InputError: other options; vectors of other classes, of another model or other weights.
+        InputError: other options, or vectors of other classes.
     """
-    if isinstance(text, TextVectors):
-        return _checked(text, vit)
-    options: dict[str, Any] = dict(text) if isinstance(text, Mapping) else {"file": str(text)}
+    if not isinstance(text, Mapping):
+        return vectors_of(text, backbone, option="model.text.file")
+    options: dict[str, Any] = dict(text)
     for option in options:
         if option not in _OPTIONS:
             raise InputError(unknown_name("option of text", option, _OPTIONS))
-    if "rows" in options:
-        if len(options) > 1:
-            raise InputError("text: rows of a classifier take no file, folder or classes")
-        return classifier_vectors(vit, _row_numbers(options["rows"]))
     names = classes_file(options["classes"]) if options.get("classes") else None
-    path = _path(options, names, model)
-    if not path.is_file():
-        source = f"--checkpoint {checkpoint} " if checkpoint else ""
-        raise MissingFileError(
-            f"no text vectors at {path}: make them with `ttrb text {model} {source}--classes "
-            f"{names or 'CLASSES.txt'} --out {path}`, or give another file as model.text.file"
-        )
-    vectors = TextVectors.load(path)
+    path = _path(options, names)
+    vectors = vectors_of(path, backbone, classes=names, option="model.text.file")
     if names is not None and vectors.classes != (wanted := read_classes(names)):
         raise InputError(f"{path} is of other classes than {names}: {_differing(vectors, wanted)}")
-    return _checked(vectors, vit)
+    return vectors
 
 
-def _path(options: Mapping[str, Any], names: Path | None, model: str) -> Path:
+def rows_of_classes(text: Any) -> dict[str, list[int]] | None:
+    """Return the rows of the model's own classifier that stand for each class.
+
+    Args:
+        text: dict(rows={class: numbers and pairs [first, last], last included}); of anything else
+            there are none, and the answer is None.
+
+    Raises:
+        InputError: other options beside the rows, or rows of another form.
+    """
+    if not isinstance(text, Mapping) or "rows" not in text:
+        return None
+    if len(text) > 1:
+        raise InputError("text: rows of a classifier take no file, folder or classes")
+    return _row_numbers(text["rows"])
+
+
+def _path(options: Mapping[str, Any], names: Path | None) -> str:
     if options.get("file"):
-        return Path(options["file"]).expanduser()
+        return str(options["file"])
     if not options.get("folder") or names is None:
         raise InputError(
             "text: expected file=FILE, or folder=DIR with classes=NAME, or rows of a classifier"
         )
-    plain = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in model)
-    return Path(options["folder"]).expanduser() / f"{plain}_{names.stem}.safetensors"
-
-
-def _checked(vectors: TextVectors, vit: nn.Module) -> TextVectors:
-    """Check whose vectors they are; under a repair that changes weights, by the name alone."""
-    if (describe_repair(vit) or {}).get("type") in _UNCHANGED:
-        vectors.check_weights(vit)
-    elif vectors.model and model_name(vit) and vectors.model != model_name(vit):
-        raise InputError(
-            f"the text vectors live in the space of {vectors.model!r}, the model is "
-            f"{model_name(vit)!r}: make vectors for this model with `ttrb text`"
-        )
-    return vectors
+    return f"{options['folder']}/{{model}}_{names.stem}.safetensors"
 
 
 def _row_numbers(rows: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Spell rows out: of each class a list of numbers and of [first, last], last included."""
+    """Spell out numbers and pairs [first, last]."""
     spelled = {}
     for name, parts in dict(rows).items():
         numbers: list[int] = []
         for part in parts:
             span = list(part) if isinstance(part, Sequence) else [part, part]
-            if len(span) != 2 or not all(isinstance(number, int) for number in span):
+            numeric = len(span) == 2 and all(isinstance(number, int) for number in span)
+            if not numeric or span[1] < span[0]:
                 raise InputError(
                     f"text.rows of {name!r}: {part!r}; expected numbers and pairs [first, last]"
                 )

@@ -20,7 +20,7 @@ from ttr_backbones.vits.create import create_vit
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.hf_source import is_hf_name
 from ttr_backbones.vits.neurons import model_name
-from ttr_backbones.vits.text_space import head_width
+from ttr_backbones.vits.text_space import embedding_width, head_width
 from ttr_backbones.vits.weights_hash import weights_hash
 
 
@@ -89,23 +89,6 @@ def image_tower(
     return create_vit(
         model, pretrained=checkpoint is None, checkpoint=checkpoint, model_kwargs=kwargs
     )
-
-
-@torch.no_grad()
-def embedding_width(vit: Any) -> int:
-    """Channels of the image's embedding.
-
-    Raises:
-        InputError: the model pools nothing.
-    """
-    family = family_of(vit)
-    facts = family.facts(vit)
-    parameter = next(vit.parameters())
-    tokens = parameter.new_zeros(1, family.num_prefix(vit) + 1, facts.channels)
-    pooled = family.pool(vit, tokens)
-    if pooled is None:
-        raise InputError("the model makes no embedding of an image, so that texts have no place")
-    return int(pooled.shape[1])
 
 
 def tower_of(

@@ -75,6 +75,11 @@ class TextVectors:
             )
 
     @property
+    def is_text(self) -> bool:
+        """Whether texts made the vectors, which are compared by the cosine; or a classifier."""
+        return bool(self.templates)
+
+    @property
     def class_of_query(self) -> Tensor:
         """The label of each name's class, [Q] int64."""
         return torch.tensor([i for i, names in enumerate(self.classes) for _ in names])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import timm
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -67,3 +68,22 @@ def head_width(model: str) -> int | None:
         return None
     cfg = timm.get_pretrained_cfg(model)
     return None if cfg is None else int(cfg.num_classes)
+
+
+@torch.no_grad()
+def embedding_width(vit: Any) -> int:
+    """Channels of the embedding that a model makes of an image, see `Family.pool`.
+
+    Raises:
+        InputError: the model pools nothing.
+    """
+    family = family_of(vit)
+    weight = family.kernel(vit)
+    tokens = weight.new_zeros(1, family.num_prefix(vit) + 1, family.facts(vit).channels)
+    pooled = family.pool(vit, tokens)
+    if pooled is None:
+        raise InputError(
+            "this model does not pool its tokens, so that it has no embedding of an image: take "
+            "another token, as 'cls', or for texts a CLIP or SigLIP"
+        )
+    return int(pooled.shape[1])

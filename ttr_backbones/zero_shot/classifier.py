@@ -12,12 +12,12 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
+from ttr_backbones.backbones.preprocessor import images_of_one_size
 from ttr_backbones.classification.classifier import best_classes
-from ttr_backbones.classification.preprocessor import images_of_one_size
 from ttr_backbones.errors import InputError
 from ttr_backbones.text_vectors import TextVectors
+from ttr_backbones.text_vectors.in_space import backbone_in_space, vectors_of
 from ttr_backbones.vits.image_patches import image_patches, patches_in_boxes, patches_receive
-from ttr_backbones.zero_shot.in_space import backbone_in_space, vectors_of
 
 
 @MODELS.register_module()
@@ -56,11 +56,11 @@ class ZeroShotClassifier(BaseModel):
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         # First, because making the backbone may take minutes.
-        vectors = vectors_of(text, str(backbone.get("model")))
+        vectors = vectors_of(text, backbone)
         vit = backbone_in_space(backbone, vectors)
         super().__init__(images_of_one_size(vit, data_preprocessor), init_cfg)
         self.backbone = vit
-        self.is_text = bool(vectors.templates)
+        self.is_text = vectors.is_text
         self.logit_scale = float(logit_scale) if self.is_text else 1.0
         self.class_names = tuple(names[0] for names in vectors.classes)
         self.all_names = vectors.classes

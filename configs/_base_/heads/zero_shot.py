@@ -13,5 +13,5 @@ model = dict(type="ZeroShotClassifier", logit_scale=100.0)
 # torch's DistributedDataParallel refuses a model without parameters to train.
 model_wrapper_cfg = dict(type="NoModelWrapper")
 test_cfg = dict(type="TestLoop")
-custom_hooks.append(dict(type="CheckZeroShotClasses"))
+custom_hooks.append(dict(type="CheckTextClasses"))
 visualizer.type = "ClassVisualizer"

@@ -14,15 +14,22 @@ from ttr_backbones.errors import InputError
 
 
 @HOOKS.register_module()
-class CheckZeroShotClasses(Hook):
-    """Before a test: as many classes, and no class under another one's number."""
+class CheckTextClasses(Hook):
+    """Stops a test whose vectors are of other classes than the labels: as many, in their order.
+
+    A metric would count a class beyond the data set's nowhere.
+    """
 
     def before_test(self, runner: Any) -> None:
-        """Compare a `ZeroShotClassifier` with the data set of the test."""
-        names = getattr(unwrapped(runner.model), "all_names", None)
-        classes = runner.test_dataloader.dataset.metainfo.get("classes")
-        if names is not None and classes:
-            check_names(names, list(classes))
+        """Compare the model's `all_names` with the data set of the test.
+
+        Raises:
+            InputError: see `check_names`.
+        """
+        model: Any = unwrapped(runner.model)
+        classes = runner.test_loop.dataloader.dataset.metainfo.get("classes")
+        if classes:
+            check_names(model.all_names, list(classes))
 
 
 def check_names(vectors: Sequence[Sequence[str]], classes: Sequence[str]) -> None:
@@ -39,9 +46,9 @@ def check_names(vectors: Sequence[Sequence[str]], classes: Sequence[str]) -> Non
     """
     if len(vectors) != len(classes):
         raise InputError(
-            f"there are vectors of {len(vectors)} classes, and the data set has {len(classes)}: "
-            "make them with `ttrb text` for the classes of the data set (--classes takes its "
-            "folder too)"
+            f"the vectors are of {len(vectors)} classes ({vectors[0][0]}, ...), and the data set "
+            f"has {len(classes)} ({classes[0]}, ...): make them with `ttrb text` for the classes "
+            "of the data set, one line for each (--classes takes its folder too)"
         )
     places = {_plain(name): number for number, names in enumerate(vectors) for name in names}
     for number, name in enumerate(classes):

@@ -1,4 +1,4 @@
-"""A backbone whose embeddings of images live in the space of given vectors."""
+"""The vectors that belong to a model, and a backbone whose images live in their space."""
 
 from __future__ import annotations
 
@@ -8,20 +8,33 @@ from typing import Any
 
 from mmseg.registry import MODELS
 
+from ttr_backbones.backbones.published_head import with_published_head
 from ttr_backbones.backbones.repair_options import add_repair, logged_choice
 from ttr_backbones.errors import InputError, MissingFileError
-from ttr_backbones.text_vectors import TextVectors
-from ttr_backbones.text_vectors.text_of_model import embedding_width
-from ttr_backbones.vits.text_space import head_width
+from ttr_backbones.text_vectors.vectors import TextVectors
+from ttr_backbones.vits.text_space import embedding_width
+
+_ANY_CLASSES = (
+    ", where CLASSES is imagenet, a file or the folder of the data (--source classifier for a "
+    "model that was trained on these classes)"
+)
 
 
-def vectors_of(text: TextVectors | str | Path, model: str) -> TextVectors:
-    """Load vectors.
+def vectors_of(
+    text: TextVectors | str | Path,
+    backbone: Mapping[str, Any],
+    *,
+    classes: Path | None = None,
+    option: str = "model.text",
+) -> TextVectors:
+    """Load the vectors of a model.
 
     Args:
         text: they themselves, or their file; `{model}` in it is the name of the model, its
             punctuation but for . _ - as _.
-        model: whose images are classified.
+        backbone: config of a `TimmViT`: its name, and its weight file for the message.
+        classes: file of the classes that they are of, for the message.
+        option: of the config that names the file, for the message.
 
     Raises:
         MissingFileError: no such file; the message has the command that makes it.
@@ -29,14 +42,15 @@ def vectors_of(text: TextVectors | str | Path, model: str) -> TextVectors:
     """
     if isinstance(text, TextVectors):
         return text
+    model, checkpoint = str(backbone.get("model", "")), backbone.get("checkpoint")
     plain = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in model)
     path = Path(str(text).replace("{model}", plain)).expanduser()
     if not path.is_file():
+        weights = f"--checkpoint {checkpoint} " if checkpoint else ""
         raise MissingFileError(
-            f"no vectors of the classes at {path}: make them with `ttrb text {model} --classes "
-            f"CLASSES --out {path}`, where CLASSES is imagenet, a file or the folder of the data "
-            "(--checkpoint as here; --source classifier for a model that was trained on these "
-            "classes), or give another file as model.text"
+            f"no text vectors at {path}: make them with `ttrb text {model} {weights}--classes "
+            f"{classes or 'CLASSES'} --out {path}`{'' if classes else _ANY_CLASSES}, or give "
+            f"another file as {option}"
         )
     return TextVectors.load(path)
 
@@ -48,17 +62,15 @@ def backbone_in_space(backbone: Mapping[str, Any], vectors: TextVectors) -> Any:
 
     Args:
         backbone: config of a `TimmViT`.
-        vectors: what its embeddings of images are compared with.
+        vectors: what its embeddings of images, or its patches, are compared with.
 
     Raises:
         InputError: see `TimmViT`, `TextVectors.check_weights`; or another number of channels.
     """
-    options = dict(backbone)
+    options = with_published_head(backbone)
     model, repair = str(options.get("model")), options.pop("repair", None)
     frozen = options.get("frozen", True)
     choice = logged_choice(model, repair, frozen=frozen)
-    if outputs := head_width(model):
-        options["model_kwargs"] = {"num_classes": outputs, **(options.get("model_kwargs") or {})}
     built: Any = MODELS.build(options)
     vectors.check_weights(built.vit)
     width = embedding_width(built.vit)
@@ -69,5 +81,6 @@ def backbone_in_space(backbone: Mapping[str, Any], vectors: TextVectors) -> Any:
         )
     if choice is not None:
         add_repair(built.vit, choice)
-        built.vit.requires_grad_(not frozen)
+        if frozen:
+            built.vit.requires_grad_(requires_grad=False)
     return built
