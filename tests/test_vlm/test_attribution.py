@@ -10,6 +10,7 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.registers import add_test_time_registers, remove_test_time_registers
 from ttr_backbones.vlm import VLM, attribute
 from ttr_backbones.vlm.inputs import prompted
+from ttr_backbones.vlm.replay import METHODS
 
 PROMPTS = ["what is in this photo ?", "where is the cat ?", "a"]
 
@@ -110,6 +111,29 @@ def test_registers__leave_tokens_and_generation_as_they_were(vlms, pictures, kin
         remove_test_time_registers(vlm.model)
         assert torch.equal(features(), before)
         assert torch.equal(vlm.model.generate(**batch.kwargs, **options), answers)
+
+
+def test_prompt__begins_once(vlms, pictures):
+    """Chat templates and tokenizers both write the beginning-of-sequence token."""
+    vlm = vlms["llava"]
+    prompts = ["USER : <image> a", "<s> USER : <image> a"]
+    ids = [prompted(vlm, pictures[:1], [each]).kwargs["input_ids"].tolist() for each in prompts]
+    assert ids[0] == ids[1]
+    assert ids[0][0].count(1) == 1
+
+
+def test_attention_in_both_directions__is_refused(vlms, pictures):
+    vlm = VLM(copy.deepcopy(vlms["llava"].model), copy.deepcopy(vlms["llava"].processor))
+    for layer in vlm.model.model.language_model.layers:
+        layer.self_attn.register_forward_pre_hook(
+            lambda _, args, kwargs: (args, {**kwargs, "attention_mask": None}), with_kwargs=True
+        )
+    for method in METHODS:
+        with pytest.raises(InputError, match="looks at later tokens"):
+            attribute(vlm, pictures[:1], "a", answers=["dog"], method=method)
+    vlm.processor.tokenizer.model_input_names.append("token_type_ids")
+    with pytest.raises(InputError, match="by token_type_ids"):
+        attribute(vlm, pictures[:1], "a", answers=["dog"])
 
 
 def test_wrong_input__is_named(vlms, pictures):

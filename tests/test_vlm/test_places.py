@@ -1,13 +1,17 @@
 """Where image tokens are: in the tower, whose packing mixes them, and in the photograph."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
+from tiny_llava import text_config
 from tiny_vlms import TOWER, llava
 
+from ttr_backbones.errors import InputError
 from ttr_backbones.vlm import feature_block
 from ttr_backbones.vlm.canvas import canvas_size, laid_over
 from ttr_backbones.vlm.inputs import prompted
+from ttr_backbones.vlm.token_map import token_patches
 
 
 def place(vlm, size):
@@ -49,6 +53,17 @@ def test_llava_next__the_whole_then_rows_of_tiles_without_padding(vlms):
     low, high = -1 / 6, 7 / 6
     tiles = [[0, low, 0.5, 0.5], [0.5, low, 1, 0.5], [0, 0.5, 0.5, high], [0.5, 0.5, 1, high]]
     near(found.boxes, [[0, 0, 1, 1], *tiles])
+
+
+def test_llava_onevision__is_refused_because_it_mixes_patches():
+    import transformers
+
+    config = transformers.LlavaOnevisionConfig(
+        vision_config=transformers.SiglipVisionConfig(**TOWER), text_config=text_config()
+    )
+    model = transformers.LlavaOnevisionForConditionalGeneration(config)
+    with pytest.raises(InputError, match="is not known here"):
+        token_patches(model, (4, 4), 5, (60, 80), 120)
 
 
 def test_internvl__four_patches_a_token_tile_by_tile_the_whole_last(vlms):

@@ -57,7 +57,8 @@ class Prompted:
 def full_prompt(vlm: VLM, prompt: str) -> str:
     """Put a question into the model's chat, with the image before it.
 
-    A prompt that holds the image token already is a full one, and stays as it is.
+    A prompt that holds the image token already is a full one, and stays as it is, but for a
+    beginning-of-sequence token: there is one of it, whether template or tokenizer writes it.
 
     Raises:
         InputError: there is neither an image token nor a chat template.
@@ -66,7 +67,7 @@ def full_prompt(vlm: VLM, prompt: str) -> str:
     if token in prompt:
         if prompt.count(token) != 1:
             raise InputError(f"the prompt {prompt!r} has {token} several times: expected one image")
-        return prompt
+        return _without_bos(vlm.processor.tokenizer, prompt)
     if not getattr(vlm.processor, "chat_template", None):
         raise InputError(
             f"the processor has no chat template: give the full prompt with {token} where the "
@@ -75,6 +76,18 @@ def full_prompt(vlm: VLM, prompt: str) -> str:
     content = [{"type": "image"}, {"type": "text", "text": prompt}]
     chat = [{"role": "user", "content": content}]
     text: str = vlm.processor.apply_chat_template(chat, add_generation_prompt=True)
+    return _without_bos(vlm.processor.tokenizer, text)
+
+
+def _without_bos(tokenizer: Any, text: str) -> str:
+    """Cut off a beginning-of-sequence token that the tokenizer puts before the text by itself."""
+    bos = tokenizer.bos_token
+    if (
+        bos
+        and text.startswith(bos)
+        and tokenizer(bos)["input_ids"].count(tokenizer.bos_token_id) > 1
+    ):
+        return text.removeprefix(bos)
     return text
 
 
@@ -82,8 +95,8 @@ def prompted(vlm: VLM, images: Sequence[Image.Image], prompts: Sequence[str]) ->
     """Make a batch of one image and one prompt each.
 
     Raises:
-        InputError: as many prompts as images are expected; or prompts of several lengths for a
-            tokenizer that cannot pad.
+        InputError: as many prompts as images are expected; prompts of several lengths for a
+            tokenizer that cannot pad; or a model that attends to a prompt in both directions.
     """
     if len(images) != len(prompts) or not images:
         raise InputError(
@@ -92,6 +105,12 @@ def prompted(vlm: VLM, images: Sequence[Image.Image], prompts: Sequence[str]) ->
         )
     texts = [full_prompt(vlm, prompt) for prompt in prompts]
     batch = _processed(vlm, images, texts)
+    if "token_type_ids" in batch:
+        raise InputError(
+            f"{type(vlm.model).__name__} tells the tokens of a prompt apart by token_type_ids, to "
+            "attend in both directions (PaliGemma does): expected causal attention, as LLaVA, "
+            "LLaVA-NeXT and InternVL have it"
+        )
     model, token = vlm.model, image_token_id(vlm.model)
     tiles, per_image = _tiles(model, batch)
     is_image = batch["input_ids"] == token

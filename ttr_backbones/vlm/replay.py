@@ -61,9 +61,20 @@ def attention_rows(
     Returns:
         float32 [B, T, layers, heads, L + T] on the CPU; rollout has one layer and one head. Row t
         is the query that predicts answer token t: attention from the position before it.
+
+    Raises:
+        InputError: attention is not causal, or gives no maps.
     """
     take = {"attention": _maps, "rollout": _rollout, "gradient": _gradients}[method]
-    return take(model, sequences, kwargs)
+    rows = take(model, sequences, kwargs)
+    # Row t may see the answer's tokens before t: [B, layers, heads, T, T] below the diagonal.
+    if rows.movedim(1, 3)[..., sequences.start :].triu().any():
+        raise InputError(
+            f"{type(model).__name__} looks at later tokens of its answer when prompt and answer "
+            "are read in one pass (PaliGemma does): expected causal attention, as LLaVA, "
+            "LLaVA-NeXT and InternVL have it"
+        )
+    return rows
 
 
 def _maps(model: Any, sequences: Sequences, kwargs: dict[str, Any]) -> Tensor:
@@ -114,7 +125,8 @@ def _gradients(model: Any, sequences: Sequences, kwargs: dict[str, Any]) -> Tens
         gradients = torch.autograd.grad(chosen[:, token].sum(), layers, retain_graph=not last)
         row = rows.start + token
         products = [
-            (weights[:, :, row].detach() * gradient[:, :, row]).clamp(min=0).float().cpu()
+            # Not in float16: the product of two small numbers would be 0.
+            (weights[:, :, row].detach().float() * gradient[:, :, row].float()).clamp(min=0).cpu()
             for weights, gradient in zip(layers, gradients, strict=True)
         ]
         found.append(torch.stack(products, dim=1))

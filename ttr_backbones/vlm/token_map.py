@@ -6,6 +6,8 @@ Nothing is assumed about the order: numbered patches are sent through the model'
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -55,6 +57,12 @@ def token_patches(model: Any, grid: Grid, num_tiles: int, image_size: Any, count
     inner: Any = getattr(model, "model", model)
     numbered = _numbered(model, grid, num_tiles)
     if hasattr(inner, "pack_image_features") and hasattr(inner, "image_newline"):
+        if "vision_feature_select_strategy" not in _parameters(inner.pack_image_features):
+            # LLaVA-OneVision's mixes patches of large images: numbers would not stay numbers.
+            raise InputError(
+                f"how {type(model).__name__} packs the patches of tiles is not known here: "
+                "expected LLaVA, LLaVA-NeXT or InternVL"
+            )
         patches = _packed(inner, numbered, image_size)
     elif hasattr(inner, "pixel_shuffle"):
         patches = _shuffled(inner, numbered)
@@ -70,6 +78,10 @@ def token_patches(model: Any, grid: Grid, num_tiles: int, image_size: Any, count
             "InternVL's pixel shuffle)"
         )
     return patches
+
+
+def _parameters(function: Any) -> Collection[str]:
+    return inspect.signature(function).parameters.keys()
 
 
 def _numbered(model: Any, grid: Grid, num_tiles: int) -> Tensor:
