@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.images.finite import check_finite
-from ttr_backbones.vlm.generation import generated, given
+from ttr_backbones.vlm.generation import generated, teacher_forced
 from ttr_backbones.vlm.inputs import ImageTokens, Prompted, prompted
 from ttr_backbones.vlm.load import VLM
 from ttr_backbones.vlm.replay import METHODS, Method, Sequences, attention_rows
@@ -138,7 +138,9 @@ def attribute(
         kwargs = dict(batch.kwargs)
         wanted = None if answers is None else answers[part]
         sequences = (
-            generated(vlm, kwargs, max_new_tokens) if wanted is None else given(vlm, kwargs, wanted)
+            generated(vlm, kwargs, max_new_tokens)
+            if wanted is None
+            else teacher_forced(vlm, kwargs, wanted)
         )
         found += _read(vlm, batch, sequences, method, block, per_head=per_head)
         if progress is not None:

@@ -1,4 +1,4 @@
-"""The answers of a model: generated, or given, as sequences that can be replayed."""
+"""The answers of a model: generated or given, as sequences that can be replayed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def generated(vlm: VLM, kwargs: dict[str, Any], max_new_tokens: int) -> Sequence
     return _sequences(ids[:, : start + max(lengths)], kwargs["attention_mask"], lengths)
 
 
-def given(vlm: VLM, kwargs: dict[str, Any], answers: Sequence[str]) -> Sequences:
+def teacher_forced(vlm: VLM, kwargs: dict[str, Any], answers: Sequence[str]) -> Sequences:
     """Take answers as they are given, so that two models can be compared on the same words."""
     tokenizer = vlm.processor.tokenizer
     found = [tokenizer.encode(answer, add_special_tokens=False) for answer in answers]
