@@ -12,6 +12,7 @@ import pytest
 
 from ttr_backbones.cli import main
 
+PROMPT = "where is the cat ? \\ $^{ no $ formula"
 PHOTOS = ("000000015497.jpg", "000000011051.jpg")
 
 
@@ -41,7 +42,7 @@ def page_of(out):
 
 
 def test_attribute__writes_numbers_picture_and_page(inputs, tmp_path, capsys):
-    options = ("--prompt", "where is the cat ?", "--boxes", inputs[1], "--max-new-tokens", 3)
+    options = ("--prompt", PROMPT, "--boxes", inputs[1], "--max-new-tokens", 3)
     assert attribute(inputs, tmp_path, *options, "--batch-size", 2) == 0
     told = capsys.readouterr().out
     numbers = json.loads((tmp_path / "numbers.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from ttr_backbones.attribution_page.comparison import KINDS, Comparison, Pair
 from ttr_backbones.vlm.measures import photograph_map
 
 MOST_DRAWN = 6
+_LINE, _MOST_LINES = 34, 4  # characters of a picture's width, lines above it
 _TOP = 99.0  # percentile that ends the colour scale of a row
 
 
@@ -33,7 +35,7 @@ def draw_overview(path: str | Path, comparison: Comparison) -> None:
         _draw_row(row, pair)
     for axis, title in zip(axes[0], ("", *KINDS), strict=True):
         if title:
-            axis.set_title(f"{title}\n{axis.get_title()}", fontsize=8)
+            axis.set_title(f"{title}\n{axis.get_title()}", fontsize=8, parse_math=False)
     file = io.BytesIO()
     figure.savefig(file, format="png")
     write_atomically(path, file.getvalue())
@@ -50,7 +52,7 @@ def _draw_row(axes: np.ndarray, pair: Pair) -> None:
         axis.set_xticks([])
         axis.set_yticks([])
         axis.imshow(picture)
-    axes[0].set_title(question.prompt, fontsize=8)
+    axes[0].set_title(_wrapped(question.prompt), fontsize=8, parse_math=False)
     for axis, side, weights in zip(axes[1:], pair.sides, maps, strict=True):
         axis.imshow(
             weights,
@@ -61,7 +63,14 @@ def _draw_row(axes: np.ndarray, pair: Pair) -> None:
             alpha=np.clip(0.4 + weights / top, 0.4, 0.9),  # low attention hides no photograph
             interpolation="nearest",
         )
-        axis.set_title(f"“{side.attribution.answer}”", fontsize=8)
+        answer = _wrapped(f"“{side.attribution.answer}”")
+        axis.set_title(answer, fontsize=8, parse_math=False)
     for axis in axes:
         for x1, y1, x2, y2 in question.boxes:
             axis.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec="#56b4e9", lw=1))
+
+
+def _wrapped(text: str) -> str:
+    """Break a title to the width of its picture; the end of a long one is on the page alone."""
+    lines = textwrap.wrap(text, _LINE, max_lines=_MOST_LINES, placeholder=" …")
+    return "\n".join(lines)

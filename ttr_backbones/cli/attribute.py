@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.messages import warn
 from ttr_backbones.app.progress import ProgressBar
+from ttr_backbones.atomic import check_writable
 from ttr_backbones.errors import InputError
 from ttr_backbones.result_names import relative_paths
 
@@ -67,11 +68,10 @@ def run(args: argparse.Namespace) -> int:
     """Ask, measure, write."""
     from ttr_backbones.registers import RegisterNeurons
 
-    if args.out.exists() and not args.out.is_dir():
-        raise InputError(f"--out {args.out} is a file: expected a folder; it need not exist yet")
     # All that is quick, before gigabytes of weights.
     neurons = RegisterNeurons.load(args.neurons)
     asked = _questions(args)
+    check_writable(args.out)
     device = choose_device(args.device)
 
     from ttr_backbones.attribution_page.comparison import compare

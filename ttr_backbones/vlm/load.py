@@ -63,11 +63,16 @@ def load_vlm(name: str | Path, *, dtype: str = "float32", device: Any = "cpu") -
         raise
     except Exception as error:
         # transformers and the hub's client raise many kinds; to the user they are one.
+        elsewhere = (
+            ""
+            if folder.is_dir()
+            else ". Without a network, fetch it on another machine "
+            f"(`hf download {text} --local-dir DIR`) and give DIR"
+        )
         raise InputError(
             f"{name} cannot be loaded as a vision-language model: {str(error).rstrip('.')}. "
             "Expected a model that AutoModelForImageTextToText of transformers knows, in "
-            "safetensors, with its processor. Without a network, fetch it on another machine (`hf "
-            f"download {text} --local-dir DIR`) and give DIR"
+            f"safetensors, with its processor{elsewhere}"
         ) from error
     missing = sorted(key for key in found["missing_keys"] if "position_ids" not in key)
     if missing or found["mismatched_keys"]:
