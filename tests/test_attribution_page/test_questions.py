@@ -1,5 +1,6 @@
 """Which boxes go with which question."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_noun__is_the_longest_that_the_prompt_names_in_one_or_many():
     assert not any(q.noun for q in ask("what is it?", None))
 
 
-def test_what_does_not_go_together__is_said(shared):
+def test_what_does_not_go_together__is_said(shared, tmp_path):
     for prompt, boxes, message in (
         ("where is the {category}?", None, "there are no boxes"),
         ("catalogue?", BOXES, "names no category"),
@@ -45,6 +46,17 @@ def test_what_does_not_go_together__is_said(shared):
     ):
         with pytest.raises(InputError, match=message):
             ask(prompt, boxes)
+    content = {
+        "images": [
+            {"id": i, "file_name": f"{folder}/a.jpg", "width": 9, "height": 9}
+            for i, folder in enumerate("xy")
+        ],
+        "annotations": [{"id": 0, "image_id": 0, "category_id": 1, "bbox": [0, 0, 5, 5]}],
+        "categories": [{"id": 1, "name": "dog"}],
+    }
+    (tmp_path / "two.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"2 images named a\.jpg"):
+        boxes_by_file(tmp_path / "two.json")
     path = shared / "data" / "coco" / "annotations" / "instances_val2017.json"
     found = boxes_by_file(path)["000000015497.jpg"]
     assert [[round(v) for v in box] for box in found["cat"]] == [[32, 20, 484, 454]]

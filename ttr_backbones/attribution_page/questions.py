@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -51,13 +52,21 @@ def boxes_by_file(path: Path) -> dict[str, dict[str, list[list[int]]]]:
 
     Raises:
         MissingFileError: no such file.
-        InputError: no instances file, without categories, or with entries that are wrong.
+        InputError: no instances file, without categories, with entries that are wrong, or
+            with several images of one name.
     """
     instances = Instances(str(path))
     if instances.problems:
         raise InputError("\n".join(instances.problems[:20]))
     if not instances.named_boxes:
         raise InputError(f"{path} names no category of its objects: expected COCO's `categories`")
+    names = Counter(Path(image["file_name"]).name for image in instances.images)
+    name, times = names.most_common(1)[0]
+    if times > 1:
+        raise InputError(
+            f"{path} has {times} images named {name}: expected names that tell images apart "
+            "without their folders"
+        )
     return {
         Path(image["file_name"]).name: instances.named_boxes[image["id"]]
         for image in instances.images

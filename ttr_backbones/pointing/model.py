@@ -105,6 +105,6 @@ class PointingVLM(BaseModel):
             }
             if "gt_boxes" in sample:
                 size = torch.tensor([*image.size, *image.size])
-                facts["pointing"] = pointing(one, (sample.gt_boxes / size).tolist())
+                facts["pointing"] = pointing(one, (sample.gt_boxes.cpu() / size).tolist())
             sample.set_data(facts)
         return samples

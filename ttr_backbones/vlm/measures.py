@@ -107,7 +107,8 @@ def pointing(attribution: Attribution, boxes: Sequence[Sequence[float]]) -> Poin
         boxes: x1, y1, x2, y2 each, as shares of the photograph's width and height.
 
     Returns:
-        None where the model sees nothing of the boxes: they lie in what its processor cuts off.
+        None where the model sees nothing of the boxes: they lie in what its processor cuts off, or
+        between the centres of two cells of the map.
     """
     if not boxes:
         raise InputError("the pointing game needs at least one box")
