@@ -32,3 +32,10 @@ def test_fit_missing__keeps_what_was_fitted_and_names_what_could_not_be(
     assert found == ([], {name: [str(path)]}, [])
     assert Artifact.load(path).facts == {"block": 1}
     assert [kind for kind, _ in calls] == ["projection"], "it is fitted once"
+
+    paths = []
+    monkeypatch.setattr(fit, "_fit", lambda *args: paths.append(args[-1]))
+    tags = ("augreg_in21k", "augreg_in21k_ft_in1k")
+    named = {f"vit_tiny_patch16_224.{tag}": None for tag in tags}
+    fit.fit_missing(named, ["projection"], images, tmp_path)
+    assert len(set(paths)) == 2, "tags of one architecture have artifacts of their own"

@@ -31,6 +31,8 @@ def test_difference__verdict_and_images_needed():
     shown = Difference(-0.2, Interval(-0.3, -0.1), 25)
     assert result(shown).verdict == "worse"
     assert result(shown, DEPTH).verdict == "better", "a lower error"
+    beside = Difference(0.2, Interval(-0.3, -0.1), 25)
+    assert result(beside).verdict == "not shown", "the interval does not surround the value"
     few = Difference(-0.2, None, 5)
     assert not few.is_shown
     assert few.images_needed is None

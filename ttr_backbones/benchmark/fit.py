@@ -11,7 +11,7 @@ from ttr_backbones.app.progress import ProgressBar, StepBar
 from ttr_backbones.app.vit_source import VitSource, vit_with_classifier
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import image_batches
-from ttr_backbones.recipes import backbone_facts
+from ttr_backbones.recipes import RecipeName, backbone_facts
 from ttr_backbones.repairs import REPAIRS, fit_repair
 from ttr_backbones.repairs.choice import repair_options
 
@@ -39,7 +39,7 @@ def fit_missing(
         backbones: name -> file of its weights.
         kinds: of the benchmark.
         images: folder of photographs.
-        out: folder of the artifacts, `<backbone>/<type>.safetensors`.
+        out: folder of the artifacts, `<backbone>/<type>.safetensors`; a timm name with its tag.
     """
     files: dict[str, list[str]] = {}
     left_out: list[tuple[str, str]] = []
@@ -50,7 +50,7 @@ def fit_missing(
     }
     for kind, names in missing.items():
         for name in names:
-            path = out / Path(name).stem / f"{kind}.safetensors"
+            path = out / str(RecipeName(name, None, "")) / f"{kind}.safetensors"
             try:
                 if not path.is_file():
                     _fit(kind, name, backbones[name], images, path)

@@ -43,8 +43,10 @@ class Difference:
 
     @property
     def is_shown(self) -> bool:
-        """Whether zero lies outside of the interval."""
-        return self.interval is not None and not self.interval.holds(0.0)
+        """Whether the whole interval lies on the value's side of zero."""
+        if self.interval is None:
+            return False
+        return self.interval.low > 0 < self.value or self.interval.high < 0 > self.value
 
     @property
     def images_needed(self) -> int | None:

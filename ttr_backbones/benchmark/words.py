@@ -58,8 +58,8 @@ def summary(report: Report) -> list[str]:
     backbones = len({result.row.backbone for result in report.results})
     kinds = {result.row.repair for result in report.results}
     text = [
-        f"{_count(backbones, 'backbone')}, {_count(len(kinds), 'repair')} (none among them), "
-        f"{_count(tasks, 'task')}."
+        f"{_count(backbones, 'backbone')}, {_count(len(kinds), 'repair')} (none "
+        f"counts as one), {_count(tasks, 'task')}."
     ]
     if compared:
         chance = len(compared) / 20
