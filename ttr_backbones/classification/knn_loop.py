@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather, get_world_size
 from mmengine.runner import TestLoop
+from mmengine.runner.amp import autocast
 from mmseg.registry import LOOPS
 from torch import Tensor
 
@@ -64,7 +65,8 @@ class KnnTestLoop(TestLoop):
         begun = told = time.monotonic()
         for number, batch in enumerate(self.bank, 1):
             data = model.data_preprocessor(batch, False)
-            features.append(model.embed(data["inputs"]).to(model.bank_dtype))
+            with autocast(enabled=self.fp16):  # as the images of the test
+                features.append(model.embed(data["inputs"]).to(model.bank_dtype))
             labels += [sample.gt_label for sample in data["data_samples"]]
             places += [sample.sample_idx for sample in data["data_samples"]]
             if time.monotonic() - told > _EVERY or number == len(self.bank):

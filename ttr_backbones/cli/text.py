@@ -108,7 +108,7 @@ def _of(args: argparse.Namespace, source: VitSource) -> TextVectors:
             model_kwargs=source.model_kwargs,
             text_tower=args.text_tower,
             device=choose_device(args.device),
-            batch_size=args.batch_size or 512,
+            batch_size=512 if args.batch_size is None else args.batch_size,
             progress=bar,
         )
     finally:

@@ -19,17 +19,24 @@ class ClassSample(BaseDataElement):
 
     Metainfo: `img_path`; `ori_shape` and `img_shape` as (H, W), on disk and as the model sees it.
 
-    From the data set:
-        gt_label: number of the true class; absent where there is none.
+    From the data set, each absent where there is none:
+        gt_label: number of the true class.
+        written_label: of a typographic attack, number of the class that is written on the image.
+        text_boxes: where it is written, float32 [n, 4] as x1, y1, x2, y2 in pixels of the image as
+            the model sees it, right and bottom excluded.
 
-    From the model:
-        pred_label: number of the class that it takes the image for.
-        pred_scores: of every class, [K].
+    From the model, either of:
+        pred_classes, pred_scores: numbers of the best five classes (all, if there are less), best
+            first, and their probabilities.
+        pred_by_k: of kNN, the number of the class for each k.
     """
 
     gt_label: int
-    pred_label: int
+    written_label: int
+    text_boxes: Tensor
+    pred_classes: Tensor
     pred_scores: Tensor
+    pred_by_k: dict[int, int]
 
 
 @TRANSFORMS.register_module()

@@ -55,7 +55,7 @@ class AccuracyMetric(_SavingMetric):
     """
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:  # noqa: ARG002
-        """Keep where in the order of each image its true class stands."""
+        """Keep the true class and the best classes of each image."""
         for sample in data_samples:
             best = sample["pred_classes"].tolist()
             self.results.append((str(sample.get("img_path")), _truth(sample), best))

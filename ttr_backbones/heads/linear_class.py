@@ -93,11 +93,12 @@ class LinearClassHead(SeededInit, BaseModule):
         numbers = [sample.gt_label for sample in data_samples]
         if max(numbers) >= self.num_classes or min(numbers) < 0:
             raise InputError(
-                f"an image of class {max(numbers)}, counted from 0, and the head has "
-                f"{self.num_classes}: set model.decode_head.num_classes to the number of classes"
+                f"images of the classes {min(numbers)} to {max(numbers)}, counted from 0, and the "
+                f"head has {self.num_classes}: set model.decode_head.num_classes to the number of "
+                "classes"
             )
         scores = self(features)
-        labels = torch.tensor(numbers, device=scores.device)
+        labels = torch.tensor(numbers).to(scores.device, non_blocking=True)  # no wait for a GPU
         correct = (scores.detach().argmax(dim=1) == labels).float().mean()
         return {"loss_ce": F.cross_entropy(scores, labels), "acc_top1": 100 * correct}
 

@@ -82,15 +82,12 @@ def cut_side(length: int, crop: int | None, stride: int | None, patch: int, fit:
 
 def cut(images: Tensor, height: Side, width: Side) -> Tensor:
     """Images [B, 3, H, W] -> windows [B * ny * nx, 3, h, w] of whole patches, row by row."""
-    rows, columns = (
-        torch.tensor(side.starts)[:, None] + torch.arange(side.size) for side in (height, width)
-    )
-    if len(height.starts) == len(width.starts) == 1:
-        windows = images
-    else:
-        rows, columns = rows.to(images.device), columns.to(images.device)
-        windows = images[:, :, rows][..., columns]  # [B, 3, ny, h, nx, w]
-        windows = windows.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+    windows = images
+    if len(height.starts) > 1 or len(width.starts) > 1:
+        # Slices, because an index would have to be copied to the GPU, which waits for all before.
+        bands = torch.stack([images.narrow(2, y, height.size) for y in height.starts], dim=1)
+        windows = torch.stack([bands.narrow(4, x, width.size) for x in width.starts], dim=2)
+        windows = windows.flatten(0, 2)  # of [B, ny, nx, 3, h, w]
     around = (*width.margins, *height.margins)
     return F.pad(windows, around) if any(around) else windows
 

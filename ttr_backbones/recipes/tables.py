@@ -87,7 +87,8 @@ def _task(protocol: str) -> Task[Any] | None:
 def _heading(task: Task[Any]) -> str:
     metric = task.metric
     direction = "" if metric.higher_is_better else " (lower is better)"
-    return f"{task.name.capitalize()}, {metric.name} in {metric.unit_name}{direction}"
+    name = task.name if task.name[1].isupper() else task.name.capitalize()  # kNN stays kNN
+    return f"{name}, {metric.name} in {metric.unit_name}{direction}"
 
 
 def _table(rows: Sequence[PublishedNumber]) -> str:

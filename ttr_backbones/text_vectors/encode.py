@@ -37,10 +37,13 @@ def encode_names(
         [Q, C], float32.
 
     Raises:
-        InputError: no template; a name with no vector (the mean over its sentences is 0).
+        InputError: no template; a batch_size below 1; a name with no vector (the mean over its
+            sentences is 0).
     """
     if not templates:
         raise InputError("no templates: expected at least one, as 'a photo of a {}.'")
+    if batch_size < 1:
+        raise InputError(f"batch_size={batch_size}: expected at least one sentence per pass")
     different = list(dict.fromkeys(names))
     sentences = [t.replace(PLACE, name) for name, t in product(different, templates)]
     parts = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from timm.models.vision_transformer import (
     Attention,
@@ -70,8 +71,7 @@ class PlainViT(TimmFamily):
         zeros.
         """
         clip = not isinstance(vit.norm_pre, nn.Identity)
-        bias = getattr(vit.head, "bias", None)
-        return bool(vit.num_classes > 0 and not (clip and (bias is None or not bias.any())))
+        return bool(vit.num_classes > 0 and not (clip and _is_zero(vit.head)))
 
     def renamed(self, vit: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename as timm's filter does for DINOv2, CLIP, DeiT-III and others."""
@@ -132,3 +132,23 @@ class PlainViT(TimmFamily):
 
 
 PLAIN = register_family(PlainViT())
+
+
+# Of each head what its bias was when it was read, and whether that was zero.
+_zeros: WeakKeyDictionary[nn.Module, tuple[Any, bool]] = WeakKeyDictionary()
+
+
+def _is_zero(head: nn.Module) -> bool:
+    """Whether the bias of a head is zero or absent; read anew where it has been written to.
+
+    Every pooled embedding asks, and to read a tensor of a GPU is to wait for it.
+    """
+    bias: Any = getattr(head, "bias", None)
+    if bias is None:
+        return True
+    if bias.is_inference():  # which counts no writes
+        return not bias.any()
+    stamp = (bias.data_ptr(), bias._version)  # noqa: SLF001
+    if head not in _zeros or _zeros[head][0] != stamp:
+        _zeros[head] = (stamp, not bias.any())
+    return _zeros[head][1]
