@@ -103,9 +103,10 @@ KINDS = {"llava": llava, "llava_next": llava_next, "internvl": internvl}
 def _vlm(model, processor):
     """Weights large enough that every token of the image changes the answer."""
     generator = torch.Generator().manual_seed(0)
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1 or name.endswith(("class_embedding", "image_newline")):
             nn.init.normal_(parameter, std=0.2, generator=generator)
     model.generation_config.pad_token_id = 0
     model.generation_config.eos_token_id = 2
+    model.generation_config.suppress_tokens = [IMAGE]  # which a trained model does not say
     return VLM(model.eval(), processor)

@@ -141,6 +141,7 @@ def test_wrong_input__is_named(vlms, pictures):
     for options, message in (
         ({"prompt": ["a", "b"]}, "expected 1 prompts"),
         ({"prompt": "a", "answers": [""]}, "at least one token"),
+        ({"prompt": "a", "answers": ["<image>"]}, "no second image"),
         ({"prompt": "a", "method": "gradients"}, "Did you mean 'gradient'"),
         ({"prompt": "<image> <image>"}, "several times"),
         ({"prompt": "a", "max_new_tokens": 0}, "at least 1"),

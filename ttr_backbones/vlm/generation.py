@@ -11,6 +11,7 @@ from torch import Tensor
 from ttr_backbones.errors import InputError
 from ttr_backbones.vlm.load import VLM
 from ttr_backbones.vlm.replay import Sequences
+from ttr_backbones.vlm.token_map import image_token_id
 
 
 @torch.no_grad()
@@ -33,7 +34,7 @@ def generated(vlm: VLM, kwargs: dict[str, Any], max_new_tokens: int) -> Sequence
     start = kwargs["input_ids"].shape[1]
     ends = _ends(vlm.model)
     lengths = [_length(row, ends) for row in ids[:, start:].tolist()]
-    return _sequences(ids[:, : start + max(lengths)], kwargs["attention_mask"], lengths)
+    return _sequences(vlm, ids[:, : start + max(lengths)], kwargs["attention_mask"], lengths)
 
 
 def teacher_forced(vlm: VLM, kwargs: dict[str, Any], answers: Sequence[str]) -> Sequences:
@@ -50,11 +51,17 @@ def teacher_forced(vlm: VLM, kwargs: dict[str, Any], answers: Sequence[str]) -> 
     ids = kwargs["input_ids"]
     answer_ids = torch.tensor(filled, device=ids.device)
     lengths = [len(one) for one in found]
-    return _sequences(torch.cat([ids, answer_ids], dim=1), kwargs["attention_mask"], lengths)
+    whole = torch.cat([ids, answer_ids], dim=1)
+    return _sequences(vlm, whole, kwargs["attention_mask"], lengths)
 
 
-def _sequences(ids: Tensor, prompt_mask: Tensor, lengths: list[int]) -> Sequences:
+def _sequences(vlm: VLM, ids: Tensor, prompt_mask: Tensor, lengths: list[int]) -> Sequences:
     start = prompt_mask.shape[1]
+    if (ids[:, start:] == image_token_id(vlm.model)).any():
+        raise InputError(
+            f"an answer holds the image token {vlm.processor.image_token}, for which there is no "
+            "second image: expected an answer of words"
+        )
     column = torch.arange(ids.shape[1] - start, device=ids.device)
     answer = column < torch.tensor(lengths, device=ids.device).unsqueeze(1)
     return Sequences(ids, torch.cat([prompt_mask, answer.to(prompt_mask)], dim=1), start, lengths)
