@@ -96,6 +96,7 @@ def test_benchmark__killed_and_resumed_gives_the_same_page_as_an_undisturbed_run
     ("argv", "message"),
     [
         (["--rounds", "5"], "expected at least 100"),
+        (["--iterations", "0"], "expected at least 1"),
         (["--protocols", "lost_voc7"], "unknown protocol 'lost_voc7'"),
         (["--images", "nowhere"], "nowhere"),
         (["--suite", "long"], "long"),

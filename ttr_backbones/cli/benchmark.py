@@ -91,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.rounds < 100:
         raise InputError(f"--rounds {args.rounds}: expected at least 100, for ends of 2.5 percent")
+    if args.iterations is not None and args.iterations < 1:
+        raise InputError(f"--iterations {args.iterations}: expected at least 1")
     protocols = comma_list(args.protocols) if args.protocols else None
     suite = choose_suite(args.suite, protocols, args.iterations)
     for folder in filter(None, (args.images, args.fit_images)):

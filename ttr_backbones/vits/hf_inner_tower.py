@@ -41,9 +41,9 @@ def tower_files(index: Path) -> list[str]:
     """
     try:
         where: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-    except (ValueError, KeyError, TypeError) as error:
+        files = sorted({file for key, file in where.items() if _INNER.match(key)})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{index} is no index of safetensors: {error}") from error
-    files = sorted({file for key, file in where.items() if _INNER.match(key)})
     if not files:
         raise InputError(f"{index} lists no vision_tower: expected a vision-language model")
     return files
