@@ -18,7 +18,7 @@ def part_of(path):
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if part_of(path) != "configs")
 ROOT = {
     *("errors", "packaged", "safe_load", "atomic", "folder_files", "file_damage", "result_names"),
-    *("text_table", "timm_names", "comma_list"),
+    *("text_table", "timm_names", "comma_list", "tensors_file"),
 }
 
 METHOD = {"compat", "vits", "images", "neuron_search", "repairs"}
@@ -36,6 +36,7 @@ ARROWS = {
     "errors": set(),
     "packaged": {"errors"},
     "atomic": {"errors"},
+    "tensors_file": {"atomic", "errors"},
     "safe_load": {"errors"},
     "folder_files": set(),
     "file_damage": set(),

@@ -119,6 +119,8 @@ def test_rows_of_a_classifier__make_the_model_s_own_top_1(tiny_weights, photos, 
         ZeroShotClassifier(backbone, rows)(images), expected, rtol=0, atol=1e-3
     )
 
+    with pytest.raises(InputError, match="logit_scale=100 is for cosines"):
+        ZeroShotClassifier(backbone, rows, logit_scale=100)
     several = classifier_vectors(vit, {"dog": range(151, 269), "cat": range(281, 286)})
     repaired = {**backbone, "repair": {"type": "test_time", "neurons": "auto"}}
     scores = ZeroShotClassifier(backbone, several)(images)

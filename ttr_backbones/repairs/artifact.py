@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from ttr_backbones.atomic import write_atomically
-from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.errors import InputError
+from ttr_backbones.tensors_file import read_tensors, write_tensors
 from ttr_backbones.vits.neurons import may_belong, model_name
 from ttr_backbones.vits.weights_hash import weights_hash
 
@@ -67,8 +65,8 @@ class Artifact:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file: the tensors, and the rest as JSON in its header."""
-        header = json.dumps({name: getattr(self, name) for name in _HEADER})
-        write_atomically(path, save(dict(self.tensors), metadata={_ENTRY: header}))
+        header = {name: getattr(self, name) for name in _HEADER}
+        write_tensors(path, self.tensors, _ENTRY, header)
 
     @classmethod
     def load(cls, path: str | Path) -> Artifact:
@@ -78,24 +76,7 @@ class Artifact:
             MissingFileError: no such file.
             InputError: another kind of file, a damaged one, or values that are not valid.
         """
-        path = Path(path).expanduser()
-        if not path.is_file():
-            raise MissingFileError(f"no artifact of a repair at {path}: {_EXPECTED}")
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{path} is no safetensors file ({error}): {_EXPECTED}") from error
-        try:
-            header = json.loads(metadata.get(_ENTRY, "null"))
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: its header is no JSON ({error}): {_EXPECTED}") from error
-        if not isinstance(header, dict) or any(
-            not isinstance(header.get(name), kind) for name, kind in _HEADER.items()
-        ):
-            held = ", ".join(sorted(tensors)) or "nothing"
-            raise InputError(f"{path} is no artifact of a repair, it holds {held}: {_EXPECTED}")
+        header, tensors = read_tensors(path, _ENTRY, _HEADER, "artifact of a repair", _EXPECTED)
         try:
             return cls(**{name: header[name] for name in _HEADER}, tensors=tensors)
         except InputError as error:

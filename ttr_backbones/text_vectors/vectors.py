@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from ttr_backbones.atomic import write_atomically
-from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.errors import InputError
+from ttr_backbones.tensors_file import read_tensors, write_tensors
 from ttr_backbones.vits.neurons import may_belong, model_name
 from ttr_backbones.vits.weights_hash import weights_hash
 
@@ -86,11 +83,11 @@ class TextVectors:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file: the vectors, and the rest as JSON in its header."""
-        header = json.dumps({name: getattr(self, name) for name in _HEADER})
+        header = {name: getattr(self, name) for name in _HEADER}
         tensors = {"vectors": self.vectors}
         if self.bias is not None:
             tensors["bias"] = self.bias
-        write_atomically(path, save(tensors, metadata={_ENTRY: header}))
+        write_tensors(path, tensors, _ENTRY, header)
 
     @classmethod
     def load(cls, path: str | Path) -> TextVectors:
@@ -100,19 +97,15 @@ class TextVectors:
             MissingFileError: no such file.
             InputError: another kind of file, a damaged one, or values that are not valid.
         """
-        path = Path(path).expanduser()
-        if not path.is_file():
-            raise MissingFileError(f"no text vectors at {path}: {_EXPECTED}")
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{path} is no safetensors file ({error}): {_EXPECTED}") from error
-        header = _header(metadata.get(_ENTRY, "null"), path)
-        if header is None or not {"vectors"} <= tensors.keys() <= {"vectors", "bias"}:
-            held = ", ".join(sorted(tensors)[:5]) or "nothing"
-            raise InputError(f"{path} holds no text vectors but {held}: {_EXPECTED}")
+        header, tensors = read_tensors(path, _ENTRY, _HEADER, "file of text vectors", _EXPECTED)
+        names = [header["templates"], *header["classes"]]
+        lists_of_texts = all(isinstance(part, list) and _are_texts(part) for part in names)
+        if not lists_of_texts or not {"vectors"} <= tensors.keys() <= {"vectors", "bias"}:
+            raise InputError(
+                f"{path} holds {', '.join(sorted(tensors)[:5]) or 'no tensor'}, and names of "
+                f"{len(header['classes'])} classes; expected `vectors`, maybe `bias`, and names "
+                f"that are texts: {_EXPECTED}"
+            )
         try:
             return cls(
                 classes=tuple(tuple(names) for names in header["classes"]),
@@ -151,17 +144,5 @@ class TextVectors:
         )
 
 
-def _header(text: str, path: Path) -> dict[str, Any] | None:
-    """Read the header's entry; None where it is that of another file."""
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: its header is no JSON ({error}): {_EXPECTED}") from error
-    if not isinstance(header, dict):
-        return None
-    if any(not isinstance(header.get(name), kind) for name, kind in _HEADER.items()):
-        return None
-    names = [name for names in header["classes"] if isinstance(names, list) for name in names]
-    all_lists = all(isinstance(names, list) for names in header["classes"])
-    texts = all(isinstance(text, str) for text in [*names, *header["templates"]])
-    return header if all_lists and texts else None
+def _are_texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)

@@ -32,15 +32,15 @@ class ZeroShotClassifier(BaseModel):
     Args:
         backbone: config of a `TimmViT`; its projection, or its classifier, is made too.
         text: file of `ttrb text`, see `vectors_of`, or `TextVectors`.
-        logit_scale: factor on the cosines, 100 as OpenAI's CLIP ends its training with; rows of a
-            classifier, which give scores of their own, take none.
+        logit_scale: factor on the cosines; None is 100, as OpenAI's CLIP ends its training with.
+            Rows of a classifier, which give scores of their own, take none.
         data_preprocessor: by default mmengine's `ImgDataPreprocessor` with the backbone's mean and
             std, for BGR images.
         init_cfg: as for mmengine's `BaseModel`.
 
     Raises:
         MissingFileError: no such file of vectors.
-        InputError: vectors of another model.
+        InputError: vectors of another model, or a scale for rows of a classifier.
     """
 
     queries: Tensor
@@ -51,7 +51,7 @@ class ZeroShotClassifier(BaseModel):
         self,
         backbone: Mapping[str, Any],
         text: TextVectors | str | Path,
-        logit_scale: float = 100.0,
+        logit_scale: float | None = None,
         data_preprocessor: Mapping[str, Any] | None = None,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
@@ -61,7 +61,13 @@ class ZeroShotClassifier(BaseModel):
         super().__init__(images_of_one_size(vit, data_preprocessor), init_cfg)
         self.backbone = vit
         self.is_text = vectors.is_text
-        self.logit_scale = float(logit_scale) if self.is_text else 1.0
+        if not self.is_text and logit_scale not in (None, 1):
+            raise InputError(
+                f"logit_scale={logit_scale} is for cosines, and rows of a classifier give scores "
+                "of their own: leave it out"
+            )
+        default = 100.0 if self.is_text else 1.0
+        self.logit_scale = default if logit_scale is None else float(logit_scale)
         self.class_names = tuple(names[0] for names in vectors.classes)
         self.all_names = vectors.classes
         self.register_buffer("queries", vectors.vectors, persistent=False)

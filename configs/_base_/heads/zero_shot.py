@@ -9,7 +9,7 @@ from mmengine.config import read_base
 with read_base():
     from ..default_runtime import *
 
-model = dict(type="ZeroShotClassifier", logit_scale=100.0)
+model = dict(type="ZeroShotClassifier")
 # torch's DistributedDataParallel refuses a model without parameters to train.
 model_wrapper_cfg = dict(type="NoModelWrapper")
 test_cfg = dict(type="TestLoop")
