@@ -17,7 +17,7 @@ from ttr_backbones.datasets.typographic import TypographicAttacks
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.recipes import recipe
 from ttr_backbones.text_vectors import TextVectors, classifier_vectors
-from ttr_backbones.text_vectors.check_classes import check_names
+from ttr_backbones.text_vectors.check_text_classes import check_names
 from ttr_backbones.text_vectors.in_space import vectors_of
 from ttr_backbones.vits import edit_site
 from ttr_backbones.vits.create import create_vit

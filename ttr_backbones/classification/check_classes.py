@@ -33,10 +33,10 @@ class CheckClasses(Hook):
 
 def check_same_classes(first: Any, second: Any) -> None:
     """Raise InputError unless two data sets have the same classes in the same order."""
-    one, other = (tuple(dataset.metainfo.get("classes") or ()) for dataset in (first, second))
-    if one == other:
+    left, right = (tuple(dataset.metainfo.get("classes") or ()) for dataset in (first, second))
+    if left == right:
         return
-    more, absent = sorted(set(other) - set(one)), sorted(set(one) - set(other))
+    more, absent = sorted(set(right) - set(left)), sorted(set(left) - set(right))
     parts = [
         f"{len(names)} only in the {which} ({', '.join(names[:_SHOWN])}"
         f"{', ...' if len(names) > _SHOWN else ''})"
@@ -45,7 +45,7 @@ def check_same_classes(first: Any, second: Any) -> None:
     ]
     raise InputError(
         "two data sets of this run have different classes, and a class is numbered by its place "
-        f"among them: {first.data_prefix} has {len(one)} and {second.data_prefix} {len(other)}: "
+        f"among them: {first.data_prefix} has {len(left)} and {second.data_prefix} {len(right)}: "
         f"{'; '.join(parts) or 'the same in another order'}. Give both the same class folders"
     )
 

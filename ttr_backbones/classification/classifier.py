@@ -13,7 +13,7 @@ from torch import Tensor
 from ttr_backbones.backbones.preprocessor import images_of_one_size
 from ttr_backbones.backbones.published_head import with_published_head
 from ttr_backbones.backbones.token_features import TokensOfTap, token_features, token_width
-from ttr_backbones.classification.zero_shot import zero_shot_weights
+from ttr_backbones.classification.zero_shot_start import zero_shot_weights
 from ttr_backbones.errors import InputError
 from ttr_backbones.text_vectors import TextVectors
 from ttr_backbones.text_vectors.in_space import backbone_in_space, vectors_of

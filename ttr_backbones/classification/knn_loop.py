@@ -62,16 +62,16 @@ class KnnTestLoop(TestLoop):
     def _features(self, model: Any) -> tuple[Tensor, Tensor]:
         """Features [N, C] and classes [N] of all labelled images, in order, in every process."""
         features, labels, places = [], [], []
-        begun = told = time.monotonic()
+        begun = logged = time.monotonic()
         for number, batch in enumerate(self.bank, 1):
             data = model.data_preprocessor(batch, False)
             with autocast(enabled=self.fp16):  # as the images of the test
                 features.append(model.embed(data["inputs"]).to(model.bank_dtype))
             labels += [sample.gt_label for sample in data["data_samples"]]
             places += [sample.sample_idx for sample in data["data_samples"]]
-            if time.monotonic() - told > _EVERY or number == len(self.bank):
-                told = time.monotonic()
-                left = (told - begun) / number * (len(self.bank) - number)
+            if time.monotonic() - logged > _EVERY or number == len(self.bank):
+                logged = time.monotonic()
+                left = (logged - begun) / number * (len(self.bank) - number)
                 self.runner.logger.info(
                     f"labelled images: batch {number} of {len(self.bank)}, {left:.0f} s left"
                 )

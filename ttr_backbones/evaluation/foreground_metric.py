@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.evaluation.foreground_scores import foreground_scores
+from ttr_backbones.evaluation.image_parts import MeanIoU
 
 
 @METRICS.register_module()
@@ -51,10 +51,10 @@ class ForegroundMetric(BaseMetric):
         self, results: list[tuple[list[int], list[int], int, int, float]]
     ) -> dict[str, float]:
         """Put together what all processes have kept."""
-        shared, union, correct, labelled, precision = zip(*results, strict=True)
-        shared_sum, union_sum = np.sum(shared, axis=0), np.sum(union, axis=0)
+        _, _, correct, labelled, precision = zip(*results, strict=True)
+        areas = MeanIoU().of_results(results).sum(axis=0)
         metrics = {
-            "mIoU": 100 * float((shared_sum / np.maximum(union_sum, 1)).mean()),
+            "mIoU": float(MeanIoU().score(areas)),
             "pixel_accuracy": 100 * sum(correct) / sum(labelled),
             "mAP": 100 * sum(precision) / len(results),
             "images": float(len(results)),

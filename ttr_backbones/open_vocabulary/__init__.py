@@ -8,6 +8,6 @@ prepare_mmseg()
 from ttr_backbones.open_vocabulary.pamr import pamr
 from ttr_backbones.open_vocabulary.segmentor import OpenVocabularySegmentor
 from ttr_backbones.open_vocabulary.text import classes_file, find_text
-from ttr_backbones.text_vectors.check_classes import CheckTextClasses
+from ttr_backbones.text_vectors.check_text_classes import CheckTextClasses
 
 __all__ = ["CheckTextClasses", "OpenVocabularySegmentor", "classes_file", "find_text", "pamr"]

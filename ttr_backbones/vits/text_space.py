@@ -19,10 +19,10 @@ def text_projection(vit: Any) -> nn.Linear:
     Raises:
         InputError: the model was made without it, pools by attention (SigLIP), or has no texts.
     """
-    own = type(vit).__name__
+    kind = type(vit).__name__
     if getattr(vit, "attn_pool", None) is not None:
         raise InputError(
-            f"{own} pools by attention (as SigLIP and PE core do), and no patch by itself is in "
+            f"{kind} pools by attention (as SigLIP and PE core do), and no patch by itself is in "
             "the space of its texts: take a CLIP that pools its CLS token"
         )
     projection = getattr(vit, "visual_projection", None)  # of transformers
@@ -31,7 +31,7 @@ def text_projection(vit: Any) -> nn.Linear:
     if not isinstance(projection, nn.Linear) or family_of(vit).has_classifier(vit):
         what = "a classifier" if family_of(vit).has_classifier(vit) else "no projection to texts"
         raise InputError(
-            f"{own} has {what}: open-vocabulary segmentation takes a CLIP with its projection "
+            f"{kind} has {what}: open-vocabulary segmentation takes a CLIP with its projection "
             "(model_kwargs=dict(num_classes=WIDTH) where timm does not know the name), or rows of "
             "a classifier in the place of texts"
         )

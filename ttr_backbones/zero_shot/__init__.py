@@ -5,7 +5,7 @@ from ttr_backbones.compat import prepare_mmseg
 
 prepare_mmseg()
 
-from ttr_backbones.text_vectors.check_classes import CheckTextClasses
+from ttr_backbones.text_vectors.check_text_classes import CheckTextClasses
 from ttr_backbones.zero_shot.classifier import ZeroShotClassifier
 
 __all__ = ["CheckTextClasses", "ZeroShotClassifier"]

@@ -52,9 +52,9 @@ def check_names(vectors: Sequence[Sequence[str]], classes: Sequence[str]) -> Non
         )
     places = {_plain(name): number for number, names in enumerate(vectors) for name in names}
     for number, name in enumerate(classes):
-        own = {_plain(other) for other in vectors[number]}
+        names = {_plain(other) for other in vectors[number]}
         place = places.get(_plain(name))
-        if place is not None and _plain(name) not in own:
+        if place is not None and _plain(name) not in names:
             raise InputError(
                 f"class {number} of the data set is {name!r}, and the vectors have that name as "
                 f"class {place}: make them in the order of the data set (`ttrb text ... --classes` "
