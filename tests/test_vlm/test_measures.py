@@ -48,5 +48,7 @@ def test_pointing__peak_and_share_of_the_photograph():
     assert result.area == pytest.approx(0.25)
     assert not pointing(found, [(0.0, 0.5, 0.5, 1.0)]).hit
     assert pointing(found, [(0.8, 0.0, 1.0, 1.0)]) is None
+    apart = made([0.4, 0.1, 0.1, 0.1, 0.4, 0.1], [[i] for i in range(6)], grid=(2, 3))
+    assert pointing(apart, [(0.4, 0.4, 0.6, 0.6)]).peak == pytest.approx((1 / 3, 0.25))
     with pytest.raises(InputError, match="at least one box"):
         pointing(found, [])

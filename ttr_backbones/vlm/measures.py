@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+import scipy.ndimage
 import torch
 from torch import Tensor
 
@@ -49,7 +50,8 @@ class Pointing:
         inside: share of the map, as far as it lies on the photograph, inside the boxes.
         area: share of what the model sees of the photograph that the boxes take: what `inside`
             is for a uniform map.
-        peak: x and y of the peak, as shares of the photograph's width and height.
+        peak: x and y of the middle of the patch (or patches side by side) with most, as shares of
+            the photograph's width and height.
     """
 
     hit: bool
@@ -124,7 +126,7 @@ def pointing(attribution: Attribution, boxes: Sequence[Sequence[float]]) -> Poin
         inside |= (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
     if not (inside & seen).any():
         return None
-    top = mean >= mean.max() * (1 - _SAME)
+    top = _around_peak(mean)
     peak = x[top].mean().item(), y[top].mean().item()
     return Pointing(
         hit=any(x1 <= peak[0] <= x2 and y1 <= peak[1] <= y2 for x1, y1, x2, y2 in boxes),
@@ -132,3 +134,13 @@ def pointing(attribution: Attribution, boxes: Sequence[Sequence[float]]) -> Poin
         area=(inside & seen).sum().item() / seen.sum().item(),
         peak=peak,
     )
+
+
+def _around_peak(weights: Tensor) -> Tensor:
+    """Which cells of a map [y, x] are of the patch that has most; of equal ones, of the first.
+
+    The middle of several that lie apart would be a place that nobody looks at.
+    """
+    top = (weights >= weights.max() * (1 - _SAME)).numpy()
+    labels, _ = scipy.ndimage.label(top)
+    return torch.from_numpy(labels == labels[top][0])
