@@ -18,9 +18,7 @@ def made(weights, patches, grid=(2, 2), box=(0.25, 0.0, 0.75, 1.0)):
         grid,
         torch.tensor([box], dtype=torch.float64),
     )
-    return Attribution(
-        "x", ["x"], [7], torch.tensor([weights]), place, torch.ones(1, *grid), torch.zeros(1)
-    )
+    return Attribution("x", ["x"], [7], torch.tensor([weights]), place, torch.ones(1, *grid))
 
 
 def test_spread__newlines_count_for_the_image_but_hold_no_patch():

@@ -33,7 +33,6 @@ class Attribution:
         place: of the image tokens in the prompt, the tower and the photograph.
         norms: patch norms of the tower's tiles after the block that the language model reads,
             float32 [tiles, h, w].
-        tiles: what the tower was given, normalised, [tiles, 3, H, W].
     """
 
     answer: str
@@ -42,7 +41,6 @@ class Attribution:
     weights: Tensor = field(repr=False)
     place: ImageTokens = field(repr=False)
     norms: Tensor = field(repr=False)
-    tiles: Tensor = field(repr=False)
 
     def reduced(self, *, layer: int | None = None, head: int | None = None) -> Tensor:
         """Mean over layers and heads, or those of one layer, one head or both, [T, N].
@@ -165,9 +163,8 @@ def _read(
     check_finite({f"{method} over the image": rows.flatten(2)})
     grid = batch.images[0].grid
     norms = torch.cat(seen).unflatten(1, grid).split(batch.per_image)
-    tiles = batch.tiles.split(batch.per_image)
     return [
-        _of_image(vlm, sequences, index, rows[index], norms[index], tiles[index], place, per_head)
+        _of_image(vlm, sequences, index, rows[index], norms[index], place, per_head)
         for index, place in enumerate(batch.images)
     ]
 
@@ -178,7 +175,6 @@ def _of_image(
     index: int,
     rows: Tensor,
     norms: Tensor,
-    tiles: Tensor,
     place: ImageTokens,
     per_head: bool,
 ) -> Attribution:
@@ -192,7 +188,6 @@ def _of_image(
         weights=weights if per_head else weights.mean(dim=(1, 2)),
         place=place,
         norms=norms,
-        tiles=tiles,
     )
 
 

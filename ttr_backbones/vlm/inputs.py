@@ -43,13 +43,11 @@ class Prompted:
 
     Args:
         kwargs: of the model: `input_ids` and `attention_mask` [B, L], `pixel_values`, ...
-        tiles: all pictures that the tower is given, normalised, [T, 3, H, W].
-        per_image: how many of them belong to each image.
+        per_image: how many of the pictures that the tower is given belong to each image.
         images: where each image is.
     """
 
     kwargs: dict[str, Any]
-    tiles: Tensor
     per_image: list[int]
     images: list[ImageTokens]
 
@@ -134,7 +132,7 @@ def prompted(vlm: VLM, images: Sequence[Image.Image], prompts: Sequence[str]) ->
         key: value.to(weight.device, weight.dtype if value.is_floating_point() else None)
         for key, value in batch.items()
     }
-    return Prompted(kwargs, tiles, per_image, found)
+    return Prompted(kwargs, per_image, found)
 
 
 def _processed(vlm: VLM, images: Sequence[Image.Image], texts: Sequence[str]) -> dict[str, Any]:

@@ -221,9 +221,9 @@ async function drawThumbnails() {
   for (const [i, question] of questions.entries()) {
     const { attention } = await layers(i);
     const parts = kinds.map((_, kind) => part(question, attention, kind, 0));
-    const own = scale("attention", attention, parts);
+    const scaled = scale("attention", attention, parts);
     const holders = $("thumbnails").children[i].querySelectorAll("canvas");
-    holders.forEach((canvas, kind) => paint(canvas, question.size, parts[kind], attention, own, colours.attention));
+    holders.forEach((canvas, kind) => paint(canvas, question.size, parts[kind], attention, scaled, colours.attention));
   }
 }
 
