@@ -64,12 +64,19 @@ def test_registers_and_weights_are_looked_at_every_time():
     assert changed["weights_sha256"] != plain["weights_sha256"]
     backbone.vit.load_state_dict(make().vit.state_dict())
     assert description(backbone) == plain
+    # A pooled embedding may go through the head.
+    headed = make(kwargs={"num_classes": 4})
+    before = description(headed)
+    torch.nn.init.ones_(headed.vit.head.weight)
+    assert description(headed) != before
 
 
 def test_weights_are_read_once_as_long_as_they_stay(monkeypatch):
     read = []
     whole = module.weights_hash
-    monkeypatch.setattr(module, "weights_hash", lambda vit: read.append(vit) or whole(vit))
+    monkeypatch.setattr(
+        module, "weights_hash", lambda vit, **how: read.append(vit) or whole(vit, **how)
+    )
     backbone = make()
     for _ in range(3):
         description(backbone)

@@ -93,7 +93,7 @@ def test_wise_fts__schedule_and_first_weights(tmp_path):
     vit = MODELS.build(model.backbone).vit
     vectors = torch.nn.functional.normalize(torch.randn(3, 32), dim=1)
     names = (("cat",), ("dog",), ("cow",))
-    texts = TextVectors(names, vectors, None, ("a {}.",), "", weights_hash(vit))
+    texts = TextVectors(names, vectors, None, ("a {}.",), "", weights_hash(vit, with_head=True))
     texts.save(tmp_path / "texts.safetensors")
     torch.manual_seed(0)
     zero_shot = {"vectors": str(tmp_path / "texts.safetensors")}

@@ -47,4 +47,6 @@ def vectors(clip_file):
     vit = create_vit(CLIP, checkpoint=clip_file, model_kwargs=TINY)
     drawn = torch.randn(6, 8, generator=torch.manual_seed(3))
     unit = torch.nn.functional.normalize(drawn, dim=1)
-    return TextVectors(NAMES, unit, None, ("a photo of a {}.",), CLIP, weights_hash(vit))
+    return TextVectors(
+        NAMES, unit, None, ("a photo of a {}.",), CLIP, weights_hash(vit, with_head=True)
+    )

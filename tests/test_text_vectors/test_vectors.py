@@ -71,7 +71,13 @@ def test_classifier_rows__score_as_the_classifier_does(make_vit):
 
 def test_vectors__of_other_weights_are_refused(make_vit, vectors):
     vit = make_vit()
-    dataclasses.replace(vectors, sha256=weights_hash(vit)).check_weights(vit)
+    of_vit = dataclasses.replace(vectors, sha256=weights_hash(vit, with_head=True))
+    of_vit.check_weights(vit)
+    rows = classifier_vectors(vit, {"cat": [1]})
+    torch.nn.init.ones_(vit.head.weight)  # texts live behind it, rows of a classifier before it
+    rows.check_weights(vit)
+    with pytest.raises(InputError, match="other weights"):
+        of_vit.check_weights(vit)
     with pytest.raises(InputError, match=r"other weights.*`"):
         vectors.check_weights(vit)
     vit.pretrained_cfg = {"architecture": "vit_tiny_patch16_224", "tag": "x"}

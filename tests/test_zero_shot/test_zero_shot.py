@@ -228,7 +228,9 @@ def classifier_free_vectors(vit):
     from ttr_backbones.vits.weights_hash import weights_hash
 
     unit = torch.nn.functional.normalize(torch.randn(3, SMALL["num_classes"]), dim=1)
-    return TextVectors((("a",), ("b",), ("c",)), unit, None, ("{}",), OPENAI, weights_hash(vit))
+    return TextVectors(
+        (("a",), ("b",), ("c",)), unit, None, ("{}",), OPENAI, weights_hash(vit, with_head=True)
+    )
 
 
 def test_images_and_boxes_of_an_attack__that_do_not_fit_are_named(attacked, tmp_path):

@@ -57,5 +57,5 @@ def _weights_hash(vit: nn.Module) -> str:
     """`weights_hash`, computed anew if a tensor has been written to or replaced."""
     stamp = [(t.data_ptr(), t._version) for t in chain(vit.parameters(), vit.buffers())]  # noqa: SLF001
     if vit not in _hashes or _hashes[vit][0] != stamp:
-        _hashes[vit] = (stamp, weights_hash(vit))
+        _hashes[vit] = (stamp, weights_hash(vit, with_head=True))
     return _hashes[vit][1]

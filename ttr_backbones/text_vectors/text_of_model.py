@@ -72,7 +72,7 @@ def text_vectors(
         bias=None,
         templates=tuple(templates),
         model=model_name(vit) or model,
-        sha256=weights_hash(vit),
+        sha256=weights_hash(vit, with_head=True),
     )
 
 

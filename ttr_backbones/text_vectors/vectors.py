@@ -31,7 +31,7 @@ class TextVectors:
             classifier.
         model: timm or `hf:` name of the image model in whose space the vectors live; '' if it has
             no name.
-        sha256: `weights_hash` of that image model.
+        sha256: `weights_hash` of that image model, of texts with its projection.
 
     Raises:
         InputError: no class, a class without a name, another number of vectors, or values that are
@@ -134,7 +134,9 @@ class TextVectors:
                 f"the text vectors live in the space of {self.model!r}, the model is {name!r}: "
                 f"{remedy}"
             )
-        if next(vit.parameters()).is_meta or self.sha256 == weights_hash(vit):
+        # Texts live behind the projection, rows of a classifier before it.
+        is_meta = next(vit.parameters()).is_meta
+        if is_meta or self.sha256 == weights_hash(vit, with_head=self.is_text):
             return
         raise InputError(
             "the text vectors were made for other weights than the model has (their SHA-256 "
