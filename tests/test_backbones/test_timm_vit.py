@@ -272,7 +272,8 @@ COMPILED = {
 }
 
 
-@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("backend", ["eager", "inductor"])
 @torch.no_grad()
 def test_compiles_without_graph_breaks(backend):
     backbone, x = make(**COMPILED), torch.randn(2, 3, 40, 60)

@@ -106,5 +106,9 @@ def test_benchmark__errors_before_anything_runs(argv, message, data, capsys, tmp
     command = ["benchmark", "augreg_vitt16", "--data", str(data), "--out", str(tmp_path / "out")]
     assert main([*command, *argv]) == 2
     assert message in capsys.readouterr().err
-    assert main(["benchmark", "augreg_vitt16=nowhere.pth", *command[2:]]) == 2
+
+
+def test_benchmark__weights_that_are_not_there(data, capsys, tmp_path):
+    options = ["--data", str(data), "--out", str(tmp_path / "out")]
+    assert main(["benchmark", "augreg_vitt16=nowhere.pth", *options]) == 2
     assert "there is no such file of weights" in capsys.readouterr().err

@@ -40,6 +40,7 @@ def names(told):
     return [row["contestant"] for row in told["rows"]]
 
 
+@pytest.mark.nightly
 def test_bench_forward(bench):
     argv = ["--model", TINY, "--size", "32", "--variants", "eager", "--batch-sizes", "1,2"]
     lines, told = bench("forward", *argv, *QUICK)
@@ -62,6 +63,7 @@ def test_bench_train(bench):
     assert told["parts"]["train"]["setting"]["classes"] == 5
 
 
+@pytest.mark.nightly
 def test_bench_search__on_photographs(tmp_path, bench):
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -82,6 +84,7 @@ def test_bench_object_discovery__on_random_images(bench):
     assert lines[-1].endswith("2 of 2 images have the same box both ways")
 
 
+@pytest.mark.nightly
 def test_bench_memory__measures_nothing(bench):
     argv = ["--models", f"{SMALLEST},{TINY}", "--batch-sizes", "2", "--heads", "1"]
     lines, told = bench("memory", *argv)

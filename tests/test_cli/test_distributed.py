@@ -178,6 +178,7 @@ def test_object_discovery__finds_the_same_boxes(two_processes, objects, tmp_path
     assert (two["CorLoc"], two["images"]) == (one["CorLoc"], 5)
 
 
+@pytest.mark.nightly
 def test_sweep__is_the_same(two_processes, objects, tmp_path, capsys):
     axes = ["--blocks", "5", "--facets", "key,value", "--bias", "0,-0.1"]
     assert objects("one", "sweep", *axes) == 0
@@ -211,7 +212,7 @@ def rounded(value):
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_find_neurons__finds_the_same_list(two_processes, photos, tiny_weights, tmp_path, capsys):
     source = [MODEL, "--images", str(photos), "--checkpoint", str(tiny_weights)]
 
@@ -234,7 +235,7 @@ def test_find_neurons__finds_the_same_list(two_processes, photos, tiny_weights, 
 
 def test_verify__is_the_same(two_processes, photos, tiny_weights, capsys):
     source = [MODEL, "--images", str(photos), "--checkpoint", str(tiny_weights)]
-    arguments = ["verify", *source, "--batch-size", "2"]
+    arguments = ["verify", *source, "--batch-size", "1", "--num-images", "3"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     first, second = two_processes(main, [*arguments, "--launcher", "pytorch"])

@@ -33,7 +33,7 @@ def kitti(tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_kitti__trains_and_tests_and_keeps_every_picture_and_depth(kitti, tmp_path):
     options = {
         "model.backbone.pretrained": False,

@@ -37,7 +37,8 @@ def test_every_head_ends_as_it_does_alone_and_tests_to_its_score(grid, tmp_path,
     rows = list(csv.DictReader((grid / "probes.csv").open()))
     names = [name for name in heads(grid) if not name.startswith(LOST)]
     assert len(names) == 8
-    for name in names:
+    # Every value of every axis; all pairs of two values take twice as long.
+    for name in (names[0], names[3], names[5], names[6]):
         folder = grid / "probes" / name
         alone = tmp_path / name
         argv = ["train", str(folder / "config.py"), "--work-dir", str(alone)]

@@ -36,7 +36,7 @@ def options(small_ade20k, tiny_weights):
     return ["--data-root", str(small_ade20k), "--cfg-options", *pairs]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_trained_head__tests_to_the_score_of_its_last_validation(options, tmp_path):
     assert main(["train", TTR, "--work-dir", str(tmp_path / "train"), *options]) == 0
     checkpoint = tmp_path / "train" / f"iter_{LAST}.pth"

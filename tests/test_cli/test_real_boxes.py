@@ -76,6 +76,7 @@ def test_voc12__without_hard_objects(discover, capsys):
     assert (printed(out, "images"), printed(out, "CorLoc") % 25) == (4, 0)
 
 
+@pytest.mark.nightly
 def test_coco__with_a_test_time_register(discover, shared, tiny_weights, capsys):
     dataset = "test_dataloader.dataset"
     extra = [

@@ -78,7 +78,7 @@ def stored(out, experiment, registers):
     return {result["seed"]: result for result in (json.loads(f.read_text()) for f in files)}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_three_tasks_in_one_table__killed_resumed_and_reused(
     arguments, options, small_ade20k, start_forked, tmp_path, capsys, monkeypatch
 ):

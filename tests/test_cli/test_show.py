@@ -39,7 +39,7 @@ def show(tiny_weights, two_photos, tmp_path):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Every figure is a file of one pixel: what is drawn is seen above and in tests/test_report."""
+    """Every figure is a file of one pixel: what is drawn is seen below and in tests/test_report."""
     pixel = cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes()
 
     def savefig(figure, target, **kwargs):
@@ -52,7 +52,7 @@ def numbers(tmp_path):
     return json.loads((tmp_path / "out" / "numbers.json").read_text())
 
 
-def test_show__a_model_and_its_bundled_list(show, tmp_path, capsys):
+def test_show__a_model_and_its_bundled_list(undrawn, show, tmp_path, capsys):
     assert show(TAG) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "; with one test-time register 0 % (largest " in lines[0]

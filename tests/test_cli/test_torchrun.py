@@ -11,7 +11,7 @@ import torch
 
 from ttr_backbones.cli import main
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 BIN = Path(sys.executable).parent

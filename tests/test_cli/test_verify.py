@@ -70,9 +70,9 @@ def test_verify__the_right_neurons_pass(verify, listed, capsys):
 
 
 def test_verify__the_bundled_list_is_the_default(verify, capsys):
-    assert verify("--num-images", 2, model=TAG) == 0
+    assert verify("--num-images", 1, model=TAG) == 0
     assert capsys.readouterr().out.startswith(f"{TAG}: 2 neurons")
-    assert verify("--num-images", 2) == 0, "without a tag, timm's default one"
+    assert verify("--num-images", 1) == 0, "without a tag, timm's default one"
     assert capsys.readouterr().out.startswith(f"{TAG}: 2 neurons")
 
 
@@ -84,7 +84,7 @@ def test_verify__wrong_neurons_fail(verify, listed, capsys):
 
 
 def test_verify__clearing_alone_is_not_enough(verify, listed, capsys):
-    assert verify("--neurons", listed({6: [189], 7: [417]}), "--num", 0) == 1
+    assert verify("--neurons", listed({6: [189], 7: [417]}), "--num", 0, "--num-images", 3) == 1
     shown = capsys.readouterr().out
     assert ", 0 registers, " in shown
     assert "no register, a control: FAILED" in shown
@@ -92,18 +92,18 @@ def test_verify__clearing_alone_is_not_enough(verify, listed, capsys):
 
 def test_verify__uses_the_list_s_number_of_registers(verify, listed, capsys):
     two = listed({6: [189], 7: [417]}, num_registers=2)
-    assert verify("--neurons", two, "--num-images", 4) == 0
+    assert verify("--neurons", two, "--num-images", 2) == 0
     assert ", 2 registers, " in capsys.readouterr().out
 
 
 def test_verify__reports_another_size(verify, listed, capsys):
     path = listed({6: [189], 7: [417]}, input_size=112)
-    verify("--neurons", path, "--size", 160, "--num-images", 2)
+    verify("--neurons", path, "--size", 160, "--num-images", 1)
     assert "warning" not in capsys.readouterr().err
-    verify("--neurons", path, "--size", 176, "--num-images", 2)
+    verify("--neurons", path, "--size", 176, "--num-images", 1)
     assert "found at 112 px, this run is at 176 px" in capsys.readouterr().err
     path = listed({6: [189], 7: [417]}, input_size=518)
-    verify("--neurons", path, "--num-images", 2)
+    verify("--neurons", path, "--num-images", 1)
     assert "found at 518 px, this run is at 224 px" in capsys.readouterr().err
 
 
@@ -114,7 +114,7 @@ def test_verify__repeats_the_list_s_doubts(verify, listed, capsys):
 
 
 def test_verify__reports_other_weights(verify, listed, capsys):
-    verify("--neurons", listed({6: [189], 7: [417]}, weights_sha256="0" * 64), "--num-images", 2)
+    verify("--neurons", listed({6: [189], 7: [417]}, weights_sha256="0" * 64), "--num-images", 1)
     assert "the weights are not the ones that the list was found on" in capsys.readouterr().err
 
 
@@ -124,7 +124,7 @@ def test_verify__weights_without_a_classifier(verify, listed, tiny_weights, tmp_
     safetensors.torch.save_file(backbone, tmp_path / "backbone.safetensors")
     path = listed({6: [189], 7: [417]})
     backbone = tmp_path / "backbone.safetensors"
-    assert verify("--neurons", path, "--num-images", 4, checkpoint=backbone) == 0
+    assert verify("--neurons", path, "--num-images", 2, checkpoint=backbone) == 0
     assert "no classifier" in capsys.readouterr().out
 
 
@@ -181,7 +181,7 @@ def test_verify__repairs_side_by_side(verify, listed, tiny_weights, photos, caps
     """A list that moves the wrong neurons, one that ships, and its constants."""
     wrong = listed({2: [5]})
     repairs = f"none,test_time,{wrong},bias,test_time:random"
-    assert verify("--repairs", repairs, "--num-images", 2) == 1
+    assert verify("--repairs", repairs, "--num-images", 1) == 1
     lines = capsys.readouterr().out.splitlines()
     rows = {line[:31].strip(): line[31:].replace(" %", "%").split() for line in lines}
     before, ships, moved, bias, random, _ = rows["outlier patches, by norm"]
@@ -195,4 +195,4 @@ def test_verify__repairs_side_by_side(verify, listed, tiny_weights, photos, caps
     assert "--num goes without --repairs" in capsys.readouterr().err
     assert verify("--repairs", "none") == 2
     assert "expected at least one repair" in capsys.readouterr().err
-    assert verify("--repairs", "test_time,test_time:random", "--num-images", 2) == 0, "no verdict"
+    assert verify("--repairs", "test_time,test_time:random", "--num-images", 1) == 0, "no verdict"

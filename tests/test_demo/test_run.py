@@ -13,7 +13,7 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.recipes import recipe
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_segmentation_end_to_end(tmp_path, capsys):
     told = []
     rows = run_demo(tmp_path, [0], iterations=40, num_train=64, num_val=8, tell=told.append)

@@ -102,6 +102,7 @@ def test_any_size__says_what_it_is(any_size):
     assert said == about(exportable, None, None)
 
 
+@pytest.mark.nightly
 def test_one_size__number_of_images_and_weights_beside(
     make_exportable, tmp_path, monkeypatch, random_images
 ):

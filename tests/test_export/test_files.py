@@ -42,6 +42,10 @@ def test_onnx__names_sides_and_description(exportable, program, tmp_path, random
     assert onnx.load(path).opset_import[0].version == 18
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
     assert b".py" not in path.read_bytes(), "no names of this machine's files"
+    images = random_images(3, 32, 48)
+    expected = exportable.eager(images)["logits"]
+    tolerance = 1e-4 * expected.abs().max().item()
+    torch.testing.assert_close(open_onnx(path)(images)["logits"], expected, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("opset", [11, 17, 99])

@@ -79,6 +79,7 @@ def test_model__is_left_as_it_is_and_its_weights_are_shared(make_exportable, ran
 
 
 @pytest.mark.exports
+@pytest.mark.nightly
 def test_compile__takes_it_whole_and_once_for_all_sizes(make_exportable, random_images):
     """No graph break (fullgraph) and, once sizes are free, no other graph for another size."""
     graph = ModelGraph(make_exportable("linear", pos_embed="dinov2", crop=True), None)

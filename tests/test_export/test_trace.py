@@ -26,7 +26,11 @@ def operators(program):
     ("head", "options"),
     [
         ("linear", {"peak": "neuron"}),
-        ("dpt", {"peak": "layer", "fill": "only_outliers", "keep_cls": True}),
+        pytest.param(
+            "dpt",
+            {"peak": "layer", "fill": "only_outliers", "keep_cls": True},
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_trace__no_value_decides(make_exportable, head, options):
@@ -40,6 +44,7 @@ def test_trace__no_value_decides(make_exportable, head, options):
 
 
 @pytest.mark.exports
+@pytest.mark.nightly
 def test_trace__free_and_fixed_sides(exportable):
     program = trace(exportable, size=None, batch=2)
     shape = next(n for n in program.graph.nodes if n.name == "image").meta["val"].shape

@@ -159,8 +159,8 @@ def test_a_model_with_registers_is_refused(make_vit, images):
 
 def test_the_real_vit_names_its_register_neurons(shared, tiny_weights):
     vit = timm.create_model("vit_tiny_patch16_224", checkpoint_path=str(tiny_weights)).eval()
-    found = find_register_neurons(vit, shared / "data" / "photos")
     photos = sorted((shared / "data" / "photos").iterdir())
+    found = find_register_neurons(vit, photos[:8])
     assert [row[:2] for row in found.ranking[:4]] == [(7, 417), (6, 189), (6, 59), (5, 485)]
     assert found.ranking[0][2] > 10 * found.ranking[1][2]
     assert 60 < found.threshold < 150

@@ -241,7 +241,7 @@ def test_compile_without_graph_breaks_matches_eager(make_vit, baked, image):
 
 
 @pytest.mark.exports
-@pytest.mark.slow
+@pytest.mark.nightly
 @torch.no_grad()
 def test_export_matches_eager(make_vit, baked, image):
     vit = add_bias_registers(make_vit(), baked)

@@ -29,7 +29,7 @@ def config(small_ade20k, tiny_weights):
         cfg.model.backbone.update(pretrained=False, checkpoint=str(tiny_weights))
         for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
             cfg[loader].update(num_workers=0, persistent_workers=False)
-        cfg.train_dataloader.batch_size = 2
+        cfg.train_dataloader.batch_size = 1
         cfg.val_dataloader.dataset.indices = 2
         cfg.train_cfg.update(max_iters=LAST, val_interval=LAST)
         cfg.default_hooks.logger.interval = 1

@@ -13,7 +13,7 @@ TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
 def test_the_real_outliers_are_seen_before_and_gone_after(shared, tiny_weights, tmp_path):
     summary, path = compare_artifacts(
-        TINY, shared / "data/photos", None, tmp_path, checkpoint=tiny_weights, num_images=3
+        TINY, shared / "data/photos", None, tmp_path, checkpoint=tiny_weights, num_images=2
     )
     before, after = (summary["registers"][kind] for kind in ("none", "test_time"))
     block = summary["block"]
@@ -25,7 +25,8 @@ def test_the_real_outliers_are_seen_before_and_gone_after(shared, tiny_weights, 
     picture = cv2.imread(str(path))
     assert picture.shape[0] > 900
     assert picture.shape[1] > 1400
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1000, "blank"
+    colours = picture.astype(int) @ [1, 256, 256**2]
+    assert len(np.unique(colours)) > 1000, "blank"
 
 
 def test_bad_images_are_explained(tmp_path, tiny_weights):

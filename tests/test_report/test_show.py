@@ -25,12 +25,12 @@ NEURONS = RegisterNeurons(TINY, {5: [485], 6: [59, 189], 7: [417]})
 
 @pytest.fixture(scope="module")
 def report(shared, tiny_weights, tmp_path_factory):
-    """Four photographs, two blocks; folder, inspections, summary, the paths that were told."""
+    """Two photographs, two blocks; folder, inspections, summary, the paths that were told."""
     vit = create_vit(TINY, checkpoint=tiny_weights)
-    images = torch.cat(list(image_batches(shared / "data" / "photos", vit, num_images=4)))
+    images = torch.cat(list(image_batches(shared / "data" / "photos", vit, num_images=2)))
     inspections = inspect_kinds(vit, images, neurons=NEURONS, attention_blocks=(7, -1))
     assert not has_test_time_registers(vit), "left as it was"
-    names = [f"{i}.jpg" for i in range(4)]
+    names = [f"{i}.jpg" for i in range(2)]
     summary = summarize(inspections, model=TINY, size=(224, 224), images=names, neurons=NEURONS)
     shown = as_shown(images, family_of(vit).facts(vit))
     out, told, steps = tmp_path_factory.mktemp("show"), [], []
@@ -74,8 +74,8 @@ def test_numbers_are_of_all_images(report):
     out, _, summary, _ = report
     numbers = json.loads((out / "numbers.json").read_text())
     assert numbers == {**summary, "pca": numbers["pca"]}
-    assert len(numbers["images"]) == 4
-    assert len(numbers["registers"]["none"]["outliers_per_image"]) == 4
+    assert len(numbers["images"]) == 2
+    assert len(numbers["registers"]["none"]["outliers_per_image"]) == 2
     assert numbers["registers"]["none"]["outlier_fraction"] > 0.01
     assert numbers["registers"]["test_time"]["outlier_fraction"] == 0
     assert numbers["pca"]["foreground"] is True

@@ -38,7 +38,7 @@ def _soak(output, options):
     runpy.run_path(str(COMMAND), run_name="__main__")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_fault__is_survived_and_named(soak):
     code, output = soak()
     assert code == 0, output
