@@ -23,7 +23,12 @@ def command(tiny, data):
     for split in ("train", "test"):
         arguments += [f"{split}_dataloader.num_workers=0"]
         arguments += [f"{split}_dataloader.persistent_workers=False"]
-    return arguments
+    # A hundredth of the pixels, each of which has 150 logits.
+    small = ["test_dataloader.dataset.pipeline.1.scale=(1000,64)"]
+    small += ["train_dataloader.dataset.pipeline.3.scale=(1000,64)"]
+    small += ["train_dataloader.dataset.pipeline.4.crop_size=(64,64)"]
+    small += ["model.data_preprocessor.size=(64,64)"]
+    return [*arguments, *(f"ADE20KDataset:{option}" for option in small)]
 
 
 def page(out):

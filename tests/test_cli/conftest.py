@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ttr_backbones.packaged import configs_dir
+from ttr_backbones.repairs.run_time import run_time_ratios
 
 CONFIG = """
 _base_ = {runtime!r}
@@ -110,8 +111,13 @@ def quick_cells(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """No line of progress is due in a log, however slow the machine is."""
+    """No line of progress is due in a log, however slow the machine is; repairs are timed once."""
+
+    def timed_once(models, batch, *, rounds):
+        return run_time_ratios(models, batch, rounds=1)
+
     monkeypatch.setattr("ttr_backbones.app.progress._LOGGED_AFTER", float("inf"))
+    monkeypatch.setattr("ttr_backbones.repairs.effects.run_time_ratios", timed_once)
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,12 @@ def options(small_ade20k, tiny_weights):
         "model.backbone.pretrained": False,
         "model.backbone.checkpoint": tiny_weights,
         "randomness.seed": 0,
+        # Half the side: every pixel has 150 logits.
+        "model.test_cfg.crop_size": "(112,112)",
+        "model.test_cfg.stride": "(74,74)",
     }
+    for loader in ("val", "test"):
+        own[f"{loader}_dataloader.dataset.pipeline.1.scale"] = "(99999999,112)"
     for loader in ("train", "val", "test"):
         own[f"{loader}_dataloader.num_workers"] = 0
         own[f"{loader}_dataloader.persistent_workers"] = False

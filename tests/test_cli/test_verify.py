@@ -16,6 +16,21 @@ from ttr_backbones.registers import RegisterNeurons
 
 MODEL = "vit_tiny_patch16_224"
 TAG = f"{MODEL}.augreg_in21k_ft_in1k"
+SEEN = Verification(
+    num=0,
+    num_images=1,
+    num_patches=10**6,
+    detect_block=3,
+    threshold=50.0,
+    outliers_before=0.02,
+    outliers_after=0.000001,
+    largest_before=500.0,
+    largest_after=70.0,
+    register_norm=float("nan"),
+    cosine=0.89,
+    top1_agreement=None,
+    excess={"cosine": {"shifted": Excess(0.05, 0.01), "cleared": Excess(0.06, 0.01)}},
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +65,18 @@ def verify(tiny_weights, photos):
     return call
 
 
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """Measure nothing: what is told of the list comes before."""
+    verification = "ttr_backbones.neuron_search.verification.verify_neurons"
+    monkeypatch.setattr(verification, lambda *args, **kwargs: SEEN)
+
+
 def test_verify__the_right_neurons_pass(verify, listed, capsys):
-    assert verify("--neurons", listed({6: [189], 7: [417]})) == 0
+    assert verify("--neurons", listed({6: [189], 7: [417]}), "--num-images", 4) == 0
     shown = capsys.readouterr()
     lines = shown.out.splitlines()
-    assert lines[0] == f"{TAG}: 2 neurons, 1 register, 8 images of 224 px"
+    assert lines[0] == f"{TAG}: 2 neurons, 1 register, 4 images of 224 px"
     assert lines[-1] == "passed"
     rows = {line[:24].strip(): line[24:].split("  ") for line in lines[3:9]}
     assert list(rows) == [
@@ -77,7 +99,7 @@ def test_verify__the_bundled_list_is_the_default(verify, capsys):
 
 
 def test_verify__wrong_neurons_fail(verify, listed, capsys):
-    assert verify("--neurons", listed({6: [190], 7: [418]}), "--num-images", 4) == 1
+    assert verify("--neurons", listed({6: [190], 7: [418]}), "--num-images", 2) == 1
     shown = capsys.readouterr().out
     assert shown.endswith("FAILED\n")
     assert "<= 1 %  FAILED" in shown
@@ -96,7 +118,7 @@ def test_verify__uses_the_list_s_number_of_registers(verify, listed, capsys):
     assert ", 2 registers, " in capsys.readouterr().out
 
 
-def test_verify__reports_another_size(verify, listed, capsys):
+def test_verify__reports_another_size(unmeasured, verify, listed, capsys):
     path = listed({6: [189], 7: [417]}, input_size=112)
     verify("--neurons", path, "--size", 160, "--num-images", 1)
     assert "warning" not in capsys.readouterr().err
@@ -107,13 +129,13 @@ def test_verify__reports_another_size(verify, listed, capsys):
     assert "found at 518 px, this run is at 224 px" in capsys.readouterr().err
 
 
-def test_verify__repeats_the_list_s_doubts(verify, listed, capsys):
+def test_verify__repeats_the_list_s_doubts(unmeasured, verify, listed, capsys):
     path = listed({6: [189], 7: [417]}, doubt="found on a Sunday")
     verify("--neurons", path, "--num-images", 1)
     assert f"the register neurons of {TAG}: found on a Sunday" in capsys.readouterr().err
 
 
-def test_verify__reports_other_weights(verify, listed, capsys):
+def test_verify__reports_other_weights(unmeasured, verify, listed, capsys):
     verify("--neurons", listed({6: [189], 7: [417]}, weights_sha256="0" * 64), "--num-images", 1)
     assert "the weights are not the ones that the list was found on" in capsys.readouterr().err
 
@@ -154,22 +176,7 @@ def test_verify__a_model_without_outliers(verify, listed, tmp_path, capsys):
 
 
 def test_table__shows_shares_that_round_to_nothing():
-    seen = Verification(
-        num=0,
-        num_images=1,
-        num_patches=10**6,
-        detect_block=3,
-        threshold=50.0,
-        outliers_before=0.02,
-        outliers_after=0.000001,
-        largest_before=500.0,
-        largest_after=70.0,
-        register_norm=float("nan"),
-        cosine=0.89,
-        top1_agreement=None,
-        excess={"cosine": {"shifted": Excess(0.05, 0.01), "cleared": Excess(0.06, 0.01)}},
-    )
-    shown = table(seen).splitlines()
+    shown = table(SEEN).splitlines()
     assert "0.0001 %" in shown[1]
     assert shown[2].endswith("<= 1 %  ok")
     assert "nan" not in "".join(shown)

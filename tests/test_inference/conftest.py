@@ -9,6 +9,14 @@ CONFIGS = {
     "depth": ("augreg_vitt16_ttr_lin1_nyu_200it", "nyu"),
     "object discovery": ("augreg_vitt16_ttr_lost_voc07", "VOCdevkit/VOC2007"),
 }
+# Half the side: every pixel has 150 logits.
+SMALL = {
+    "segmentation": [
+        "test_dataloader.dataset.pipeline.1.scale=(99999999,112)",
+        "model.test_cfg.crop_size=(112,112)",
+        "model.test_cfg.stride=(74,74)",
+    ]
+}
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +44,7 @@ def run(data_roots, own_weights):
 
     def command(name, task, *arguments, options=()):
         config, _ = CONFIGS[task]
-        options = [*own_weights, *options]
+        options = [*own_weights, *SMALL.get(task, []), *options]
         for loader in ("train", "val", "test") if task != "object discovery" else ("test",):
             options += [f"{loader}_dataloader.num_workers=0"]
             options += [f"{loader}_dataloader.persistent_workers=False"]
@@ -87,7 +95,7 @@ def inferencer(checkpoints, own_weights):
     def make(task):
         if task not in made:
             config, _ = CONFIGS[task]
-            options = {"device": "cpu", "cfg_options": own_weights}
+            options = {"device": "cpu", "cfg_options": [*own_weights, *SMALL.get(task, [])]}
             made[task] = Inferencer(config, checkpoints[task], **options)
         return made[task]
 
