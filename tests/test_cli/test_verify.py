@@ -1,5 +1,6 @@
 """`ttrb verify` on the real ViT: the table, the bounds, the exit code, and every error."""
 
+import dataclasses
 import json
 import shutil
 
@@ -13,6 +14,7 @@ from ttr_backbones.cli.verify import table
 from ttr_backbones.neuron_search.references import Excess
 from ttr_backbones.neuron_search.verification import Verification
 from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.repairs import Artifact
 
 MODEL = "vit_tiny_patch16_224"
 TAG = f"{MODEL}.augreg_in21k_ft_in1k"
@@ -113,7 +115,7 @@ def test_verify__clearing_alone_is_not_enough(verify, listed, capsys):
 
 
 def test_verify__uses_the_list_s_number_of_registers(verify, listed, capsys):
-    two = listed({6: [189], 7: [417]}, num_registers=2)
+    two = listed({6: [189], 7: [417]}, num_registers=3, options={"num": 2})
     assert verify("--neurons", two, "--num-images", 2) == 0
     assert ", 2 registers, " in capsys.readouterr().out
 
@@ -202,4 +204,11 @@ def test_verify__repairs_side_by_side(verify, listed, tiny_weights, photos, caps
     assert "--num goes without --repairs" in capsys.readouterr().err
     assert verify("--repairs", "none") == 2
     assert "expected at least one repair" in capsys.readouterr().err
-    assert verify("--repairs", "test_time,test_time:random", "--num-images", 1) == 0, "no verdict"
+    sinder = Artifact("sinder", TAG, {"0.value": torch.zeros(192)})
+    sinder.save(path := listed({2: [5]}).with_suffix(".safetensors"))
+    control = dataclasses.replace(
+        sinder, provenance={"control_of": sinder.sha256, "direction": "random"}
+    )
+    control.save(path.with_suffix(".random.safetensors"))
+    repairs = f"test_time,test_time:random,{path}:random"
+    assert verify("--repairs", repairs, "--num-images", 1) == 0, "no verdict on controls"

@@ -87,6 +87,25 @@ def test_verify__numbers_by_hand(truth):
 
 
 @torch.no_grad()
+def test_verify__moves_as_the_list_says(truth):
+    """Also the options that say nothing where the neurons are only cleared."""
+    options = {"scale": [3.0, 0.5], "peak": "layer"}
+    said = RegisterNeurons("", listed(truth).layers, {"options": options})
+    plain, seen = (
+        verify_neurons(truth.vit, each, truth.images, threshold=60.0, detect_block=3, num=2)
+        for each in (listed(truth), said)
+    )
+    vit = add_test_time_registers(copy.deepcopy(truth.vit), said, num=2, **options)
+    features = truth.vit.forward_features(truth.images)[:, 1:]
+    cosine = F.cosine_similarity(features, vit.forward_features(truth.images)[:, 1:], dim=2)
+    clean = truth.vit.get_intermediate_layers(truth.images, 1)[0].norm(dim=2) <= 60.0
+    assert seen.cosine == pytest.approx(cosine[clean].mean().item(), rel=1e-5)
+    assert seen.cosine != plain.cosine
+    assert seen.references["cleared"] == plain.references["cleared"]
+    assert seen.references["random"] != plain.references["random"]
+
+
+@torch.no_grad()
 def test_verify__references_by_hand(truth):
     threshold, images = 60.0, truth.images
     seen = verify_neurons(truth.vit, listed(truth), images, threshold=threshold, detect_block=3)

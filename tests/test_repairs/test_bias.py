@@ -16,6 +16,7 @@ from torch import nn
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import (
     BakedRegisters,
+    RegisterNeurons,
     add_bias_registers,
     add_test_time_registers,
     bake_registers,
@@ -23,7 +24,7 @@ from ttr_backbones.registers import (
     num_test_time_registers,
     remove_test_time_registers,
 )
-from ttr_backbones.repairs import describe_repair
+from ttr_backbones.repairs import describe_repair, fit_repair
 from ttr_backbones.vits.class_swap import Mixin, sharing_copy
 from ttr_backbones.vits.constant_tokens import with_constant_keys
 
@@ -124,6 +125,17 @@ def test_baked_on_one_image__is_the_token_form_on_that_image(make_vit, image, ki
         cleared = add_test_time_registers(copy.deepcopy(vit), LAYERS, num=0)
         for other in (vit, cleared):
             assert not torch.allclose(actual, _patches(other, one), rtol=0, atol=1e-3)
+
+
+def test_fit__bakes_what_the_list_says(make_vit, image):
+    vit, options = make_vit(), {"num": 2, "scale": [1.0, 3.0]}
+    listed = RegisterNeurons("", LAYERS, {"options": options})
+    expected = bake_registers(vit, LAYERS, image, **options)
+    found = fit_repair("bias", vit, image, neurons=listed)
+    assert torch.equal(found.tensors["values"], expected.values)
+    listed = RegisterNeurons("", LAYERS, {"options": {"fill": "mean"}})
+    with pytest.raises(InputError, match="the list has fill='mean', and the bias form knows"):
+        fit_repair("bias", vit, image, neurons=listed)
 
 
 def _patches(vit, images):

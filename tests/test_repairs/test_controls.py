@@ -66,7 +66,9 @@ def test_derived__random_neurons_cleared_ones_and_a_random_direction(make_vit):
     artifact = fit_repair("test_time", vit, images, neurons=listed)
     drawn = random_neurons(vit, listed, torch.Generator().manual_seed(0))
     with torch.no_grad():
+        scaled = fit_repair("test_time", vit, images, neurons=listed, num=2, scale=[1.0, 2.0])
         for control, neurons, num in (("random", drawn, 1), ("cleared", listed, 0)):
+            apply_repair(sharing_copy(vit), scaled, control=control)
             repaired = apply_repair(sharing_copy(vit), artifact, control=control)
             expected = add_test_time_registers(sharing_copy(vit), neurons, num)
             assert torch.equal(repaired(images), expected(images))

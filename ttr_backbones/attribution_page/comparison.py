@@ -109,7 +109,7 @@ def compare(
     Args:
         vlm: without registers, in eval mode.
         questions: one or more.
-        neurons: the register neurons.
+        neurons: the register neurons; they move as a list's file says, if it does.
         method: of `attribute`.
         max_new_tokens: of `attribute`.
         batch_size: of `attribute`.
@@ -130,11 +130,12 @@ def compare(
             return None
         return lambda done, _: progress(first + done, 2 * len(questions))
 
+    edit = neurons.recorded_options if isinstance(neurons, RegisterNeurons) else {}
     # First, so that a list that does not fit is told before hours of answers.
-    add_test_time_registers(vlm.model, neurons)
+    add_test_time_registers(vlm.model, neurons, **edit)
     remove_test_time_registers(vlm.model)
     plain = attribute(vlm, images, prompts, progress=done_after(0), **options)
-    add_test_time_registers(vlm.model, neurons)
+    add_test_time_registers(vlm.model, neurons, **edit)
     try:
         changed = attribute(vlm, images, prompts, progress=done_after(len(questions)), **options)
     finally:

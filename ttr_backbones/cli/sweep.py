@@ -78,6 +78,11 @@ def run(args: argparse.Namespace) -> int:
 
     cfg = load_config(args)
     lost = _lost_arguments(cfg)
+    if args.cross_validate is not None and min(args.cross_validate - 1, args.seed) < 0:
+        raise InputError(
+            f"--cross-validate {args.cross_validate} --seed {args.seed}: expected at least 1 split "
+            "and a seed of at least 0"
+        )
     check_folders(cfg, "test_dataloader")
     repairs = _repairs(args.repairs, cfg.model.backbone)
     out = args.out or Path(cfg.work_dir)

@@ -68,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
         neurons = RegisterNeurons.bundled(args.model)
     else:
         neurons = RegisterNeurons.load(args.neurons)
-    num = neurons.provenance.get("num_registers", 1) if args.num is None else args.num
+    num = neurons.recorded_options.get("num", 1) if args.num is None else args.num
     if not isinstance(num, int) or num < 0:
-        raise InputError(f"num_registers is {num!r}: expected an integer of at least 0")
+        raise InputError(f"the number of registers is {num!r}: expected an integer of at least 0")
     join_processes(args)
     bar = ProgressBar()
     try:
@@ -105,7 +105,8 @@ def _verify_repairs(args: argparse.Namespace) -> int:
             f"--repairs {waiting[0]}: this control is trained by one process, and kept: verify it "
             "without --launcher first"
         )
-    if not choices_of_words([text for text in texts if text not in waiting], args.model):
+    known = [kept_control(text) for text in texts if text not in waiting]
+    if not choices_of_words(known, args.model) and not waiting:
         raise InputError(f"--repairs {args.repairs}: expected at least one repair")
     join_processes(args)
     bar = ProgressBar()
@@ -130,8 +131,8 @@ def _verify_repairs(args: argparse.Namespace) -> int:
         print(effects_text(effects, fits, titles))
         for name, verdict in verdicts.items():
             passed = "passed. " if verdict.passed else "FAILED. "
-            told = "" if choices[name].is_control else passed
-            print(f"\n{textwrap.fill(f'{titles[name]}: {told}{verdict.words}', 100)}")
+            head = titles[name] + (": " if choices[name].is_control else f": {passed}")
+            print(f"\n{textwrap.fill(head + verdict.words, 100)}")
     judged = [verdict for name, verdict in verdicts.items() if not choices[name].is_control]
     return 0 if all(verdict.passed for verdict in judged) else EXIT_FAILED
 

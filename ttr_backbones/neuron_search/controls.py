@@ -6,6 +6,9 @@ The other control, clearing the register neurons without giving them a register,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -32,3 +35,12 @@ def random_neurons(
     return RegisterNeurons(
         neurons.model, layers, {"selection": "random control: same count per block, others only"}
     )
+
+
+def cleared_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of `add_test_time_registers` that clear where `options` would move.
+
+    What is said of the tokens that receive (scale, positions) is left out, for there are none.
+    """
+    kept = {name: options[name] for name in ("keep_cls", "fill") if name in options}
+    return {**kept, "num": 0}

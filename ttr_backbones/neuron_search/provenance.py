@@ -51,25 +51,27 @@ def recorded_search(neurons: RegisterNeurons) -> FoundNeurons | None:
 
     Of the ranking there are the places that were kept.
     """
-    told = neurons.provenance
-    if not {"ranking", "threshold", "detect_block", "num_outliers"} <= told.keys():
+    record = neurons.provenance
+    if not {"ranking", "threshold", "detect_block", "num_outliers"} <= record.keys():
         return None
-    places = ((place.split(":"), float(score)) for place, score in told["ranking"].items())
+    places = ((place.split(":"), float(score)) for place, score in record["ranking"].items())
     searched: dict[str, Any] = {
         "model": neurons.model,
         "layers": neurons.layers,
-        "provenance": told,
+        "provenance": record,
         "ranking": [(int(block), int(unit), score) for (block, unit), score in places],
-        "threshold": told["threshold"],
-        "detect_block": told["detect_block"],
-        "num_images": told["num_images"],
-        "num_outliers": told["num_outliers"],
+        "threshold": record["threshold"],
+        "detect_block": record["detect_block"],
+        "num_images": record["num_images"],
+        "num_outliers": record["num_outliers"],
     }
-    if "selection" not in told:
+    if "selection" not in record:
         return FoundNeurons(**searched)
     same = ("num_held_out", "outliers_before", "outliers_after", "cosine", "controls", "curve")
-    tuned = {name: told[name] for name in (*same, "passed")}
-    return TunedNeurons(**searched, **tuned, num=told["num_registers"], verdict=told["selection"])
+    tuned = {name: record[name] for name in (*same, "passed")}
+    return TunedNeurons(
+        **searched, **tuned, num=record["num_registers"], verdict=record["selection"]
+    )
 
 
 def made_with(vit: nn.Module, images: ImageBatches) -> dict[str, Any]:

@@ -96,28 +96,28 @@ def side_by_side(
         batches: the images; one pass.
         block: 0-based; norms are taken after it.
         threshold: norm above which a patch is an outlier; None: none is one.
-        shift: look at "shifted", images moved by a pixel, too.
+        shift: run "shifted" too, the model as it is on images moved by a pixel.
         points_there: whether final features [B, N, C] are those of outliers, bool [B, N].
-        failures: gets, by name, why another model than "none" cannot be measured, which is left
-            out then; without, the first such error is raised. Not in a distributed job.
+        failures: gets, by name, why a model cannot be measured, which is left out then; without,
+            and of the model as it is, the error is raised. Not in a distributed job.
 
     Raises:
         NonFiniteError: norms, features or scores that are NaN or infinite.
     """
     limit = float("inf") if threshold is None else threshold
-    looks: dict[str, tuple[nn.Module, Callable[[Tensor], Tensor]]] = {
+    runs: dict[str, tuple[nn.Module, Callable[[Tensor], Tensor]]] = {
         name: (model, _unchanged) for name, model in models.items()
     }
     if shift:
-        looks[SHIFTED] = (models[NONE], shifted)
-    rows: dict[str, list[Tensor]] = {name: [torch.zeros(0, _WIDTH).double()] for name in looks}
+        runs[SHIFTED] = (models[NONE], shifted)
+    rows: dict[str, list[Tensor]] = {name: [torch.zeros(0, _WIDTH).double()] for name in runs}
     counts = [torch.zeros(0, 2, dtype=torch.float64)]
-    pooled: dict[str, list[Tensor]] = {name: [] for name in looks}
+    pooled: dict[str, list[Tensor]] = {name: [] for name in runs}
     first_batch = None
     for first, batch in numbered_process_batches(batches):
         first_batch = batch if first_batch is None else first_batch
         with naming_images(batches, first):
-            seen = _observed(looks, batch, block, failures)
+            seen = _observed(runs, batch, block, failures)
         before = seen[NONE]
         others = before.norms <= limit
         facts = [_facts(before, each, others, limit, points_there) for each in seen.values()]
@@ -125,16 +125,16 @@ def side_by_side(
             rows[name].append(each)
         patches = others.new_full((len(others),), others.shape[1], dtype=torch.float64)
         counts.append(torch.stack([patches, others.sum(dim=1).double()], dim=1).cpu())
-        for name, look in seen.items():
-            if look.pooled is not None:
-                pooled[name].append(look.pooled.float().cpu())
+        for name, observed in seen.items():
+            if observed.pooled is not None:
+                pooled[name].append(observed.pooled.float().cpu())
     all_counts = gather_rows(torch.cat(counts))
     embeddings = {
         name: gather_rows(torch.cat(pooled[name]) if pooled[name] else torch.zeros(0))
-        for name in looks
+        for name in runs
     }
     return SideBySide(
-        facts={name: Facts(*gather_rows(torch.cat(rows[name])).unbind(dim=1)) for name in looks},
+        facts={name: Facts(*gather_rows(torch.cat(rows[name])).unbind(dim=1)) for name in runs},
         patches=all_counts[:, 0],
         others=all_counts[:, 1],
         pooled={name: each for name, each in embeddings.items() if len(each)},
@@ -195,22 +195,22 @@ def _unchanged(images: Tensor) -> Tensor:
 
 
 def _observed(
-    looks: dict[str, tuple[nn.Module, Callable[[Tensor], Tensor]]],
+    runs: dict[str, tuple[nn.Module, Callable[[Tensor], Tensor]]],
     batch: Tensor,
     block: int,
     failures: dict[str, InputError] | None,
 ) -> dict[str, Observation]:
-    """Look at a batch in every way; what fails is taken out of `looks`."""
+    """Run a batch through every model; what fails is taken out of `runs`."""
     seen = {}
-    for name, (model, changed) in list(looks.items()):
+    for name, (model, changed) in list(runs.items()):
         found = _observation_or_error(model, changed(batch), block)
         if isinstance(found, Observation):
             seen[name] = found
-        elif failures is None or name == NONE:
+        elif failures is None or name in (NONE, SHIFTED):
             raise found
         else:
             failures[name] = found
-            del looks[name]
+            del runs[name]
     return seen
 
 

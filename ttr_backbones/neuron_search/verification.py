@@ -7,7 +7,7 @@ changes of `references`, as `side_by_side` does for any models.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
-from ttr_backbones.neuron_search.controls import random_neurons
+from ttr_backbones.neuron_search.controls import cleared_options, random_neurons
 from ttr_backbones.neuron_search.onset import find_onset
 from ttr_backbones.neuron_search.references import (
     REFERENCES,
@@ -113,6 +113,7 @@ def verify_neurons(
     threshold: float | None = None,
     detect_block: int | None = None,
     num: int = 1,
+    options: Mapping[str, Any] | None = None,
     compare: bool = True,
     batch_size: int = 8,
     progress: Progress | None = None,
@@ -127,6 +128,8 @@ def verify_neurons(
         detect_block: block after which norms are taken, negative ones count back. By default both
             are found as in `find_onset`, which takes a pass of its own over the images.
         num: number of registers; 0 only clears the neurons.
+        options: other arguments of `add_test_time_registers`, for the list and random neurons; by
+            default those in the list's file, `RegisterNeurons.edit_options`.
         compare: measure the references too, which takes three more passes; without them `passed`
             is about the outliers alone.
         batch_size: images per batch.
@@ -151,14 +154,16 @@ def verify_neurons(
     if not -depth <= detect_block < depth:
         raise InputError(f"detect_block={detect_block}: the model has blocks 0..{depth - 1}")
     block = detect_block % depth
-    looks = {REGISTER: (neurons, num)}
+    options = {**(neurons.edit_options if options is None else options), "num": num}
+    changes = {REGISTER: (neurons, options if num else cleared_options(options))}
     if compare:
         random = random_neurons(vit, neurons, torch.Generator().manual_seed(0))
-        looks |= {"cleared": (neurons, 0), "random": (random, max(num, 1))}
+        changes["cleared"] = (neurons, cleared_options(options))
+        changes["random"] = (random, {**options, "num": max(num, 1)})
     models = {NONE: vit}
     with restored_eval(vit):
-        for name, (moved, count) in looks.items():
-            models[name] = add_test_time_registers(sharing_copy(vit), moved, count)
+        for name, (moved, edit) in changes.items():
+            models[name] = add_test_time_registers(sharing_copy(vit), moved, **edit)
         rows = side_by_side(models, batches, block=block, threshold=threshold, shift=compare)
     if not rows.facts[NONE].outliers.any():
         raise NoOutliersError(

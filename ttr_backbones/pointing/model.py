@@ -48,7 +48,7 @@ class PointingVLM(BaseModel):
         listed = None if neurons is None else RegisterNeurons.load(neurons)
         loaded = load_vlm(vlm, dtype=dtype)
         if listed is not None:
-            add_test_time_registers(loaded.model, listed)
+            add_test_time_registers(loaded.model, listed, **listed.recorded_options)
         super().__init__(data_preprocessor)
         self.vlm = loaded.model
         self.processor = loaded.processor

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches
 from ttr_backbones.neuron_search.provenance import provenance
 from ttr_backbones.neuron_search.tune import tune_register_neurons
@@ -109,23 +110,29 @@ class BiasRegisters(Repair):
         *,
         neurons: RegisterNeurons | Mapping[int, list[int]] | str | Path | None = None,
         num: int | None = None,
-        peak: Peak = "neuron",
-        scale: float | Sequence[float] = 1.0,
+        peak: Peak | None = None,
+        scale: float | Sequence[float] | None = None,
     ) -> Artifact:
         """Bake the neurons, which are searched unless they are given.
 
+        What is None is as the list's file says, else the default.
+
         Raises:
             NoOutliersError: the model has no outliers on these images.
+            InputError: a list whose options constants cannot have.
         """
         if neurons is None:
             found = tune_register_neurons(vit, images)
-            num = found.num if num is None else num
             neurons = RegisterNeurons(found.model, found.layers, provenance(found, vit, images))
         elif isinstance(neurons, str | Path):
             neurons = RegisterNeurons.named(neurons, model_name(vit))
-            num = neurons.provenance.get("num_registers") if num is None else num
-        num = 1 if num is None else num
-        return bake_registers(vit, neurons, images, num=num, peak=peak, scale=scale).artifact
+        elif not isinstance(neurons, RegisterNeurons):
+            neurons = RegisterNeurons("", neurons)
+        chosen = {
+            k: v for k, v in (("num", num), ("peak", peak), ("scale", scale)) if v is not None
+        }
+        options = {**_constant_options(neurons), **chosen}
+        return bake_registers(vit, neurons, images, **options).artifact
 
     def apply(self, vit: nn.Module, artifact: Artifact, **options: Any) -> None:
         """Insert the constants; there are no options."""
@@ -156,3 +163,16 @@ class BiasRegisters(Repair):
     def example(self, vit: nn.Module, images: ImageBatches, neurons: RegisterNeurons) -> Artifact:
         """Bake the neurons as they are."""
         return self.fit(vit, images, neurons=neurons)
+
+
+def _constant_options(neurons: RegisterNeurons) -> dict[str, Any]:
+    """Those of the list's options that constants have."""
+    options = neurons.recorded_options
+    for name, default in (("keep_cls", False), ("fill", "zero"), ("positions", None)):
+        if options.pop(name, default) != default:
+            raise InputError(
+                f"the list has {name}={neurons.recorded_options[name]!r}, and the bias form knows "
+                f"{name}={default!r} alone: take the list as type='test_time', or {name} out of "
+                "its options"
+            )
+    return options

@@ -129,6 +129,7 @@ def fit_control(
         raise InputError(f"{text} names no control that has to be fitted")
     repair, settings = repair_named(parent.type), parent.provenance
     parent.check_weights(vit, repair.command())
+    options = repair.control_options(parent, control)
     images = image_batches(
         folder,
         vit,
@@ -143,7 +144,6 @@ def fit_control(
             f"sizes differ): give the same {settings.get('num_images')} images, else the "
             "control says nothing"
         )
-    options = repair.control_options(parent, control)
     fitted = fit_repair(parent.type, vit, images, on_step=on_step, **options)
     provenance = {**fitted.provenance, _OF: parent.sha256}
     dataclasses.replace(fitted, provenance=provenance).save(kept)

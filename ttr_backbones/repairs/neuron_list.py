@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ttr_backbones.errors import InputError
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.vits.neurons import RegisterNeurons
 
@@ -33,20 +32,6 @@ def of_neurons(
         provenance["weights_sha256"] = neurons.provenance["weights_sha256"]
     facts = {"layers": layers, **(options or {})}
     return Artifact(TYPE, neurons.model, {}, facts, provenance)
-
-
-def moves_beside(neurons: RegisterNeurons) -> dict[str, Any]:
-    """How the neurons of a list are to be moved, as far as its file says so."""
-    moves = neurons.provenance.get(_OPTIONS, {})
-    if not isinstance(moves, dict):
-        raise InputError(f"{_OPTIONS} of the list of {neurons.model!r}: expected {{name: value}}")
-    return moves
-
-
-def recorded_moves(neurons: RegisterNeurons) -> dict[str, Any]:
-    """The same, with the number of registers that a search found best."""
-    num = neurons.provenance.get("num_registers")
-    return {**({} if num is None else {"num": num}), **moves_beside(neurons)}
 
 
 def write_list(

@@ -12,7 +12,7 @@ from torch import nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches
-from ttr_backbones.neuron_search.controls import random_neurons
+from ttr_backbones.neuron_search.controls import cleared_options, random_neurons
 from ttr_backbones.neuron_search.provenance import provenance, recorded_search
 from ttr_backbones.neuron_search.search import FoundNeurons, find_register_neurons
 from ttr_backbones.neuron_search.tune import tune_register_neurons
@@ -20,9 +20,7 @@ from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.controls import check_control
 from ttr_backbones.repairs.neuron_list import (
     TYPE,
-    moves_beside,
     of_neurons,
-    recorded_moves,
     write_list,
 )
 from ttr_backbones.repairs.registry import register_repair
@@ -135,7 +133,7 @@ class TestTimeRegisters(Repair):
         neurons.check(vit)
         moves = (num, peak, keep_cls, fill, scale, positions)
         chosen = {k: v for k, v in zip(_MOVES, moves, strict=True) if v is not None}
-        options = {**recorded_moves(neurons), **chosen}
+        options = {**neurons.recorded_options, **chosen}
         artifact = of_neurons(neurons, options)
         self.check(artifact)
         return artifact
@@ -159,7 +157,7 @@ class TestTimeRegisters(Repair):
         if control is not None:
             check_control(self.type, control)
         if control == "cleared":
-            moves |= {"num": 0}
+            moves = cleared_options(moves)
         elif control == "random":
             listed = RegisterNeurons.named(listed, model_name(vit))
             listed = random_neurons(vit, listed, torch.Generator().manual_seed(0))
@@ -204,7 +202,7 @@ class TestTimeRegisters(Repair):
         if Path(path).suffix != self.suffix:
             return super().read(path)
         neurons = RegisterNeurons.load(path)
-        return of_neurons(neurons, moves_beside(neurons), bound=True)
+        return of_neurons(neurons, neurons.edit_options, bound=True)
 
     def write(self, artifact: Artifact, path: str | Path) -> None:
         """Write the list, and beside it how its neurons move and what the fit took."""
@@ -230,7 +228,7 @@ class TestTimeRegisters(Repair):
         if artifact is not None:
             return self.named(artifact, model), left
         listed = RegisterNeurons.named(neurons, model)
-        return of_neurons(listed, moves_beside(listed)), left
+        return of_neurons(listed, listed.edit_options), left
 
     def is_auto(self, options: Mapping[str, Any]) -> bool:
         """Whether the list is the one that ships."""
@@ -242,7 +240,8 @@ class TestTimeRegisters(Repair):
 
     def shipped(self, model: str) -> Artifact:
         """The list that ships, as an artifact."""
-        return of_neurons(RegisterNeurons.bundled(model))
+        listed = RegisterNeurons.bundled(model)
+        return of_neurons(listed, listed.edit_options)
 
     def command(self, model: str = "MODEL") -> str:
         """The search."""

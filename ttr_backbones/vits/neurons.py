@@ -54,6 +54,26 @@ class RegisterNeurons:
         """Number of neurons over all blocks."""
         return sum(map(len, self.layers.values()))
 
+    @property
+    def edit_options(self) -> dict[str, Any]:
+        """Arguments of `add_test_time_registers` that the list's file names, `options` there.
+
+        Raises:
+            InputError: they are no {name: value}.
+        """
+        options = self.provenance.get("options", {})
+        if not isinstance(options, Mapping):
+            raise InputError(
+                f"options of the list of {self.model!r}: expected {{name: value}}, got {options!r}"
+            )
+        return dict(options)
+
+    @property
+    def recorded_options(self) -> dict[str, Any]:
+        """The same, with the number of registers that a search found best."""
+        num = self.provenance.get("num_registers")
+        return {**({} if num is None else {"num": num}), **self.edit_options}
+
     def save(self, path: str | Path) -> None:
         """Write the list as JSON; the provenance keys stand beside `model` and `layers`."""
         layers = {str(block): units for block, units in self.layers.items()}

@@ -134,6 +134,11 @@ class Sinder(Repair):
         """The same steps at the same rate over the same images, towards another direction."""
         fitted = artifact.provenance
         same = ("rule", "threshold", "border", "minimum", "window", "lr", "momentum", "seed")
+        if lacking := [k for k in (*same, "batches", "batch_size") if k not in fitted]:
+            raise InputError(
+                f"the artifact does not say with which {', '.join(lacking)} it was trained, so "
+                f"its control cannot be trained alike: expected a file of {self.command()}"
+            )
         return {**{k: fitted[k] for k in same}, "direction": control, "steps": fitted["batches"]}
 
     def apply(self, vit: nn.Module, artifact: Artifact, **options: Any) -> None:
