@@ -15,7 +15,7 @@ from PIL import Image
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.cli import main
 from ttr_backbones.images.batches import image_batches
-from ttr_backbones.neuron_search.provenance import files_hash, weights_hash
+from ttr_backbones.neuron_search.provenance import files_hash, recorded_search, weights_hash
 from ttr_backbones.neuron_search.verification import verify_neurons
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.repairs import load_repair
@@ -48,7 +48,7 @@ def search(tiny_weights, photos, tmp_path):
 
 
 def test_find_neurons__writes_a_list_with_its_provenance_draws_and_tells(
-    search, photos, shared, tiny_weights, tmp_path, capsys
+    search, photos, shared, tiny_weights, tmp_path, capsys, monkeypatch
 ):
     assert search(out=tmp_path / "deeper" / "n.json") == 0
     shown = capsys.readouterr()
@@ -78,6 +78,12 @@ def test_find_neurons__writes_a_list_with_its_provenance_draws_and_tells(
     assert unseen.outliers_before == pytest.approx(0.02, abs=0.005)
     assert unseen.remaining <= 0.01
     assert unseen.cosine > 0.95
+    # Moved otherwise than the search has measured it is measured again, and does not pass.
+    tuned = "ttr_backbones.repairs.test_time.tune_register_neurons"
+    monkeypatch.setattr(tuned, lambda *_: recorded_search(neurons))
+    monkeypatch.setattr("ttr_backbones.cli.repair.draw_found", lambda *_: None)
+    assert search("--fill", "same", "--num-images", 1) == 1
+    assert "Outliers are left" in capsys.readouterr().out
 
 
 def test_find_neurons__by_hand(search, tmp_path, capsys):

@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.images.photos import photo_files
 
     options = Options(args.data_root, args.cfg_options)
+    if args.images is not None:
+        photo_files(args.images)
     if kinds is not None:
         kinds = _with_fitted_controls(kinds, args)
     plan = make_plan(
@@ -87,8 +89,6 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     outcomes: dict[str, Outcome] = {}
     failed: dict[str, str] = {}
-    if args.images is not None:
-        photo_files(args.images)
     _check_data(plan)
     progress = CellProgress(len(plan.cells))
     try:

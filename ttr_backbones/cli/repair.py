@@ -7,7 +7,7 @@ import dataclasses
 import importlib
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "options of a repair. Exit code 0: the outliers are gone, or there were none; 1: outliers "
         "are left; 2: wrong input; 3: a repair that needs outliers found none. `ttrb find-neurons` "
         "is short for `ttrb repair test_time`, which measures on images that its search has not "
-        "seen: it prints the table only with --compare-on or --neurons."
+        "seen: it prints the table only with --compare-on, --neurons or another edit (--peak, ...)."
     )
     parser.usage = "ttrb repair TYPE MODEL|CONFIG --images DIR --out FILE [options]"
     parser.add_argument(
@@ -152,7 +152,7 @@ def fit(repair: Repair, args: argparse.Namespace) -> int:
         if args.compare_on is not None:
             others = photographs(args, args.compare_on, vit, bar)
         effects = None
-        if searched is None or others is not images:  # else it was measured on images held out
+        if others is not images or not _is_measured(repair, searched, options):
             effects = measure_effects(vit, {repair.type: artifact}, others)
     finally:
         bar.close()
@@ -160,6 +160,12 @@ def fit(repair: Repair, args: argparse.Namespace) -> int:
         tell_bad(others)
     removed = effects is None or _tell(repair, artifact, effects, args.out)
     return 0 if removed and getattr(searched, "passed", True) else EXIT_FAILED
+
+
+def _is_measured(repair: Repair, searched: FoundNeurons | None, options: Mapping[str, Any]) -> bool:
+    """Whether the fit has measured what it found, on images held out and moved as it will be."""
+    tuned = hasattr(searched, "passed")
+    return searched is not None and not (tuned and options.keys() & repair.options.keys())
 
 
 def _write(
