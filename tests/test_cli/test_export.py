@@ -19,7 +19,7 @@ def arguments(tiny_weights, tmp_path):
     return ["export", TAG, str(tiny_weights), "--repair", "auto", "--out", str(out)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_timm_model(arguments, tmp_path, capsys):
     assert main([*arguments, "--blocks", "1,-12", "--size", "32", "48"]) == 0
     shown = capsys.readouterr()

@@ -25,6 +25,7 @@ def contents(out):
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
+@pytest.mark.nightly
 def test_killed_and_resumed_by_two__gives_the_same_files(
     arguments, start_forked, two_processes, tmp_path
 ):
