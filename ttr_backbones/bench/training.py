@@ -111,8 +111,8 @@ def make_training(
             ),
             test_cfg={"mode": "whole"},
         )
-        for own in [model.decode_head] if heads == 1 else model.decode_head.heads:
-            own.init_weights()
+        for each in [model.decode_head] if heads == 1 else model.decode_head.heads:
+            each.init_weights()
     model.to(batch["inputs"][0].device).train()
     model.backbone.eval()
     return Training(model, _optimizer(heads)(model), batch)

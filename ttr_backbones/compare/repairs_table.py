@@ -74,17 +74,17 @@ def repair_tables(lines: Sequence[Line], side_effects: SideEffects) -> list[Repa
     """
     tables = []
     for backbone in dict.fromkeys(line.row.backbone for line in lines):
-        own = [line for line in lines if line.row.backbone == backbone]
-        kinds = list(dict.fromkeys(line.row.repair for line in own))
+        of_backbone = [line for line in lines if line.row.backbone == backbone]
+        kinds = list(dict.fromkeys(line.row.repair for line in of_backbone))
         sides = {kind: side_effects.get((backbone, kind), _NONE) for kind in kinds}
         columns = [(side.effect, side.fit) for side in sides.values()]
         effects, costs = shown_measures(EFFECTS, columns), shown_measures(COSTS, columns)
-        tasks = {_task(line): line.row.experiment for line in own}
+        tasks = {_task(line): line.row.experiment for line in of_backbone}
         rows = [
             RepairRow(
                 kind,
                 [measure.shown(sides[kind].effect, sides[kind].fit) for measure in effects],
-                [_numbers(own, task, kind) for task in tasks],
+                [_numbers(of_backbone, task, kind) for task in tasks],
                 [measure.shown(sides[kind].effect, sides[kind].fit) for measure in costs],
             )
             for kind in kinds

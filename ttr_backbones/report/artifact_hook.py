@@ -165,7 +165,7 @@ class LogArtifacts(Hook):
         bundled = self._bundled()
         if bundled is None:
             return {"as it is": backbone}
-        add_test_time_registers(other.vit, bundled)
+        add_test_time_registers(other.vit, bundled, **bundled.recorded_options)
         return {"as it is, without registers": backbone, "with a test-time register": other}
 
 

@@ -53,8 +53,11 @@ def test_teacher__a_batch_equals_single_images_and_a_model_of_one_view_is_the_mo
 def test_teacher__test_time_is_one_pass_with_a_register(make_vit, images):
     neurons = RegisterNeurons("", {1: [3], 2: [11]})
     vit = make_vit()
-    targets = Teacher(vit, kind="test_time", neurons=neurons)(images)
-    expected = patches(add_test_time_registers(make_vit(), neurons), images)
+    neurons = RegisterNeurons("", neurons.layers, {"num_registers": 1, "options": {"scale": 2.0}})
+    teacher = Teacher(vit, kind="test_time", neurons=neurons)
+    targets = teacher(images)
+    expected = patches(add_test_time_registers(make_vit(), neurons, scale=2.0), images)
+    assert teacher.describe()["options"] == {"num": 1, "scale": 2.0}, "other targets, other name"
     assert torch.equal(targets, expected)
     assert type(vit) is type(make_vit()), "changed"
 

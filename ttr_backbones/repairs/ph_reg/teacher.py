@@ -77,15 +77,17 @@ class Teacher:
         if kind == "test_time":
             if neurons is None:
                 raise InputError("teacher='test_time' needs `neurons`, the list of the model")
-            add_test_time_registers(self.vit, neurons)
+            add_test_time_registers(self.vit, neurons, **neurons.recorded_options)
         set_last_block(self.vit, "naclip" if naclip else "own")
 
     def describe(self) -> dict[str, Any]:
         """What decides the targets, as plain data."""
         if self.kind == "test_time":
-            neurons: Any = self.vit
-            layers = {str(b): units for b, units in neurons.register_neurons.layers.items()}
-            return {"teacher": self.kind, "naclip": self.naclip, "layers": layers}
+            vit: Any = self.vit
+            neurons: RegisterNeurons = vit.register_neurons
+            layers = {str(b): units for b, units in neurons.layers.items()}
+            edit = {"options": neurons.recorded_options} if neurons.recorded_options else {}
+            return {"teacher": self.kind, "naclip": self.naclip, "layers": layers, **edit}
         return {
             "teacher": self.kind,
             "naclip": self.naclip,
