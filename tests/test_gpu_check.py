@@ -20,7 +20,7 @@ from gpu_steps.requirements import requirements  # noqa: E402
 from gpu_steps.step import Check, Goal, NotPossibleError, Step  # noqa: E402
 
 # What compiles, exports and trains takes minutes: that is rehearsed nightly, with everything else.
-QUICK = ["environment", "search", "LOST", "families", "SINDER", "heads"]
+QUICK = ["environment", "search", "LOST", "families", "SINDER", "classes", "heads"]
 
 
 def as_command(arguments, printed, start_forked):
@@ -84,6 +84,7 @@ def test_rehearsal__runs_every_step_and_misses_no_goal(start_forked, tmp_path):
         "LOST",
         "families",
         "SINDER",
+        "classes",
         "heads",
         "memory",
         "processes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gpu_steps import (
+    classes,
     counts,
     environment,
     export,
@@ -58,6 +59,15 @@ STEPS = (
         {"difference": Goal(1e-3, "at most", on_cpu=True), "off": _NONE},
     ),
     Step("SINDER", sinder.run, 60, {"off": _NONE}),
+    Step(
+        "classes",
+        classes.run,
+        60,
+        {
+            "same classes": Goal(0.99, "at least", on_cpu=True),
+            "same pixels": Goal(0.99, "at least", on_cpu=True),
+        },
+    ),
     Step("heads", heads.run, 60, {"heads": Goal(1.3, "at most")}),
     Step("memory", memory.run, 60, {"memory": Goal(0.1, "at most", on_cpu=True)}),
     Step(
