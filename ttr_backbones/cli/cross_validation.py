@@ -49,6 +49,7 @@ def cross_validated(hits: Mapping[str, Hits], splits: int, seed: int) -> list[di
 
 
 def _held_out(hits: Hits, halves: NDArray[np.bool_]) -> HeldOut:
+    """Choose and score the settings of a repair, hits [N] each, on halves [R, N], in percent."""
     percent = 100.0 * np.stack(list(hits.values()))
     parts = np.stack([percent, np.ones_like(percent)], axis=2)
     return held_out_scores(parts, halves, lambda sums: np.asarray(sums[..., 0] / sums[..., 1]))

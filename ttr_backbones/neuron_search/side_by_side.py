@@ -54,7 +54,7 @@ class SideBySide:
         facts: by model.
         patches: of each image, [N].
         others: those that were no outliers in the model as it is, [N].
-        pooled: by model, embeddings [N, E] where it gives any.
+        pooled: by model, embeddings [N, E] where it gives any and they were to be kept.
         first_batch: of this process, [B, 3, H, W]; None without images.
     """
 
@@ -87,6 +87,7 @@ def side_by_side(
     threshold: float | None,
     shift: bool = True,
     points_there: Callable[[Tensor], Tensor] | None = None,
+    keep_pooled: bool = False,
     failures: dict[str, InputError] | None = None,
 ) -> SideBySide:
     """Run models on the same images.
@@ -98,6 +99,7 @@ def side_by_side(
         threshold: norm above which a patch is an outlier; None: none is one.
         shift: run "shifted" too, the model as it is on images moved by a pixel.
         points_there: whether final features [B, N, C] are those of outliers, bool [B, N].
+        keep_pooled: keep the embedding of every image, [N, E] in memory for each model.
         failures: gets, by name, why a model cannot be measured, which is left out then; without,
             and of the model as it is, the error is raised. Not in a distributed job.
 
@@ -126,7 +128,7 @@ def side_by_side(
         patches = others.new_full((len(others),), others.shape[1], dtype=torch.float64)
         counts.append(torch.stack([patches, others.sum(dim=1).double()], dim=1).cpu())
         for name, observed in seen.items():
-            if observed.pooled is not None:
+            if keep_pooled and observed.pooled is not None:
                 pooled[name].append(observed.pooled.float().cpu())
     all_counts = gather_rows(torch.cat(counts))
     embeddings = {

@@ -111,7 +111,7 @@ def measure_effects(
         batch_size: images per batch.
         progress: called with (images done, images in all or None) after every batch.
         failures: gets, by name, why a repair cannot be measured, which is left out then; without,
-            the first such error is raised.
+            the first such error is raised. Not in a distributed job.
 
     Raises:
         InputError: an artifact of another model; images that cannot be used.
@@ -139,6 +139,7 @@ def measure_effects(
             block=block,
             threshold=threshold,
             points_there=None if direction is None else direction.points_there,
+            keep_pooled=True,
             failures=failures,
         )
         models = {name: model for name, model in models.items() if name in rows.facts}
