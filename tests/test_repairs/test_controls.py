@@ -101,6 +101,10 @@ def test_words__of_the_command_line(tmp_path):
     assert kind_label(f"{path}:shuffled") == "PH-Reg, shuffled registers (control), ph"
     assert kind_folder(f"{path}:shuffled") == "ph.safetensors-shuffled"
     assert kind_colour("ph_reg:noise") != kind_colour("ph_reg")
+    config = {"type": "test_time", "neurons": "auto", "peak": "layer", "control": "cleared"}
+    kept = {"type": "test_time", "neurons": "auto", "peak": "layer"}
+    assert repair_of_words("auto", config) == kept
+    assert repair_of_words("auto:random", config) == {**kept, "control": "random"}
     for text, message in (
         ("test_time:randm", "unknown control of test_time 'randm'. Did you mean 'random'"),
         ("bias:random", "a repair of type 'bias' has no control"),

@@ -205,7 +205,8 @@ def with_neurons(neurons: Any, current: Mapping[str, Any] | None = None) -> dict
     kept = dict(current or {})
     if kept.get("type") != DEFAULT:
         kept = {}
-    kept.pop("artifact", None)
+    for name in ("artifact", "control"):  # who names a list means it, and no control of another
+        kept.pop(name, None)
     return {**kept, "type": DEFAULT, "neurons": neurons}
 
 

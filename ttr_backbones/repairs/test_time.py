@@ -177,8 +177,8 @@ class TestTimeRegisters(Repair):
         return "one test-time register" if num == 1 else f"{num} test-time registers"
 
     def token_options(self, artifact: Artifact, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The artifact's own and those of the config."""
-        return {**_moves(artifact), **options}
+        """Those of the artifact and of the config."""
+        return {**_moves(artifact), **{k: v for k, v in options.items() if k in _MOVES}}
 
     def check(self, artifact: Artifact) -> None:
         """A list, and options that may go with it."""
