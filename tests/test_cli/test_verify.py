@@ -161,12 +161,12 @@ def test_verify__wrong_input(verify, listed, tmp_path, capsys):
     assert "no register-neuron list at" in error("--neurons", tmp_path / "none.json")
     assert "no such folder" in error("--neurons", right, images=tmp_path / "none")
     assert "no such file" in error("--neurons", right, checkpoint=tmp_path / "none.pth")
-    assert "num_registers is -1" in error("--neurons", right, "--num", -1)
+    assert "the number of registers is -1" in error("--neurons", right, "--num", -1)
     other = listed({7: [417]}, model="vit_small_patch16_224.augreg_in21k_ft_in1k")
     assert "belong to 'vit_small_patch16_224.augreg_in21k_ft_in1k'" in error("--neurons", other)
     assert "block 99 does not exist" in error("--neurons", listed({99: [1]}))
     right.write_text(json.dumps({"model": TAG, "layers": {"7": [417]}, "num_registers": "two"}))
-    assert "num_registers is 'two'" in error("--neurons", right)
+    assert "the number of registers is 'two'" in error("--neurons", right)
 
 
 def test_verify__a_model_without_outliers(verify, listed, tmp_path, capsys):
