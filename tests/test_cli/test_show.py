@@ -13,6 +13,7 @@ from ttr_backbones.cli import main
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.repairs import fit_repair
 
+TTR = "augreg_vitt16_ttr"
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
 
@@ -122,6 +123,14 @@ def test_show__without_a_list_says_how_to_get_one(show, capsys):
         ([TAG, "--repairs", "test-time"], "unknown repair 'test-time'. Did you mean 'test_time'"),
         ([TAG, "--repairs", "trained"], "not trained with registers"),
         ([TAG, "--repairs", "test_time:random"], "test_time:random is a control, which the report"),
+        (
+            [
+                "augreg_vitt16_ttr_linear_ade20k",
+                "--cfg-options",
+                "model.backbone.repair.control=random",
+            ],
+            "'control': 'random'} is a control, which the report",
+        ),
         ([TAG, "--blocks", "12"], "no block 12: the model has blocks 0..11"),
         ([TAG, "--size", "225"], "use 224 or 240"),
         ([TAG, "--neurons", "nowhere.json"], "no register-neuron list at nowhere.json"),

@@ -161,6 +161,12 @@ def image_files(paths: list[Path]) -> list[Path]:
     return list(found)
 
 
+_CONTROL = (
+    "is a control, which the report has no name for: `ttrb verify` and `ttrb compare` put controls "
+    "into their tables"
+)
+
+
 def _choices(
     source: VitSource, neurons: Path | None, listed: str | None
 ) -> tuple[list[str], list[Choice]]:
@@ -187,6 +193,8 @@ def _choices(
                 f"{error}, here with --neurons {source.model}.json. To see the model as it is: "
                 "--repairs none"
             ) from error
+        if choice is not None and choice.is_control:
+            raise InputError(f"the repair {dict(repair)} {_CONTROL}")
         if choice is not None:
             # A list that no config names has the number of registers that it was found with.
             from_config = neurons is None and source.repair is not None
@@ -209,10 +217,7 @@ def _repairs(kinds: list[str], default: dict[str, Any]) -> dict[str, dict[str, A
         if kind in (NONE, TRAINED):
             continue  # the model as it is
         if split_control(kind)[1]:
-            raise InputError(
-                f"--repairs: {kind} is a control, which the report has no name for: `ttrb verify` "
-                "and `ttrb compare` put controls into their tables"
-            )
+            raise InputError(f"--repairs: {kind} {_CONTROL}")
         same = default.get("type") == kind
         repair = default if same else dict(repair_of_words(kind, default) or {})
         kinds[index] = repair["type"]
