@@ -37,7 +37,8 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
             the batch norm and the convolution.
         loss_stride: the loss takes every `loss_stride`-th row and column of the pixels, the first
             ones drawn anew at each step; 1 in all published protocols, which take all pixels. With
-            many heads on a small backbone most of a step is the loss, and this makes it short.
+            many heads on a small backbone most of a step is the loss, and this makes it short. The
+            heads of one pass draw each for themselves, so that none is what it would be alone.
         init_seed: seed of the first weights; by default the run's, see `SeededInit`.
         **kwargs: see mmseg's BaseDecodeHead (loss_decode, ignore_index, align_corners, ...).
 
