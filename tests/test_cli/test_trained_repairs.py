@@ -15,7 +15,7 @@ from ttr_backbones.repairs import REPAIRS, fit_repair
 
 SMALL = {"img_size": 64, "depth": 2, "embed_dim": 32, "num_heads": 2, "init_values": 1.0}
 FITS = {
-    "sinder": {"direction": "random", "rule": "cosine", "threshold": 0.3, "minimum": 1, "lr": 5.0}
+    "sinder": {"direction": "block", "rule": "cosine", "threshold": 0.3, "minimum": 1, "lr": 5.0}
     | {"border": True, "steps": 1},
     "ph_reg": {"epochs": 1, "views": 2, "registers": 3, "lr": 1e-2, "final_lr": 1e-2},
 }
