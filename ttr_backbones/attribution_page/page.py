@@ -6,16 +6,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ttr_backbones import report
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.attribution_page.comparison import SHORT, Comparison
 from ttr_backbones.attribution_page.numbers import rows
 from ttr_backbones.attribution_page.page_data import page_data
-from ttr_backbones.report.one_file import one_file
+from ttr_backbones.report.one_file import one_file, page_part
 
 MOST_ON_PAGE = 24
 _PARTS = Path(__file__).with_name("page")
-_STYLE = Path(report.__file__).with_name("page") / "page.css"
 
 METHODS = {
     "attention": "attention of the position that predicts the token, mean over all layers and "
@@ -37,9 +35,10 @@ def write_page(path: str | Path, comparison: Comparison, found: dict[str, Any]) 
     shown = Comparison(comparison.pairs[:MOST_ON_PAGE], comparison.threshold)
     page = one_file(
         (_PARTS / "template.html").read_text(encoding="utf-8"),
-        style=_STYLE.read_text(encoding="utf-8")
+        style=page_part("colours.css")
+        + page_part("page.css")
         + (_PARTS / "page.css").read_text(encoding="utf-8"),
-        script=(_PARTS / "page.js").read_text(encoding="utf-8"),
+        script=page_part("base.js") + (_PARTS / "page.js").read_text(encoding="utf-8"),
         data=page_data(shown, found["questions"][:MOST_ON_PAGE]),
         title=escape(f"Where answers look: {found['model']}"),
         subject=escape(_subject(found)),

@@ -13,6 +13,7 @@ from ttr_backbones.benchmark.report import Report
 from ttr_backbones.benchmark.statistics import Result
 from ttr_backbones.compare.kinds import kind_label
 from ttr_backbones.compare.repairs_table import RepairTable
+from ttr_backbones.report.one_file import page_part
 
 _MARKS = {"better": "\u25b2 better", "worse": "\u25bc worse"}
 
@@ -37,7 +38,8 @@ def html_page(report: Report) -> str:
         body += ["<h2>Failed</h2>", *_list(failed)]
     body += ["<h2>What went in</h2>", *_list(inputs(report), "hashes")]
     body += ["<h2>This run</h2>", *_list([line.strip("`") for line in run(report)], "hashes")]
-    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+    of_this_page = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+    style = page_part("colours.css") + of_this_page
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{_text(words.TITLE)}</title><style>{style}</style>"

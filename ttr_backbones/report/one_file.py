@@ -9,8 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from pathlib import Path
 from string import Template
 from typing import Any
+
+_PARTS = Path(__file__).with_name("page")
+
+
+def page_part(name: str) -> str:
+    """Read a file of the report's page: colours.css and base.js serve other pages too."""
+    return (_PARTS / name).read_text(encoding="utf-8")
 
 
 def one_file(template: str, *, style: str, script: str, data: Any, **fields: str) -> str:

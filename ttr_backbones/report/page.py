@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError
 from ttr_backbones.report.inspection import Inspection
-from ttr_backbones.report.one_file import one_file
+from ttr_backbones.report.one_file import one_file, page_part
 from ttr_backbones.report.page_data import kind_label, page_data
 from ttr_backbones.report.pca import pca_maps
 from ttr_backbones.report.summary import percent
-
-_PARTS = Path(__file__).with_name("page")
 
 
 def write_page(
@@ -44,9 +42,9 @@ def write_page(
     _check(inspections, images, names)
     data = page_data(inspections, images, names, summary, pca_maps(inspections).maps)
     page = one_file(
-        _part("template.html"),
-        style=_part("page.css"),
-        script=_part("maps.js") + _part("page.js"),
+        page_part("template.html"),
+        style=page_part("colours.css") + page_part("page.css"),
+        script=page_part("base.js") + page_part("maps.js") + page_part("page.js"),
         data=data,
         title=escape(f"Registers: {summary['model']}"),
         subject=escape(_model_and_size(summary)),
@@ -84,10 +82,6 @@ def _check(
                     f"the {name} of the model {kind_label(inspection)} hold NaN or infinite "
                     "values: check the weights and the images, or run the model in float32"
                 )
-
-
-def _part(name: str) -> str:
-    return (_PARTS / name).read_text(encoding="utf-8")
 
 
 def _model_and_size(summary: dict[str, Any]) -> str:

@@ -1,21 +1,10 @@
-"use strict";
 // Answers without and with a register. Maps are stored as deflated bytes: a value is
 // low * (high / low) ** ((byte - 1) / 254), and 0 stands for what the model does not see.
 
-const $ = (id) => document.getElementById(id);
-const data = JSON.parse($("data").textContent);
 const { kinds, questions } = data;
 const state = { question: 0, token: [0, 0] };
 const colours = {};
 const unpacked = new Map();
-
-async function bytes(packed) {
-  const text = atob(packed);
-  const deflated = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i += 1) deflated[i] = text.charCodeAt(i);
-  const stream = new Blob([deflated]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
 
 async function layers(index) {
   if (!unpacked.has(index)) {
@@ -63,9 +52,6 @@ function paint(canvas, size, map, layer, { place }, colour, faint = false) {
   });
   context.putImageData(picture, 0, 0);
 }
-
-const plain = (v) => (v >= 99.5 ? v.toFixed(0) : String(Number(v.toPrecision(2))));
-const percent = (v) => `${Number((100 * v).toPrecision(2))} %`;
 
 function drawBar(view, { low, high, clipped }) {
   const context = $(`bar-${view}`).getContext("2d");
@@ -232,24 +218,7 @@ $("opacity").addEventListener("input", () => {
   document.documentElement.style.setProperty("--opacity", $("opacity").value / 100);
   $("opacity-name").textContent = `${$("opacity").value} %`;
 });
-$("previous").addEventListener("click", () => go(state.question - 1));
-$("next").addEventListener("click", () => go(state.question + 1));
-document.addEventListener("keydown", (event) => {
-  const steps = { ArrowLeft: state.question - 1, ArrowRight: state.question + 1, Home: 0, End: questions.length - 1 };
-  const used = event.target.closest("input, select"); // their own arrow keys
-  if (used || event.altKey || event.ctrlKey || event.metaKey || !(event.key in steps)) return;
-  event.preventDefault();
-  go(steps[event.key]);
-});
-
-const dark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-const nameTheme = () => { $("theme").textContent = dark() ? "Light colours" : "Dark colours"; };
-$("theme").addEventListener("click", () => {
-  document.documentElement.dataset.theme = dark() ? "light" : "dark";
-  nameTheme();
-});
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", nameTheme);
-nameTheme();
+stepThrough(questions.length, () => state.question, go);
 
 (async () => {
   for (const view of ["attention", "norm"]) colours[view] = await bytes(data.colours[view]);

@@ -1,20 +1,9 @@
-"use strict";
 // The maps: what is stored, what is on view, its colours and their scale. `page.js` follows.
 // Maps are stored as deflated bytes: a value is low * (high / low) ** (byte / 255).
 
-const $ = (id) => document.getElementById(id);
-const data = JSON.parse($("data").textContent);
 const { kinds, names, photos, grid, block: ruleBlock, threshold, attention } = data;
 const cells = grid[0] * grid[1];
 const blocks = data.largest[0].length;
-
-async function bytes(packed) {
-  const text = atob(packed);
-  const deflated = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i += 1) deflated[i] = text.charCodeAt(i);
-  const stream = new Blob([deflated]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
 
 const all = (packed, unpack) => Promise.all(packed.map(unpack));
 const unpack = async (layer) => ({
@@ -76,9 +65,7 @@ function logTicks(low, high) {
   return ticks.length <= 9 ? ticks : ticks.filter((tick) => /^1/.test(String(tick * 1e9)));
 }
 
-const plain = (v) => (v >= 99.5 ? v.toFixed(0) : String(Number(v.toPrecision(2))));
-const share = (v) => `${Number((100 * v).toPrecision(2))} %`;
-const shown = (v) => (state.view === "attention" ? share(v) : plain(v));
+const shown = (v) => (state.view === "attention" ? percent(v) : plain(v));
 const patches = (n) => `${n} outlier ${n === 1 ? "patch" : "patches"}`;
 
 // Drawing -----------------------------------------------------------------------------------

@@ -127,23 +127,7 @@ $("split").addEventListener("pointermove", (event) => {
   const read = kinds.map(({ label }, kind) => `${label} ${shown(values(kind, state.image)[row * grid[1] + column])}`);
   $("probe").textContent = `Patch in row ${row}, column ${column}: ${read.join(", ")}`;
 });
-$("previous").addEventListener("click", () => go(state.image - 1));
-$("next").addEventListener("click", () => go(state.image + 1));
-document.addEventListener("keydown", (event) => {
-  const steps = { ArrowLeft: state.image - 1, ArrowRight: state.image + 1, Home: 0, End: names.length - 1 };
-  const used = event.target.closest("input, select"); // their own arrow keys
-  if (used || event.altKey || event.ctrlKey || event.metaKey || !(event.key in steps)) return;
-  event.preventDefault();
-  go(steps[event.key]);
-});
-
-const dark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-const nameTheme = () => { $("theme").textContent = dark() ? "Light colours" : "Dark colours"; };
-$("theme").addEventListener("click", () => {
-  document.documentElement.dataset.theme = dark() ? "light" : "dark";
-  nameTheme();
-});
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", nameTheme);
+stepThrough(names.length, () => state.image, go);
 
 names.forEach((name, i) => {
   const button = document.createElement("button");
@@ -166,7 +150,6 @@ const legend = kinds.map(({ label }, kind) => {
   return entry;
 });
 $("legend").replaceChildren("Patch norm of this image, largest (line) and median (dots): ", ...legend);
-nameTheme();
 if (kinds.length < 2) { // nothing to compare with
   $("compare").style.setProperty("--split", "100%");
   for (const id of ["split", "handle", "after-name"]) $(id).hidden = true;
