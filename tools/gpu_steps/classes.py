@@ -78,8 +78,10 @@ def _heads(check: Check) -> None:
     batch = 128 if check.device.type == "cuda" else 4
     images = torch.randn(batch, 3, scale.sizes[0], scale.sizes[0], device=check.device)
     samples = [ClassSample(gt_label=i % scale.classes) for i in range(batch)]
+    channels = scale.benched(scale.base).backbone().channels
     seconds = {
-        count: _seconds(check, _probe(check, count), images, samples) for count in (1, _HEADS)
+        count: _seconds(check, _probe(check, count, channels), images, samples)
+        for count in (1, _HEADS)
     }
     where = f"{scale.base}, {scale.sizes[0]} px, {batch} images"
     for count, taken in seconds.items():
@@ -88,10 +90,9 @@ def _heads(check: Check) -> None:
     check.tell(f"{where}: {_HEADS} heads over one", ratio, f"{ratio:.2f} times")
 
 
-def _probe(check: Check, count: int) -> Any:
+def _probe(check: Check, count: int, channels: int) -> Any:
     scale = check.scale
     kwargs = {**scale.model_kwargs, "num_classes": 0}
-    channels = scale.benched(scale.base).backbone().channels
     depth = 4 if check.device.type == "cuda" else 2
     head = {"type": "LinearClassHead", "num_classes": scale.classes}
     kinds = [

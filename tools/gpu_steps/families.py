@@ -14,11 +14,12 @@ from ttr_backbones.registers import add_test_time_registers, remove_test_time_re
 
 _NEURONS = {1: [3, 5], 2: [7]}
 _TIMM = ("vit_small_patch16_dinov3", "eva02_tiny_patch14_224", "vit_base_patch16_siglip_224")
+_SIDE = 112  # pixels
 _SMALL = {
     "hidden_size": 64,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
-    "image_size": 112,
+    "image_size": _SIDE,
     "patch_size": 14,
 }
 
@@ -38,14 +39,13 @@ def run(check: Check) -> None:
         _compare(check, name, made[name]())
 
 
-def _compare(check: Check, name: str, model: nn.Module) -> None:
-    vit = model.eval()
+def _compare(check: Check, name: str, vit: nn.Module) -> None:
+    vit.eval()
     # LayerScale as it begins would hide what the blocks do.
     with torch.no_grad():
         for parameter in vit.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.02)
-    side = 112
-    images = torch.randn(3, 3, side, side)
+    images = torch.randn(3, 3, _SIDE, _SIDE)
     before = _features(vit.to(check.device), images.to(check.device))
     add_test_time_registers(vit.cpu(), _NEURONS)
     expected = _features(vit, images)
@@ -67,7 +67,7 @@ def _features(vit: Any, images: Tensor) -> Tensor:
 
 
 def _timm(check: Check, name: str) -> Callable[[], nn.Module]:
-    kwargs: dict[str, Any] = {"img_size": 112, "num_classes": 0}
+    kwargs: dict[str, Any] = {"img_size": _SIDE, "num_classes": 0}
     if check.device.type == "cpu":
         kwargs |= {"depth": 4, "embed_dim": 64, "num_heads": 2}
     return lambda: timm.create_model(name, **kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,12 +11,9 @@ from torch import Tensor
 
 from ttr_backbones.attribution_page.comparison import KINDS, SHORT, Comparison, Pair, Side
 from ttr_backbones.attribution_page.numbers import HALF
-from ttr_backbones.report.page_data import colour_table, jpeg, packed
+from ttr_backbones.report.page_data import colour_table, jpeg, quantize
 from ttr_backbones.vlm.canvas import canvas_size, laid_over
 from ttr_backbones.vlm.measures import photograph_map
-
-STEPS = 254  # 0 stands for what the model does not see
-RANGE = 1e4
 
 
 def page_data(comparison: Comparison, questions: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -64,8 +60,8 @@ def _maps(pair: Pair) -> dict[str, Any]:
     return {
         "size": list(size),
         "tokens": tokens,
-        "attention": quantize(attention, seen),
-        "norm": quantize(norms, seen),
+        "attention": quantize(attention, seen=seen),
+        "norm": quantize(norms, seen=seen),
     }
 
 
@@ -87,22 +83,3 @@ def _norms(side: Side, size: tuple[int, int]) -> Tensor:
         covered = area > HALF * area.max()  # cells at its border would hold noise
         found = torch.where(covered, torch.maximum(found, weighted / area.clamp(min=1e-12)), found)
     return found.unsqueeze(0)
-
-
-def quantize(maps: Sequence[Tensor], seen: Tensor) -> dict[str, Any]:
-    """Store the maps [., y, x] of all kinds as bytes on their one logarithmic scale.
-
-    Args:
-        maps: finite, not negative.
-        seen: which cells the model sees, bool [y, x].
-    """
-    high = max(*(float(each.max()) for each in maps), 1e-9)
-    positive = [float(each[each > 0].min()) for each in maps if (each > 0).any()]
-    low = max(min(positive, default=high), high / RANGE)
-    high = max(high, 1.01 * low)  # a constant map has a scale too
-    span = math.log(high / low)
-    stored = []
-    for each in maps:
-        steps = (each.double().clamp(low, high) / low).log() * (STEPS / span)
-        stored.append(packed(torch.where(seen, steps.round() + 1, 0).byte().numpy()))
-    return {"low": low, "high": high, "maps": stored}

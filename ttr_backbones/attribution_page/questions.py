@@ -13,8 +13,7 @@ from ttr_backbones.attribution_page.comparison import Question
 from ttr_backbones.datasets.coco_instances import Instances
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.photos import UnusablePhotoError, read_rgb
-
-CATEGORY = "{category}"
+from ttr_backbones.vlm.category import CATEGORY, category_prompts
 
 
 def read_images(
@@ -113,8 +112,8 @@ def questions(
         of_image = boxes.get(file.name, {})
         if CATEGORY in prompt:
             found += [
-                Question(names[file], image, prompt.replace(CATEGORY, noun), noun, of_image[noun])
-                for noun in sorted(of_image)
+                Question(names[file], image, asked, noun, of_noun)
+                for noun, asked, of_noun in category_prompts(prompt, of_image)
             ]
         else:
             found.append(Question(names[file], image, prompt, named, of_image.get(str(named), ())))

@@ -15,7 +15,7 @@ from ttr_backbones import __version__
 from ttr_backbones.app import failure, launcher
 from ttr_backbones.atomic import clear_write_errors, discard
 from ttr_backbones.cli.examples import EXAMPLES
-from ttr_backbones.cli.exit_codes import EXIT_INPUT_ERROR, EXIT_INTERRUPTED, EXIT_PIPE_CLOSED
+from ttr_backbones.cli.exit_codes import EXIT_INPUT_ERROR, EXIT_PIPE_CLOSED, exit_code_of
 from ttr_backbones.cli.parser import Parser
 from ttr_backbones.errors import InputError, StopSignal, as_sentence, unknown_name
 
@@ -83,10 +83,9 @@ def _stopped(stop: KeyboardInterrupt) -> int:
     """Tell that the user or a signal has ended the command; return the exit code."""
     if not isinstance(stop, StopSignal):
         print("ttrb: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    if str(stop):  # else another process tells it
+    elif str(stop):  # else another process tells it
         print(f"ttrb: {as_sentence(str(stop))}", file=sys.stderr)
-    return stop.exit_code
+    return exit_code_of(stop)
 
 
 def _dispatch(arguments: list[str]) -> int:

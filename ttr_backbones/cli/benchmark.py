@@ -16,7 +16,7 @@ from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.atomic import check_writable, write_atomically
 from ttr_backbones.cli.arguments import integer_list
 from ttr_backbones.comma_list import comma_list
-from ttr_backbones.errors import InputError, StopSignal
+from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
     from ttr_backbones.benchmark.plan import BenchmarkPlan, Request
@@ -85,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.benchmark.fit import Fitted, fit_missing
     from ttr_backbones.benchmark.plan import Request, plan_benchmark
     from ttr_backbones.benchmark.suite import choose_suite
-    from ttr_backbones.cli.exit_codes import EXIT_INTERRUPTED
-    from ttr_backbones.compare.running import CellProgress, run_or_reuse
+    from ttr_backbones.cli.exit_codes import exit_code_of
+    from ttr_backbones.compare.running import run_cells
     from ttr_backbones.images.photos import photo_files
 
     if args.rounds < 100:
@@ -111,23 +111,17 @@ def run(args: argparse.Namespace) -> int:
     plan = plan_benchmark(request)
     for what, why in plan.left_out:
         print(f"left out: {what}: {why}", file=sys.stderr)
-    outcomes: dict[str, Outcome] = {}
-    failed: dict[str, str] = {}
-    progress = CellProgress(len(plan.cells))
-    try:
-        for cell in plan.cells:
-            run_or_reuse(cell, progress, outcomes, failed)
-    except KeyboardInterrupt as stop:
-        progress.end("interrupted")
+    ran = run_cells(plan.cells)
+    if ran.stopped is not None:
         print(
-            f"ttrb: interrupted; {len(outcomes)} of {len(plan.cells)} cells are done. The same "
+            f"ttrb: interrupted; {len(ran.outcomes)} of {len(plan.cells)} cells are done. The same "
             "command goes on from here.",
             file=sys.stderr,
         )
-        return stop.exit_code if isinstance(stop, StopSignal) else EXIT_INTERRUPTED
-    report = _report(plan, request, outcomes, failed, args)
+        return exit_code_of(ran.stopped)
+    report = _report(plan, request, ran.outcomes, ran.failed, args)
     _write(report, args.out)
-    return int(bool(failed))
+    return int(bool(ran.failed))
 
 
 def _backbones(texts: list[str]) -> dict[str, Path | None]:

@@ -18,7 +18,7 @@ from ttr_backbones.cli.fitted_controls import (
     waiting_controls,
 )
 from ttr_backbones.comma_list import comma_list
-from ttr_backbones.errors import InputError, MissingFileError, StopSignal
+from ttr_backbones.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
     from ttr_backbones.compare.cells import Outcome
@@ -71,10 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run or reuse every cell, print the table, and return 1 if a cell failed."""
     kinds, seeds = _kinds(args.repairs), integer_list("--seeds", args.seeds, least=0)
-    from ttr_backbones.cli.exit_codes import EXIT_INTERRUPTED
+    from ttr_backbones.cli.exit_codes import exit_code_of
     from ttr_backbones.compare.options import Options
     from ttr_backbones.compare.plan import make_plan
-    from ttr_backbones.compare.running import CellProgress, run_or_reuse
+    from ttr_backbones.compare.running import run_cells
     from ttr_backbones.compare.side_effects import measure_side_effects
     from ttr_backbones.images.photos import photo_files
 
@@ -87,15 +87,10 @@ def run(args: argparse.Namespace) -> int:
         args.configs, kinds, seeds, args.out, options,
         backbone=args.backbone, repair=args.repair,
     )  # fmt: skip
-    outcomes: dict[str, Outcome] = {}
-    failed: dict[str, str] = {}
     _check_data(plan)
-    progress = CellProgress(len(plan.cells))
-    try:
-        for cell in plan.cells:
-            run_or_reuse(cell, progress, outcomes, failed)
-    except KeyboardInterrupt as stop:
-        progress.end("interrupted")
+    ran = run_cells(plan.cells)
+    outcomes, failed = ran.outcomes, ran.failed
+    if ran.stopped is not None:
         _write(plan, outcomes, failed, args.out)
         print(
             f"ttrb: interrupted; {len(outcomes)} of {len(plan.cells)} cells are done. The same "
@@ -103,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
             "last checkpoint.",
             file=sys.stderr,
         )
-        return stop.exit_code if isinstance(stop, StopSignal) else EXIT_INTERRUPTED
+        return exit_code_of(ran.stopped)
     side_effects = None
     if args.images is not None:
         bar = ProgressBar()

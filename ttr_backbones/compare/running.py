@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from ttr_backbones.app.failure import original_message
 from ttr_backbones.app.progress import StatusLine
@@ -35,32 +37,49 @@ class CellProgress:
         self._line.keep(self._head + result)
 
 
-def run_or_reuse(
-    cell: Cell, progress: CellProgress, outcomes: dict[str, Outcome], failed: dict[str, str]
-) -> None:
-    """Run or reuse a cell; if it fails, keep the reason and let the others run.
+@dataclass
+class CellsRun:
+    """What became of cells, by their names.
 
     Args:
-        cell: what to run.
-        progress: is told what becomes of it.
-        outcomes: name of a cell -> what was measured, which is added to.
-        failed: name of a cell -> why there is no outcome, likewise.
+        outcomes: what was measured.
+        failed: why there is no outcome.
+        stopped: what ended it before the last cell, if something did.
     """
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    stopped: KeyboardInterrupt | None = None
+
+
+def run_cells(cells: Sequence[Cell]) -> CellsRun:
+    """Run or reuse cells; one that fails costs no other, and an interrupt ends it."""
+    ran, progress = CellsRun(), CellProgress(len(cells))
+    try:
+        for cell in cells:
+            _run_or_reuse(cell, progress, ran)
+    except KeyboardInterrupt as stop:
+        progress.end("interrupted")
+        ran.stopped = stop
+    return ran
+
+
+def _run_or_reuse(cell: Cell, progress: CellProgress, ran: CellsRun) -> None:
     progress.start(cell.name)
     try:
         outcome = finished(cell) or run_cell(cell, progress.update)
     except InputError as error:
-        failed[cell.name] = original_message(error)
+        ran.failed[cell.name] = original_message(error)
     except Exception as error:  # noqa: BLE001 -- one cell out of memory must not cost the others
         cell.folder.mkdir(parents=True, exist_ok=True)
         (cell.folder / _DETAILS).write_text(traceback.format_exc(), encoding="utf-8")
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        failed[cell.name] = f"{text} ({cell.folder / _DETAILS})"
+        ran.failed[cell.name] = f"{text} ({cell.folder / _DETAILS})"
     else:
-        outcomes[cell.name] = outcome
+        ran.outcomes[cell.name] = outcome
         (cell.folder / _DETAILS).unlink(missing_ok=True)
         how = ", ".join(part for part in (f"{outcome.seconds:.0f} s", outcome.how) if part)
         metric = cell.row.metric
         progress.end(f"{metric.name} {metric.shown(outcome.value)} {metric.unit} ({how})")
         return
-    progress.end(f"FAILED: {failed[cell.name]}")
+    progress.end(f"FAILED: {ran.failed[cell.name]}")

@@ -113,7 +113,7 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
         row, column = (
             torch.randint(self.loss_stride, (2,)).tolist() if self.loss_stride > 1 else (0, 0)
         )
-        total, correct, valid = upsampled_cross_entropy(
+        total, correct, valid, pixels = upsampled_cross_entropy(
             seg_logits,
             labels,
             ignore_index=self.ignore_index,
@@ -121,7 +121,6 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
             stride=self.loss_stride,
             offset=(row, column),
         )
-        pixels = labels[:, row :: self.loss_stride, column :: self.loss_stride].numel()
         losses: dict[str, Tensor] = {}
         for loss in losses_decode:
             count = valid if loss.avg_non_ignore else pixels

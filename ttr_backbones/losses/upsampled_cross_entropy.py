@@ -22,7 +22,7 @@ _LOG2_E = 1 / math.log(2)
 
 
 class PixelLoss(NamedTuple):
-    """What `upsampled_cross_entropy` gives; divide by `valid`, or by all pixels, for a mean."""
+    """What `upsampled_cross_entropy` gives; divide by `valid`, or by `pixels`, for a mean."""
 
     total: Tensor
     """Sum of the loss over all pixels that are not ignored, a scalar with a gradient."""
@@ -30,6 +30,8 @@ class PixelLoss(NamedTuple):
     """Number of pixels whose label has the largest logit (a tie counts), int64."""
     valid: Tensor
     """Number of pixels that are not ignored, int64."""
+    pixels: int
+    """Number of pixels that were resized, ignored ones included."""
 
 
 def upsampled_cross_entropy(
@@ -85,7 +87,7 @@ def upsampled_cross_entropy(
         total, correct = _InStrips.apply(
             exact, labels, ignored, pixels, align_corners, with_gradient
         )
-    return PixelLoss(total, correct, (~ignored).sum())
+    return PixelLoss(total, correct, (~ignored).sum(), ignored.numel())
 
 
 class _Pixels(NamedTuple):

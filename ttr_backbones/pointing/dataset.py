@@ -16,8 +16,8 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from ttr_backbones.datasets.annotations_error import AnnotationsError
 from ttr_backbones.datasets.coco_instances import Instances
 from ttr_backbones.errors import InputError
+from ttr_backbones.vlm.category import CATEGORY, category_prompts
 
-CATEGORY = "{category}"
 _METAINFO = ("img_path", "ori_shape", "prompt", "noun")
 
 
@@ -62,13 +62,15 @@ class COCOPointing(BaseDataset):
         infos = [
             {
                 "img_path": str(folder / image["file_name"]),
-                "prompt": self.prompt.replace(CATEGORY, noun),
+                "prompt": prompt,
                 "noun": noun,
                 "boxes": boxes,
                 "size": (image["width"], image["height"]),
             }
             for image in instances.images
-            for noun, boxes in sorted(instances.named_boxes.get(image["id"], {}).items())
+            for noun, prompt, boxes in category_prompts(
+                self.prompt, instances.named_boxes.get(image["id"], {})
+            )
         ]
         if instances.problems:
             raise AnnotationsError(self.ann_file, instances.problems, infos)

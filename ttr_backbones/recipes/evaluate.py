@@ -43,12 +43,13 @@ def evaluate(
     names: dict[str, Any] = {"__file__": str(path)}
     for node in _base_imports(tree):
         base = _base_path(path, node)
+        inner = data
         if data is not None and base.parent.name == DATA:
-            base = data
+            base, inner = data, None  # what it takes of another data set is that one's own
         if backbone is not None and base.parent.name == _BACKBONES:
             found = copy.deepcopy(dict(backbone))
         else:
-            found = evaluate(base, backbone, data).values
+            found = evaluate(base, backbone, inner).values
         star = node.names[0].name == "*"
         names |= found if star else {name.name: found[name.name] for name in node.names}
     deleted = {

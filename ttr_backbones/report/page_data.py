@@ -81,18 +81,26 @@ def kind_label(inspection: Inspection) -> str:
     return kind_caption(inspection.registers, inspection.num_registers)
 
 
-def quantize(maps: Sequence[Tensor]) -> dict[str, Any]:
-    """Store finite maps of any shape as bytes on their one common logarithmic scale."""
+def quantize(maps: Sequence[Tensor], *, seen: Tensor | None = None) -> dict[str, Any]:
+    """Store maps as bytes on their one common logarithmic scale.
+
+    Args:
+        maps: finite, of any shape.
+        seen: cells of the maps that a model sees, bool, to be broadcast to them. Byte 0 then stands
+            for the others, and the scale begins at the smallest value above 0.
+    """
     high = max(*(float(tensor.max()) for tensor in maps), 1e-9)
-    low = max(min(float(tensor.min()) for tensor in maps), high / RANGE)
+    bottom = maps if seen is None else [tensor[tensor > 0] for tensor in maps]
+    low = max(min((float(t.min()) for t in bottom if t.numel()), default=high), high / RANGE)
     high = max(high, 1.01 * low)  # a constant map has a scale too
-    span = math.log(high / low)
-    steps = [(tensor.double().clamp(low, high) / low).log() * (STEPS / span) for tensor in maps]
-    return {
-        "low": low,
-        "high": high,
-        "maps": [packed(tensor.round().byte().numpy()) for tensor in steps],
-    }
+    first = 0 if seen is None else 1
+    factor = (STEPS - first) / math.log(high / low)
+    stored = []
+    for tensor in maps:
+        steps = ((tensor.double().clamp(low, high) / low).log() * factor).round() + first
+        shown = steps if seen is None else torch.where(seen, steps, 0)
+        stored.append(packed(shown.byte().numpy()))
+    return {"low": low, "high": high, "maps": stored}
 
 
 def _with_mean(weights: Tensor) -> Tensor:

@@ -7,6 +7,11 @@ a pair is a range. They are chosen by the classes' names; VOC's person has three
 done by one. Whole images, no softmax temperature, no thresholds, whatever the method.
 """
 
+from mmengine.config import read_base
+
+with read_base():
+    from .voc20 import test_dataloader, test_evaluator
+
 data = dict(
     name="classifier_voc20",
     title="VOC 2012, 20 classes, rows of a classifier",
@@ -49,23 +54,3 @@ text = dict(
         tvmonitor=[664, 782, 851],  # monitor, screen, television
     )
 )
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type="PascalVOC20Dataset",
-        data_root="data/VOCdevkit/VOC2012",
-        data_prefix=dict(img_path="JPEGImages", seg_map_path="SegmentationClass"),
-        ann_file="ImageSets/Segmentation/val.txt",
-        pipeline=[
-            dict(type="LoadImage"),
-            dict(type="Resize", scale=(2048, 336), keep_ratio=True),  # the method sets the size
-            # The labels are loaded after the resizing: they are scored at their own size.
-            dict(type="LoadSegMask", reduce_zero_label=True, num_classes=20),
-            dict(type="PackSegInputs"),
-        ],
-    ),
-)
-test_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
