@@ -11,6 +11,7 @@ import pytest
 from ttr_backbones.cli import main
 from ttr_backbones.compare import cells, running
 from ttr_backbones.compare.image_parts import read_parts
+from ttr_backbones.heads import LinearSegHead
 from ttr_backbones.tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("quick_cells")
@@ -51,6 +52,7 @@ def test_finished__is_reused_and_a_changed_config_is_run_anew(run, monkeypatch, 
     first = capsys.readouterr()
     assert first.err.splitlines()[0].startswith("[1/2] tiny, none, seed 0: mIoU ")
     assert len(first.err.splitlines()) == 2, "one line per cell, and nothing else on the screen"
+    LinearSegHead([3], num_classes=2).init_weights()  # which mmengine notes in the run's open logs
     before = results(run.out)
     for folder in run.out.rglob("seed*"):  # the parts of single images make the value again
         images = read_parts(folder, TASKS["segmentation"].metric)

@@ -7,6 +7,7 @@ import copy
 import gc
 import io
 import json
+import logging
 import time
 import warnings
 from collections.abc import Callable
@@ -169,8 +170,11 @@ def _run(cfg: Config, tell: Tell, step: Callable[[Runner], Any], *hooks: Hook) -
             with clear_config_errors():
                 return step(runner)
         finally:
-            for handler in runner.logger.handlers:
+            for handler in list(runner.logger.handlers):
                 handler.close()
+                if isinstance(handler, logging.FileHandler):
+                    # mmengine writes into what is still there when it makes another model.
+                    runner.logger.removeHandler(handler)
             # Else the models and the loaders' processes of all cells would be alive at once.
             del runner
             gc.collect()
