@@ -112,7 +112,7 @@ def run(tmp_path):
 
 def test_step__that_hangs_is_killed_with_all_it_started_and_keeps_its_facts(run, tmp_path):
     def hang(check):
-        check.tell("before", 1)
+        check.record("before", 1)
         sleeper = subprocess.Popen(["sleep", "60"])
         (tmp_path / "pid").write_text(str(sleeper.pid))
         time.sleep(60)
@@ -129,7 +129,7 @@ def test_step__that_fails_or_dies_says_why(run, tmp_path):
         raise ValueError("no such thing\nand more of it")
 
     def die(check):
-        check.tell("before", 1)
+        check.record("before", 1)
         os._exit(3)
 
     def impossible(check):
@@ -154,12 +154,12 @@ def test_step__is_started_anew_where_a_fork_must_not_use_cuda(run, monkeypatch):
 
 
 def test_goals__speeds_are_judged_on_a_gpu_only(run):
-    def tell(check):
-        check.tell("a", 3, goal="few")
-        check.tell("b", 3, goal="fast")
-        check.tell("c", float("nan"), goal="few")
+    def record(check):
+        check.record("a", 3, goal="few")
+        check.record("b", 3, goal="fast")
+        check.record("c", float("nan"), goal="few")
 
-    _, facts = run(tell)
+    _, facts = run(record)
     assert [fact["met"] for fact in facts] == [False, None, False]
     assert facts[0]["goal"] == "at most 2"
 

@@ -104,10 +104,10 @@ def _run(steps: list[Step], device: torch.device, args: argparse.Namespace, fold
 
 def _again(step: Step, device: torch.device, pipe: int) -> int:
     """Run one step in this process, started anew since a forked one could not use CUDA."""
-    from gpu_steps.in_time import run_and_tell
+    from gpu_steps.in_time import run_and_write_facts
 
     with tempfile.TemporaryDirectory(prefix="gpu_check_", ignore_cleanup_errors=True) as folder:
-        run_and_tell(step, _check(step, device, Path(folder)), pipe)
+        run_and_write_facts(step, _check(step, device, Path(folder)), pipe)
     return 0
 
 

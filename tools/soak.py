@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(_parser().parse_args(sys.argv[1:] if argv is None else argv))
     except InputError as error:
-        failure.tell(str(error))
+        failure.print_error(str(error))
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -31,12 +31,12 @@ def second_of_two(monkeypatch):
 
 def test_tell__alone(capsys, monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    failure.tell("expected this, got that")
+    failure.print_error("expected this, got that")
     assert capsys.readouterr().err == "ttrb: error: expected this, got that.\n"
 
 
 def test_tell__names_the_process_and_reaches_torchrun(capsys, second_of_two, told_to_torchrun):
-    failure.tell("expected this, got that.")
+    failure.print_error("expected this, got that.")
     told = capsys.readouterr().err
     assert told == "ttrb: error (process 1 of 2): expected this, got that.\n"
     assert told_to_torchrun() == "expected this, got that."
@@ -44,7 +44,7 @@ def test_tell__names_the_process_and_reaches_torchrun(capsys, second_of_two, tol
 
 def test_tell__where_torchrun_s_file_cannot_be_written(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "gone" / "error.json"))
-    failure.tell("expected this, got that")
+    failure.print_error("expected this, got that")
     assert "expected this, got that" in capsys.readouterr().err
 
 
@@ -53,7 +53,7 @@ def test_record__hands_on_the_traceback_of_a_bug_at_once(capsys, second_of_two, 
     try:
         raise RuntimeError("a bug; no gloo was used")
     except RuntimeError as error:
-        failure.record(error)
+        failure.record_bug(error)
     assert time.monotonic() - start < failure._PATIENCE
     assert capsys.readouterr().err == "", "Python prints the traceback"
     assert "test_failure.py" in told_to_torchrun()
@@ -63,7 +63,7 @@ def test_record__hands_on_the_traceback_of_a_bug_at_once(capsys, second_of_two, 
 def lost_another(error):
     waited = []
     failure.time.sleep = waited.append
-    failure.record(error)
+    failure.record_bug(error)
     return waited, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
@@ -72,6 +72,6 @@ def test_record__waits_to_be_ended_where_another_process_was_lost(two_processes)
     for rank, outcome in enumerate(two_processes(lost_another, error)):
         assert outcome.value == ([failure._PATIENCE], True)
         assert outcome.err == (
-            f"ttrb: error (process {rank} of 2): the exchange with the other processes broke off; "
-            "if one of them failed, it tells why.\n"
+            f"ttrb: error (process {rank} of 2): the connection to the other processes broke off; "
+            "if one of them failed, its own error says why.\n"
         )

@@ -309,5 +309,5 @@ def test_input_error_of_one_process__is_the_reason_that_torchrun_tells(
     assert f"{cut.name}: cannot be decoded" in told
     assert not out.exists()
     # The other process does not drown the reason in a traceback of its own.
-    assert "ttrb: error (process 0 of 2): the exchange with the other processes broke off" in first
+    assert "ttrb: error (process 0 of 2): the connection to the other processes broke off" in first
     assert "gloo" not in first

@@ -18,7 +18,7 @@ def test_seeds_and_task_are_passed_on(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(
         "ttr_backbones.demo.run.run_demo",
-        lambda out, seeds, task, tell: calls.append((out, seeds, task)),
+        lambda out, seeds, task, log: calls.append((out, seeds, task)),
     )
     assert run("--out", tmp_path, "--seeds", "3,4") == 0
     assert run("--out", tmp_path, "--task", "depth") == 0

@@ -16,7 +16,7 @@ from ttr_backbones.recipes import recipe
 @pytest.mark.nightly
 def test_segmentation_end_to_end(tmp_path, capsys):
     told = []
-    rows = run_demo(tmp_path, [0], iterations=40, num_train=64, num_val=8, tell=told.append)
+    rows = run_demo(tmp_path, [0], iterations=40, num_train=64, num_val=8, log=told.append)
     assert [row.model for row in rows] == [BEFORE, PLANTED, REGISTER]
     before, hurt, after = rows
     assert before.outlier_fraction == 0

@@ -35,7 +35,7 @@ def report(shared, tiny_weights, tmp_path_factory):
     shown = as_shown(images, family_of(vit).facts(vit))
     out, told, steps = tmp_path_factory.mktemp("show"), [], []
     write_report(
-        out / "new", inspections, shown, summary, foreground=True, tell=told.append,
+        out / "new", inspections, shown, summary, foreground=True, on_written=told.append,
         progress=lambda *step: steps.append(step),
     )  # fmt: skip
     assert steps == [(0, None), *((written, len(told)) for written in range(1, len(told)))]

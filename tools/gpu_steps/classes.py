@@ -44,7 +44,7 @@ def _neighbours(check: Check) -> None:
         return voted_classes(found, near, _CLASSES, (10, 20, 100, _K), 0.07).cpu()
 
     same = (classes(check.device) == classes(torch.device("cpu"))).float().mean().item()
-    check.tell("kNN: classes as on the CPU", same, f"{100 * same:.1f} %", goal="same classes")
+    check.record("kNN: classes as on the CPU", same, f"{100 * same:.1f} %", goal="same classes")
 
 
 def _words(check: Check) -> None:
@@ -70,7 +70,7 @@ def _words(check: Check) -> None:
         return found.pred_sem_seg.data.cpu()
 
     same = (labels(check.device) == labels(torch.device("cpu"))).float().mean().item()
-    check.tell("words: pixels as on the CPU", same, f"{100 * same:.1f} %", goal="same pixels")
+    check.record("words: pixels as on the CPU", same, f"{100 * same:.1f} %", goal="same pixels")
 
 
 def _heads(check: Check) -> None:
@@ -85,9 +85,9 @@ def _heads(check: Check) -> None:
     }
     where = f"{scale.base}, {scale.sizes[0]} px, {batch} images"
     for count, taken in seconds.items():
-        check.tell(f"{where}: step of {count} heads", taken, f"{1000 * taken:.1f} ms")
+        check.record(f"{where}: step of {count} heads", taken, f"{1000 * taken:.1f} ms")
     ratio = seconds[_HEADS] / seconds[1]
-    check.tell(f"{where}: {_HEADS} heads over one", ratio, f"{ratio:.2f} times")
+    check.record(f"{where}: {_HEADS} heads over one", ratio, f"{ratio:.2f} times")
 
 
 def _probe(check: Check, count: int, channels: int) -> Any:

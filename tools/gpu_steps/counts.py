@@ -20,9 +20,9 @@ def run(check: Check) -> None:
     models = make_contestants(backbone, benched.layers(backbone), images)
     for name, reads in forward_reads(models, images[:1]).items():
         goal = None if name in {PLAIN, AUTHORS} else "reads"
-        check.tell(f"values that Python waits for: {name}", reads, goal=goal)
+        check.record(f"values that Python waits for: {name}", reads, goal=goal)
     reads = _reads_as_trained(check, images)
-    check.tell("the same: as in a training, default precision", reads, goal="reads")
+    check.record("the same: as in a training, default precision", reads, goal="reads")
     other = torch.randn(2, 3, large, large, device=check.device)
     rehearsed = check.device.type == "cpu"  # tracing takes most of the time there
     for name, model in models.items():
@@ -30,10 +30,10 @@ def run(check: Check) -> None:
             continue
         count = forward_counts({name: model}, images, other)[name]
         text = f"{small} and {large} px in turn: {name}"
-        check.tell(f"graphs, {text}", count.graphs)
+        check.record(f"graphs, {text}", count.graphs)
         ours = name not in {PLAIN, AUTHORS}
-        check.tell(f"breaks, {text}", count.breaks, goal="breaks" if ours else None)
-        check.tell(f"recompiled, {text}", count.recompiled, goal="recompiled" if ours else None)
+        check.record(f"breaks, {text}", count.breaks, goal="breaks" if ours else None)
+        check.record(f"recompiled, {text}", count.recompiled, goal="recompiled" if ours else None)
 
 
 def _reads_as_trained(check: Check, images: torch.Tensor) -> int:

@@ -23,18 +23,18 @@ def run(check: Check) -> None:
     for suffix in reversed(PACKAGES):
         reason = why_not(suffix)
         if reason is not None:
-            check.tell(suffix, None, reason)
+            check.record(suffix, None, reason)
             reasons.append(reason)
             continue
         exportable = load_exportable(str(config), checkpoint)
         out = check.folder / f"model{suffix}"
         for found in export_model(exportable, out, size=(size, size), progress=print):
-            check.tell(f"{suffix} on the CPU, largest difference", found.relative, str(found))
-        check.tell(f"{suffix}, bytes", out.stat().st_size)
+            check.record(f"{suffix} on the CPU, largest difference", found.relative, str(found))
+        check.record(f"{suffix}, bytes", out.stat().st_size)
         if suffix == ".pt2":
             for batch, difference in _on_device(check, out, size):
                 text = f".pt2 moved to {check.device.type}, batch {batch}: relative to the CPU"
-                check.tell(text, difference, goal="difference")
+                check.record(text, difference, goal="difference")
     if len(reasons) == len(PACKAGES):
         raise NotPossibleError(reasons[0])
 

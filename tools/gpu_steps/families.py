@@ -31,7 +31,7 @@ def run(check: Check) -> None:
     try:
         made |= _transformers()
     except ImportError as error:
-        check.tell("transformers", None, f"left out: {error}")
+        check.record("transformers", None, f"left out: {error}")
     names = [name for name in made if name not in _TIMM or timm.is_model(name)]
     if not names:
         raise NotPossibleError("neither this timm nor transformers has one of them")
@@ -51,10 +51,10 @@ def _compare(check: Check, name: str, vit: nn.Module) -> None:
     expected = _features(vit, images)
     found = _features(vit.to(check.device), images.to(check.device))
     difference = ((found.cpu() - expected).abs().max() / expected.abs().max()).item()
-    check.tell(f"{name}: largest difference from the CPU", difference, goal="difference")
+    check.record(f"{name}: largest difference from the CPU", difference, goal="difference")
     remove_test_time_registers(vit)
     changed = int((_features(vit, images.to(check.device)) != before).sum())
-    check.tell(f"{name}: features that differ after it was taken off", changed, goal="off")
+    check.record(f"{name}: features that differ after it was taken off", changed, goal="off")
 
 
 @torch.no_grad()

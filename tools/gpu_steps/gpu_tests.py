@@ -29,7 +29,7 @@ class _Outcomes:
             self.failed += report.failed
             why = str(report.longrepr).strip().splitlines() if not report.passed else []
             said = f"{report.outcome}: {why[-1]}" if why else report.outcome
-            self._check.tell(report.nodeid.partition("/")[2], report.outcome, said)
+            self._check.record(report.nodeid.partition("/")[2], report.outcome, said)
 
 
 def run(check: Check) -> None:
@@ -47,9 +47,9 @@ def run(check: Check) -> None:
     if check.device.type != "cuda":
         options.append("--collect-only")
     code = pytest.main([*options, *files], plugins=[outcomes])
-    check.tell(
+    check.record(
         "tests that need a GPU", outcomes.collected, f"{outcomes.collected} in {len(files)} files"
     )
-    check.tell("failed", outcomes.failed, goal="failed")
+    check.record("failed", outcomes.failed, goal="failed")
     if not outcomes.collected or code not in {0, 1}:
         raise RuntimeError(f"pytest ended with {code!r} after {outcomes.collected} tests")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpu_steps.rows import tell_rows
+from gpu_steps.rows import record_rows
 from gpu_steps.step import Check
 from ttr_backbones.bench.train import bench_train
 from ttr_backbones.bench.training import TrainSetting
@@ -24,8 +24,8 @@ def run(check: Check) -> None:
             variants=[VARIANTS["bf16"]],
             rounds=min(scale.rounds, 5),
             device=check.device,
-            tell=print,
+            log=print,
         )
         where = f"{scale.base}, {setting.size} px, {setting.num_classes} classes"
         goal = {f"ours, {_HEADS} heads in one pass": "heads"}
-        tell_rows(check, measured.rows, where, goals=goal)
+        record_rows(check, measured.rows, where, goals=goal)

@@ -121,10 +121,10 @@ def _child(step: Step, check: Check, pipe: int, log: Path, again: list[str]) -> 
     print(f"\n=== {step.name}", flush=True)
     if check.device.type == "cuda" and torch.cuda._is_in_bad_fork():  # noqa: SLF001
         os.execv(again[0], [*again, str(pipe)])
-    run_and_tell(step, check, pipe)
+    run_and_write_facts(step, check, pipe)
 
 
-def run_and_tell(step: Step, check: Check, pipe: int) -> None:
+def run_and_write_facts(step: Step, check: Check, pipe: int) -> None:
     """Run a step in this process, and write its facts and how it ended to `pipe`."""
 
     def write(fact: Fact) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gpu_steps.rows import tell_rows
+from gpu_steps.rows import record_rows
 from gpu_steps.step import Check
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.bench.object_discovery import BACKBONE, BATCHED, USUAL, bench_object_discovery
@@ -20,14 +20,14 @@ def run(check: Check) -> None:
     images = torch.randn(scale.images, 3, size, size, generator=random).to(check.device)
     rounds = min(scale.rounds, 3)
     measured = bench_object_discovery(
-        backbone, images, batch_sizes=(batch,), rounds=rounds, tell=print
+        backbone, images, batch_sizes=(batch,), rounds=rounds, log=print
     )
     seconds = {row.contestant: row.seconds for row in measured.rows}
     where = f"{scale.base}, {scale.images} images of {size} px"
     times = seconds[USUAL] / seconds[BATCHED]
-    check.tell(f"{where}: times as fast as usual", times, f"{times:.1f}", goal="as fast")
+    check.record(f"{where}: times as fast as usual", times, f"{times:.1f}", goal="as fast")
     share = seconds[BATCHED] / (seconds[BACKBONE] + seconds[BATCHED])
-    check.tell(f"{where}: share of the whole", share, f"{100 * share:.1f} %", goal="share")
+    check.record(f"{where}: share of the whole", share, f"{100 * share:.1f} %", goal="share")
     same = measured.facts["same_boxes"][batch]
-    check.tell("same boxes both ways", same, f"{same} of {scale.images}")
-    tell_rows(check, measured.rows, where)
+    check.record("same boxes both ways", same, f"{same} of {scale.images}")
+    record_rows(check, measured.rows, where)

@@ -27,14 +27,16 @@ def run(check: Check) -> None:
                 )  # fmt: skip
                 found = measured_footprint(expected, setting, _HEADS, check.device, kwargs)
                 where = f"{model}, {setting.size} px, {numbers}, batch {batch}"
-                _tell(check, f"{where}: forward", expected.forward, found.measured_forward)
-                _tell(check, f"{where}: {_HEADS} heads", expected.train, found.measured_train)
+                _record_memory(check, f"{where}: forward", expected.forward, found.measured_forward)
+                _record_memory(
+                    check, f"{where}: {_HEADS} heads", expected.train, found.measured_train
+                )
 
 
-def _tell(check: Check, what: str, expected: int, measured: int | None) -> None:
+def _record_memory(check: Check, what: str, expected: int, measured: int | None) -> None:
     if measured is None:
-        check.tell(what, None, f"{expected / _GB:.3f} GB worked out, no room to measure it")
+        check.record(what, None, f"{expected / _GB:.3f} GB worked out, no room to measure it")
         return
     times = measured / expected
     said = f"{measured / _GB:.3f} GB measured, {expected / _GB:.3f} worked out: {times:.3f}"
-    check.tell(what, abs(times - 1), said, goal="memory")
+    check.record(what, abs(times - 1), said, goal="memory")

@@ -32,11 +32,11 @@ def run(check: Check) -> None:
     together = _train(check, work.config, "gloo", world_size=2, batch=2)
     difference = _difference(alone, together)
     what = "two processes on one device, gloo: relative difference of the head to one process"
-    check.tell(what, difference, f"{difference:.1e}", goal="difference")
+    check.record(what, difference, f"{difference:.1e}", goal="difference")
     if check.device.type == "cuda":
         nccl = _train(check, work.config, "nccl", world_size=1, batch=4)
         difference = _difference(alone, nccl)
-        check.tell("NCCL with one rank: the same", difference, f"{difference:.1e}", goal="nccl")
+        check.record("NCCL with one rank: the same", difference, f"{difference:.1e}", goal="nccl")
 
 
 def _train(check: Check, config: Path, name: str, *, world_size: int, batch: int) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from gpu_steps.rows import tell_rows
+from gpu_steps.rows import record_rows
 from gpu_steps.step import Check
 from ttr_backbones.bench.compile_counts import possible_variants
 from ttr_backbones.bench.contestants import PLAIN, TOKEN, make_contestants, repaired
@@ -42,25 +42,25 @@ class Forms:
             self._rates[number] = matrix_rate(dtype, check.device, check.scale.matrix_sides)
 
     def time(self, variant: Variant, batch: int, names: Sequence[str] = ()) -> list[BenchRow]:
-        """Time the contestants of these names, by default all, and tell the rows."""
+        """Time the contestants of these names, by default all, and record the rows."""
         models = {name: self._models[name] for name in names or self._models}
         device = self._check.device
         contestants = forward_contestants(models, variant, self._images[:batch], self._patch)
-        rows = measure("forward", contestants, device, rounds=self._check.scale.rounds, tell=print)
+        rows = measure("forward", contestants, device, rounds=self._check.scale.rounds, log=print)
         torch._dynamo.reset()  # noqa: SLF001 (each shape is compiled for itself)
         goals: dict[str, str] = {}
         if variant.bf16 and variant.compiled and "batch 1" in self._check.goals:
             goal = "batch 1" if batch == 1 else "larger batches"
             goals = dict.fromkeys((TOKEN, BIAS), goal)
-        tell_rows(self._check, rows, self._where, goals=goals, rates=self._rates)
+        record_rows(self._check, rows, self._where, goals=goals, rates=self._rates)
         return rows
 
     def share(self, rows: Sequence[BenchRow], goal: str | None) -> None:
-        """Tell the share of the matrix products that the form with a register reaches."""
+        """Record the share of the matrix products that the form with a register reaches."""
         row = next(row for row in rows if row.contestant == TOKEN)
         share = row.share(self._rates) or float("nan")
         what = f"{self._where}, {row.variant}, batch {row.batch_size}: share of matrix products"
-        self._check.tell(what, share, f"{100 * share:.0f} %", goal=goal)
+        self._check.record(what, share, f"{100 * share:.0f} %", goal=goal)
 
 
 def smaller(check: Check) -> None:
@@ -88,7 +88,7 @@ def everything(check: Check) -> None:
         "forward", [VARIANTS[name] for name in ("bf16", "eager", "compiled")], check.device
     )
     for note in notes:
-        check.tell("left out", note)
+        check.record("left out", note)
     models = dict.fromkeys((check.scale.base, check.scale.large))
     # Made once: random weights for a large ViT take seconds.
     all_made = [Forms(check, model, size) for model in models for size in check.scale.timed]
@@ -104,5 +104,5 @@ def best_variant(check: Check) -> Variant:
         "forward", [VARIANTS["compiled-bf16"], VARIANTS["bf16"]], check.device
     )
     for note in notes:
-        check.tell("left out", note)
+        check.record("left out", note)
     return variant

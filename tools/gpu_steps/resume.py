@@ -28,7 +28,7 @@ def run(check: Check) -> None:
     make_deterministic()
     weights = tiny_weights(check)
     work = make_work(_made(check.folder / "data"), weights, check.scale.trained_size)
-    check.tell("weights", "real ViT-Ti with its register" if weights else "random")
+    check.record("weights", "real ViT-Ti with its register" if weights else "random")
     undisturbed = _train(check, work.config, "undisturbed")
     _end(undisturbed, check)
     disturbed = _train(check, work.config, "disturbed")
@@ -36,21 +36,21 @@ def run(check: Check) -> None:
     disturbed.signal(signal.SIGKILL, group=True)
     disturbed.run_until()
     left = latest_checkpoint(check.folder / "disturbed")
-    check.tell("killed", disturbed.iteration, f"in iteration {disturbed.iteration + 1}")
-    check.tell("resumed from", left.name if left else "nothing")
+    check.record("killed", disturbed.iteration, f"in iteration {disturbed.iteration + 1}")
+    check.record("resumed from", left.name if left else "nothing")
     _end(_train(check, work.config, "disturbed"), check)
     name = f"iter_{ITERATIONS}.pth"
     one, two = (check.folder / folder / name for folder in ("undisturbed", "disturbed"))
     other = list(differences(one, two))
     said = f"{len(other)}: {', '.join(other[:4])}" if other else "none, bit for bit"
-    check.tell("different after the resume", len(other), said, goal="different")
+    check.record("different after the resume", len(other), said, goal="different")
     trained = _scores(check.folder / "disturbed")
     code = main(["test", str(work.config), str(two), "--work-dir", str(check.folder / "test"),
                  "--cfg-options", *_options(check)])  # fmt: skip
-    check.tell("exit code of ttrb test", code, goal="exit code")
+    check.record("exit code of ttrb test", code, goal="exit code")
     tested = _scores(check.folder / "test")
-    check.tell("mIoU of ttrb test", tested.get("mIoU"))
-    check.tell("mIoU less that of the training", tested["mIoU"] - trained["mIoU"], goal="mIoU")
+    check.record("mIoU of ttrb test", tested.get("mIoU"))
+    check.record("mIoU less that of the training", tested["mIoU"] - trained["mIoU"], goal="mIoU")
 
 
 def make_deterministic() -> None:

@@ -8,7 +8,7 @@ from gpu_steps.step import Check
 from ttr_backbones.bench.row import BenchRow
 
 
-def tell_rows(
+def record_rows(
     check: Check,
     rows: Sequence[BenchRow],
     where: str,
@@ -16,10 +16,10 @@ def tell_rows(
     goals: Mapping[str, str] | None = None,
     rates: Mapping[str, float] | None = None,
 ) -> None:
-    """Tell the ratio of each row, or its speed where it is compared with nothing.
+    """Record the ratio of each row, or its speed where it is compared with nothing.
 
     Args:
-        check: that it is told to.
+        check: takes the facts.
         rows: of `bench.rounds.measure`.
         where: what they have in common.
         goals: of ratios: contestant -> name of the goal.
@@ -37,4 +37,4 @@ def tell_rows(
             value = row.ratio.median
             quartiles = f"{row.ratio.low:.3f} to {row.ratio.high:.3f}"
             words.insert(0, f"**{value:.3f}** ({quartiles}) times {row.against}")
-        check.tell(at, value, ", ".join(words), goal=(goals or {}).get(row.contestant))
+        check.record(at, value, ", ".join(words), goal=(goals or {}).get(row.contestant))

@@ -46,17 +46,17 @@ def run(check: Check) -> None:
     )
     where = f"{scale.large}, {size} px, one image"
     if len(ended) > 1:  # the first step is warm-up
-        check.tell(f"{where}: seconds per step", (ended[-1] - ended[0]) / (len(ended) - 1))
+        check.record(f"{where}: seconds per step", (ended[-1] - ended[0]) / (len(ended) - 1))
     fit = artifact.provenance["fit"]
-    check.tell(f"{where}: steps that trained", len(ended))
-    check.tell(f"{where}: numbers trained", fit["parameters"])
-    check.tell(f"{where}: seconds in all, with the decompositions", fit["seconds"])
+    check.record(f"{where}: steps that trained", len(ended))
+    check.record(f"{where}: numbers trained", fit["parameters"])
+    check.record(f"{where}: seconds in all, with the decompositions", fit["seconds"])
     if cuda:
         peak = torch.cuda.max_memory_allocated()
-        check.tell(f"{where}: peak memory", peak, f"{peak / _GB:.2f} GB")
+        check.record(f"{where}: peak memory", peak, f"{peak / _GB:.2f} GB")
     apply_repair(vit, artifact)
     with torch.no_grad():
-        check.tell("features that it changes", int((vit(seen) != before).sum()))
+        check.record("features that it changes", int((vit(seen) != before).sum()))
         remove_repair(vit)
         different = int((vit(seen) != before).sum())
-    check.tell("features that differ after it was taken off", different, goal="off")
+    check.record("features that differ after it was taken off", different, goal="off")

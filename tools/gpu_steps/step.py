@@ -64,8 +64,10 @@ class Check:
     goals: Mapping[str, Goal]
     write: Callable[[Fact], None]
 
-    def tell(self, what: str, value: Any, text: str | None = None, goal: str | None = None) -> None:
-        """Give one fact.
+    def record(
+        self, what: str, value: Any, text: str | None = None, goal: str | None = None
+    ) -> None:
+        """Record one fact.
 
         Args:
             what: was measured or looked at.
@@ -84,11 +86,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that is checked.
+    """One step of the check.
 
     Args:
         name: as in the table and in `--steps`.
-        run: does it and tells what it finds.
+        run: does it and records what it finds.
         seconds: that it may take of a check of ten minutes, see `gpu_check`.
         goals: what its numbers are held against.
     """

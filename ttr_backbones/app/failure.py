@@ -17,30 +17,30 @@ from ttr_backbones.errors import InputError, as_sentence
 _PATIENCE = 5.0  # seconds that a launcher may take to end this process because another failed
 
 
-def tell(message: str) -> None:
+def print_error(message: str) -> None:
     """Print the reason, with the process that it comes from, and hand it to torchrun."""
     message = as_sentence(message)
-    print(f"ttrb: error{_of_which_process()}: {message}", file=sys.stderr)
-    _tell_torchrun(message)
+    print(f"ttrb: error{_process_number()}: {message}", file=sys.stderr)
+    _report_to_torchrun(message)
 
 
-def record(error: Exception) -> None:
+def record_bug(error: Exception) -> None:
     """Hand the traceback of a bug to torchrun.
 
-    Where the exchange with another process broke, that one may have failed, and the launcher is
+    Where the connection to another process broke, that one may have failed, and the launcher is
     about to end this one: it waits, so that it is not taken for the one that failed first.
     """
-    if _is_of_exchange(error):
+    if _is_communication_error(error):
         print(
-            f"ttrb: error{_of_which_process()}: the exchange with the other processes broke off; "
-            "if one of them failed, it tells why.",
+            f"ttrb: error{_process_number()}: the connection to the other processes broke off; "
+            "if one of them failed, its own error says why.",
             file=sys.stderr,
             flush=True,
         )
         with contextlib.suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         time.sleep(_PATIENCE)
-    _tell_torchrun(traceback.format_exc())
+    _report_to_torchrun(traceback.format_exc())
 
 
 def original_message(error: InputError) -> str:
@@ -56,12 +56,12 @@ def original_message(error: InputError) -> str:
     return re.sub(r"^(class `\w+` in [\w/]+\.py: )+", "", message).strip()
 
 
-def _of_which_process() -> str:
+def _process_number() -> str:
     world_size = os.environ.get("WORLD_SIZE", "1")
     return "" if world_size == "1" else f" (process {os.environ.get('RANK')} of {world_size})"
 
 
-def _is_of_exchange(error: Exception) -> bool:
+def _is_communication_error(error: Exception) -> bool:
     distributed = sys.modules.get("torch.distributed")
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
         return False
@@ -69,7 +69,7 @@ def _is_of_exchange(error: Exception) -> bool:
     return isinstance(error, distributed.DistError) or "gloo" in str(error)
 
 
-def _tell_torchrun(message: str) -> None:
+def _report_to_torchrun(message: str) -> None:
     """Write the file that torchrun's summary is made from, as torch's ErrorHandler does."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:

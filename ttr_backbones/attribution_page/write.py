@@ -18,7 +18,7 @@ def write_all(
     comparison: Comparison,
     found: dict[str, Any],
     *,
-    tell: Callable[[Path], None] = lambda _: None,
+    on_written: Callable[[Path], None] = lambda _: None,
 ) -> None:
     """Write `numbers.json`, `overview.png` and `attribution.html`.
 
@@ -26,12 +26,12 @@ def write_all(
         out: folder; it is made.
         comparison: of `compare`.
         found: of `numbers`.
-        tell: called with each file when it is there.
+        on_written: called with each file when it is there.
     """
     out = Path(out)
     write_atomically(out / "numbers.json", f"{json.dumps(found, indent=1)}\n".encode())
-    tell(out / "numbers.json")
+    on_written(out / "numbers.json")
     draw_overview(out / "overview.png", comparison)
-    tell(out / "overview.png")
+    on_written(out / "overview.png")
     write_page(out / "attribution.html", comparison, found)
-    tell(out / "attribution.html")
+    on_written(out / "attribution.html")

@@ -128,7 +128,7 @@ class FeatureCache:
         except FileNotFoundError:
             return None
         except _DAMAGE as error:
-            self._tell("damaged", f"{file} is damaged ({error}): it is computed anew.")
+            self._warn_once("damaged", f"{file} is damaged ({error}): it is computed anew.")
             return None
         self.bytes_read += sum(tensor.nbytes for tensor in maps)
         return maps
@@ -143,11 +143,11 @@ class FeatureCache:
             write_atomically(file, content)
         except (OSError, UnwritableError) as error:
             self._writes = False
-            self._tell("unwritable", f"{error} The run goes on without keeping more maps.")
+            self._warn_once("unwritable", f"{error} The run goes on without keeping more maps.")
         else:
             self.bytes_written += len(content)
 
-    def _tell(self, what: str, message: str) -> None:
+    def _warn_once(self, what: str, message: str) -> None:
         if what not in self._warned:
             self._warned.add(what)
             text = f"feature cache: {message} (Logged once.)"

@@ -28,7 +28,7 @@ from ttr_backbones.bench.contestants import (
 )
 from ttr_backbones.bench.cost import cost_of, count_flops
 from ttr_backbones.bench.live_memory import peak_bytes
-from ttr_backbones.bench.rounds import Tell, measure, silent
+from ttr_backbones.bench.rounds import Log, measure, silent
 from ttr_backbones.bench.row import BenchRow, Contestant, Cost, Measured, patch_tokens
 from ttr_backbones.bench.timing import seconds_of, times_for
 from ttr_backbones.bench.variants import VARIANTS, Variant
@@ -50,8 +50,8 @@ def bench_forward(
     variants: Sequence[Variant] = (VARIANTS["eager"],),
     rounds: int = 5,
     device: torch.device | None = None,
-    tell: Tell = silent,
-    announce: Tell = silent,
+    log: Log = silent,
+    announce: Log = silent,
 ) -> Measured:
     """Time the forward pass of a frozen ViT on random images.
 
@@ -63,7 +63,7 @@ def bench_forward(
         variants: ways to run it.
         rounds: medians are over these.
         device: the CPU by default.
-        tell: gets a line about what is going on.
+        log: gets a line about what is going on.
         announce: gets a line about how long all of it will take, as soon as that is known.
 
     Raises:
@@ -92,11 +92,11 @@ def bench_forward(
         images = drawn[:batch_size]
         contestants = []
         for variant in variants:
-            tell(f"forward: {variant.name}, batch of {batch_size}")
+            log(f"forward: {variant.name}, batch of {batch_size}")
             contestants += forward_contestants(models, variant, images, backbone.patch_size)
-        rows += measure("forward", contestants, device, rounds=rounds, tell=tell)
+        rows += measure("forward", contestants, device, rounds=rounds, log=log)
         torch._dynamo.reset()  # noqa: SLF001 (each shape is compiled for itself)
-    tell("forward: what Python waits for, and graphs")
+    log("forward: what Python waits for, and graphs")
     difference, reads = _difference(models, drawn[:1]), forward_reads(models, drawn[:1])
     facts: dict[str, Any] = {"difference": difference, "host_reads": reads}
     notes += [

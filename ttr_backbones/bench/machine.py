@@ -11,7 +11,7 @@ from statistics import median
 
 import torch
 
-from ttr_backbones.bench.rounds import Tell, silent
+from ttr_backbones.bench.rounds import Log, silent
 from ttr_backbones.bench.timing import seconds_of, times_for
 
 NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -51,18 +51,18 @@ class Machine:
 
 
 def this_machine(
-    device: torch.device, *, matrix_products: bool = True, tell: Tell = silent
+    device: torch.device, *, matrix_products: bool = True, log: Log = silent
 ) -> Machine:
     """Describe the machine.
 
     Args:
         device: what is used of it.
         matrix_products: measure them; it takes seconds.
-        tell: gets a line about what is going on.
+        log: gets a line about what is going on.
     """
     rates = {}
     if matrix_products:
-        tell("matrix products of this machine")
+        log("matrix products of this machine")
         rates = {number: matrix_rate(dtype, device) for number, dtype in NUMBERS.items()}
     return Machine(
         device=str(device),

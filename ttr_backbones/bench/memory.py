@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.bench.live_memory import LiveMemory, bytes_of, peak_bytes
-from ttr_backbones.bench.rounds import Tell, silent
+from ttr_backbones.bench.rounds import Log, silent
 from ttr_backbones.bench.row import Measured
 from ttr_backbones.bench.training import TrainSetting, make_training, random_batch
 from ttr_backbones.text_table import aligned
@@ -66,7 +66,7 @@ def bench_memory(
     heads: int = 1,
     device: torch.device | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
-    tell: Tell = silent,
+    log: Log = silent,
 ) -> Measured:
     """Work out the memory of the frozen forward pass and of training linear heads on it.
 
@@ -77,7 +77,7 @@ def bench_memory(
         heads: linear heads trained at once.
         device: a GPU to measure the same on.
         model_kwargs: more arguments of `timm.create_model`.
-        tell: gets a line about what is going on.
+        log: gets a line about what is going on.
 
     Raises:
         InputError: see `TimmViT`.
@@ -87,7 +87,7 @@ def bench_memory(
     for model in models:
         for numbers in ("fp32", "bf16"):
             for batch_size in batch_sizes:
-                tell(f"memory: {model}, {numbers}, batch of {batch_size}")
+                log(f"memory: {model}, {numbers}, batch of {batch_size}")
                 result = footprint(
                     model, numbers, batch_size, setting, heads, model_kwargs=model_kwargs
                 )

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.bench.cost import cost_of
-from ttr_backbones.bench.rounds import Tell, measure, silent
+from ttr_backbones.bench.rounds import Log, measure, silent
 from ttr_backbones.bench.row import BenchRow, Contestant, Cost, Measured, patch_tokens
 from ttr_backbones.object_discovery import lost_batch
 
@@ -34,7 +34,7 @@ def bench_object_discovery(
     *,
     batch_sizes: Sequence[int] = (8,),
     rounds: int = 5,
-    tell: Tell = silent,
+    log: Log = silent,
 ) -> Measured:
     """Time LOST on normalised images [M, 3, H, W] on the device of the backbone.
 
@@ -43,7 +43,7 @@ def bench_object_discovery(
         images: in memory.
         batch_sizes: images at a time; the usual way takes one whatever it is.
         rounds: medians are over these.
-        tell: gets a line about what is going on.
+        log: gets a line about what is going on.
 
     Raises:
         InputError: no round to run.
@@ -77,7 +77,7 @@ def bench_object_discovery(
             images.device,
             rounds=rounds,
             rest=REST,
-            tell=tell,
+            log=log,
         )
         share = _share(rows[-len(runs) :])
         facts["same_boxes"][batch_size], facts["share"][batch_size] = same, share

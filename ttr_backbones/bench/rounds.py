@@ -16,12 +16,12 @@ from ttr_backbones.bench.row import BenchRow, Contestant, Ratio
 from ttr_backbones.bench.timing import seconds_of, times_for
 from ttr_backbones.errors import InputError
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 Key = tuple[str, str, int]  # name, variant, batch size
 
 
 def silent(message: str) -> None:
-    """Tell nobody."""
+    """Report nothing."""
     del message
 
 
@@ -32,7 +32,7 @@ def measure(
     *,
     rounds: int,
     rest: float = 0.0,
-    tell: Tell = silent,
+    log: Log = silent,
 ) -> list[BenchRow]:
     """Time all contestants, and give a row for each.
 
@@ -42,7 +42,7 @@ def measure(
         device: that is waited for.
         rounds: medians are over these.
         rest: seconds to wait before each timing.
-        tell: gets a line about what is going on.
+        log: gets a line about what is going on.
 
     Raises:
         InputError: no round to run.
@@ -53,12 +53,12 @@ def measure(
     times: dict[Key, int] = {}
     for contestant in contestants:
         variant = f", {contestant.variant}" if contestant.variant else ""
-        tell(f"{part}: first run of {contestant.name}{variant}, batch of {contestant.batch_size}")
+        log(f"{part}: first run of {contestant.name}{variant}, batch of {contestant.batch_size}")
         first[_key(contestant)] = seconds_of(contestant.run, device)
         times[_key(contestant)] = times_for(seconds_of(contestant.run, device))
     seconds: dict[Key, list[float]] = {_key(contestant): [] for contestant in contestants}
     for index in range(rounds):
-        tell(f"{part}: round {index + 1} of {rounds}, {len(contestants)} contestants")
+        log(f"{part}: round {index + 1} of {rounds}, {len(contestants)} contestants")
         turn = index % len(contestants)
         for contestant in [*contestants[turn:], *contestants[:turn]]:
             time.sleep(rest)
@@ -67,7 +67,7 @@ def measure(
             seconds[_key(contestant)].append(
                 seconds_of(contestant.run, device, times[_key(contestant)])
             )
-    tell(f"{part}: operations and memory")
+    log(f"{part}: operations and memory")
     return [_row(part, contestant, first[_key(contestant)], seconds) for contestant in contestants]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ttr_backbones.bench.cost import cost_of
-from ttr_backbones.bench.rounds import Tell, measure, silent
+from ttr_backbones.bench.rounds import Log, measure, silent
 from ttr_backbones.bench.row import BenchRow, Contestant, Measured, patch_tokens
 from ttr_backbones.neuron_search.outliers import token_norms
 from ttr_backbones.neuron_search.scan import SPARSE_BELOW, SPARSE_SHARE, neurons
@@ -35,7 +35,7 @@ def bench_search(
     *,
     batch_sizes: Sequence[int] = (8,),
     rounds: int = 5,
-    tell: Tell = silent,
+    log: Log = silent,
 ) -> Measured:
     """Time the search on normalised images [M, 3, H, W] on the device of `vit`.
 
@@ -47,7 +47,7 @@ def bench_search(
         images: in memory.
         batch_sizes: images at a time; the usual way takes one whatever it is.
         rounds: medians are over these.
-        tell: gets a line about what is going on.
+        log: gets a line about what is going on.
 
     Raises:
         InputError: no round to run.
@@ -74,7 +74,7 @@ def bench_search(
             )
             for name, run in runs.items()
         ]
-        rows += measure("search", contestants, images.device, rounds=rounds, tell=tell)
+        rows += measure("search", contestants, images.device, rounds=rounds, log=log)
     notes = [_agreement(rows, size, same=found) for size, found in same.items()]
     setting = {"images": len(images), "size": images.shape[2], "rounds": rounds}
     return Measured("search", setting, rows, notes, {"same_neurons": all(same.values())})

@@ -27,7 +27,7 @@ from ttr_backbones.bench.contestants import (
 )
 from ttr_backbones.bench.cost import cost_of
 from ttr_backbones.bench.live_memory import peak_bytes
-from ttr_backbones.bench.rounds import Tell, measure, silent
+from ttr_backbones.bench.rounds import Log, measure, silent
 from ttr_backbones.bench.row import BenchRow, Contestant, Cost, Measured, patch_tokens
 from ttr_backbones.bench.training import Training, TrainSetting, make_training, random_batch
 from ttr_backbones.bench.variants import VARIANTS, Variant
@@ -56,7 +56,7 @@ def bench_train(
     variants: Sequence[Variant] = (VARIANTS["eager"],),
     rounds: int = 5,
     device: torch.device | None = None,
-    tell: Tell = silent,
+    log: Log = silent,
 ) -> Measured:
     """Time a training step of a linear segmentation head on random images.
 
@@ -68,7 +68,7 @@ def bench_train(
         variants: ways to run the backbone; the heads are eager and in fp32.
         rounds: medians are over these.
         device: the CPU by default.
-        tell: gets a line about what is going on.
+        log: gets a line about what is going on.
 
     Raises:
         InputError: see `BenchedVit`; less than two heads at once; nothing but compiled variants
@@ -87,13 +87,13 @@ def bench_train(
         batch = random_batch(setting, batch_size, device)
         contestants = []
         for variant in variants:
-            tell(f"train: {variant.name}, batch of {batch_size}")
+            log(f"train: {variant.name}, batch of {batch_size}")
             trainings = make_trainings(backbone, layers, variant, setting, batch, heads)
             losses = {name: training.step()["loss"].item() for name, training in trainings.items()}
             tokens = patch_tokens(batch_size, (setting.size, setting.size), backbone.patch_size)
             common = {"images": batch_size, "batch_size": batch_size, "tokens": tokens}
             contestants += _contestants(trainings, variant, heads, common)
-        rows += measure("train", contestants, device, rounds=rounds, tell=tell)
+        rows += measure("train", contestants, device, rounds=rounds, log=log)
         torch._dynamo.reset()  # noqa: SLF001 (each shape is compiled for itself)
     for name in (_many(heads), _strided(heads)):
         losses[name] /= heads  # they tell their sum

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # here, where a closed pipe is caught
         return code
     except InputError as error:
-        failure.tell(failure.original_message(error))
+        failure.print_error(failure.original_message(error))
         _flush_or_discard()
         return EXIT_INPUT_ERROR
     except KeyboardInterrupt as stop:
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         discard(sys.stdout)
         return EXIT_PIPE_CLOSED
     except Exception as error:
-        failure.record(error)
+        failure.record_bug(error)
         raise
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ttr_backbones.app.messages import note, warn
 from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.atomic import check_writable
-from ttr_backbones.cli.model_and_images import add_image_arguments, load, tell_bad
+from ttr_backbones.cli.model_and_images import add_image_arguments, load, warn_of_left_out_images
 
 if TYPE_CHECKING:
     from ttr_backbones.app.vit_source import VitSource
@@ -98,7 +98,7 @@ def _entry(args: argparse.Namespace, title: str, source: VitSource, atlas: Atlas
     finally:
         bar.close()
         release()
-    tell_bad(images)
+    warn_of_left_out_images(images)
     entry = Entry(
         model=model_name(vit) or source.model,
         source=origin(source),

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         comparison, model=args.model, vlm_model=vlm.model, neurons=neurons, method=args.method
     )
     print(f"{found['verdict']} {found['details']}", flush=True)
-    write_all(args.out, comparison, found, tell=_print_path)
+    write_all(args.out, comparison, found, on_written=_print_path)
     return 0
 
 

@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
             MEASURES[part](options, device, status.show) for part, options in wanted.items()
         ]
         timed = any(part.rows for part in measured)
-        machine = this_machine(device, matrix_products=timed, tell=status.show)
+        machine = this_machine(device, matrix_products=timed, log=status.show)
     finally:
         status.close()
     print(machine)

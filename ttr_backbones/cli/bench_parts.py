@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import torch
 
     from ttr_backbones.bench.benched_vit import BenchedVit
-    from ttr_backbones.bench.rounds import Tell
+    from ttr_backbones.bench.rounds import Log
     from ttr_backbones.bench.row import Measured
     from ttr_backbones.bench.variants import Variant
 
 MODEL = "vit_small_patch16_224"
 
 
-def forward(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
+def forward(args: argparse.Namespace, device: torch.device, log: Log) -> Measured:
     """Measure the forward pass."""
     from ttr_backbones.bench.forward import bench_forward
 
@@ -42,12 +42,12 @@ def forward(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measu
         variants=_variants(args, default),
         rounds=args.rounds,
         device=device,
-        tell=tell,
+        log=log,
         announce=partial(print, file=sys.stderr, flush=True),
     )
 
 
-def train(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
+def train(args: argparse.Namespace, device: torch.device, log: Log) -> Measured:
     """Measure a training step."""
     from ttr_backbones.bench.train import bench_train
     from ttr_backbones.bench.training import TrainSetting
@@ -60,11 +60,11 @@ def train(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measure
         variants=_variants(args, ["eager", "bf16"] if device.type == "cuda" else ["eager"]),
         rounds=args.rounds,
         device=device,
-        tell=tell,
+        log=log,
     )
 
 
-def search(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
+def search(args: argparse.Namespace, device: torch.device, log: Log) -> Measured:
     """Measure the neuron search."""
     from ttr_backbones.backbones import create_vit
     from ttr_backbones.bench.search import bench_search
@@ -75,11 +75,11 @@ def search(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measur
         _images(args, vit),
         batch_sizes=args.batch_sizes,
         rounds=args.rounds,
-        tell=tell,
+        log=log,
     )
 
 
-def object_discovery(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
+def object_discovery(args: argparse.Namespace, device: torch.device, log: Log) -> Measured:
     """Measure object discovery."""
     from ttr_backbones.backbones import TimmViT
     from ttr_backbones.bench.object_discovery import bench_object_discovery
@@ -91,11 +91,11 @@ def object_discovery(args: argparse.Namespace, device: torch.device, tell: Tell)
         _images(args, backbone.vit),
         batch_sizes=args.batch_sizes,
         rounds=args.rounds,
-        tell=tell,
+        log=log,
     )
 
 
-def memory(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measured:
+def memory(args: argparse.Namespace, device: torch.device, log: Log) -> Measured:
     """Work out what fits where."""
     from ttr_backbones.bench.memory import MODELS, bench_memory
     from ttr_backbones.bench.training import TrainSetting
@@ -106,11 +106,11 @@ def memory(args: argparse.Namespace, device: torch.device, tell: Tell) -> Measur
         setting=TrainSetting(args.size or TrainSetting.size, args.num_classes),
         heads=args.heads,
         device=device,
-        tell=tell,
+        log=log,
     )
 
 
-MEASURES: dict[str, Callable[[argparse.Namespace, torch.device, Tell], Measured]] = {
+MEASURES: dict[str, Callable[[argparse.Namespace, torch.device, Log], Measured]] = {
     "forward": forward,
     "train": train,
     "search": search,

@@ -56,7 +56,7 @@ def _planted(args: argparse.Namespace) -> int:
     seeds = integer_list("--seeds", args.seeds or "0,1,2", least=0)
     from ttr_backbones.demo.run import run_demo
 
-    run_demo(args.out, seeds, task=args.task or "segmentation", tell=_tell)
+    run_demo(args.out, seeds, task=args.task or "segmentation", log=_print_line)
     return 0
 
 
@@ -104,5 +104,5 @@ def model_of_file(checkpoint: Path) -> str:
     return name
 
 
-def _tell(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, flush=True)

@@ -104,7 +104,7 @@ def photographs(
     return images
 
 
-def tell_bad(images: ImageBatches) -> None:
+def warn_of_left_out_images(images: ImageBatches) -> None:
     """Name the files that were left out; a broken body is found when it is read."""
     if images.bad:
         warn(f"{len(images.bad)} images left out", images.bad)

@@ -17,8 +17,13 @@ from ttr_backbones.atomic import check_writable
 from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.cli.exit_codes import EXIT_NO_OUTLIERS
 from ttr_backbones.cli.list_doubts import warn_of_doubts
-from ttr_backbones.cli.model_and_images import add_model_arguments, load, photographs, tell_bad
-from ttr_backbones.cli.search_result import draw_found, tell_found
+from ttr_backbones.cli.model_and_images import (
+    add_model_arguments,
+    load,
+    photographs,
+    warn_of_left_out_images,
+)
+from ttr_backbones.cli.search_result import draw_found, print_found_neurons
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
@@ -146,8 +151,8 @@ def fit(repair: Repair, args: argparse.Namespace) -> int:
         searched = None if "neurons" in options else repair.search(artifact)
         _write(repair, artifact, searched, vit, images, args.out)
         bar.close()
-        tell_bad(images)
-        _tell_fitted(repair, artifact, searched, vit, images, args.out)
+        warn_of_left_out_images(images)
+        _print_fitted(repair, artifact, searched, vit, images, args.out)
         others = images
         if args.compare_on is not None:
             others = photographs(args, args.compare_on, vit, bar)
@@ -157,8 +162,8 @@ def fit(repair: Repair, args: argparse.Namespace) -> int:
     finally:
         bar.close()
     if others is not images:
-        tell_bad(others)
-    removed = effects is None or _tell(repair, artifact, effects, args.out)
+        warn_of_left_out_images(others)
+    removed = effects is None or _print_effects(repair, artifact, effects, args.out)
     return 0 if removed and getattr(searched, "passed", True) else EXIT_FAILED
 
 
@@ -183,7 +188,7 @@ def _write(
         draw_found(searched, vit, images, out if is_first() else None)
 
 
-def _tell_fitted(
+def _print_fitted(
     repair: Repair,
     artifact: Artifact,
     searched: FoundNeurons | None,
@@ -193,7 +198,7 @@ def _tell_fitted(
 ) -> None:
     if is_first():
         if searched is not None:
-            tell_found(searched, out)
+            print_found_neurons(searched, out)
         print(f"wrote {out}, to be used as {_in_config(repair, out)}", flush=True)
     neurons = repair.neurons(artifact)
     if neurons is not None:
@@ -244,14 +249,14 @@ def _in_config(repair: Repair, out: Path) -> str:
 
 def _without_outliers(error: Exception, images: ImageBatches, out: Path, bar: ProgressBar) -> int:
     bar.close()
-    tell_bad(images)
+    warn_of_left_out_images(images)
     if is_first():
         print(textwrap.fill(str(error), 100))
         print(f"ttrb: no outliers, so no repair: {out} was not written", file=sys.stderr)
     return EXIT_NO_OUTLIERS
 
 
-def _tell(repair: Repair, artifact: Artifact, effects: Effects, out: Path) -> bool:
+def _print_effects(repair: Repair, artifact: Artifact, effects: Effects, out: Path) -> bool:
     """Print what the repair does; return whether no outliers are left."""
     from ttr_backbones.repairs.fit_facts import fit_facts
     from ttr_backbones.repairs.judgement import judge

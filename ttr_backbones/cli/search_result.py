@@ -29,7 +29,7 @@ def draw_found(found: FoundNeurons, vit: nn.Module, images: ImageBatches, out: P
         draw_search(found, norms, out.with_suffix(".png"))
 
 
-def tell_found(found: FoundNeurons, out: Path) -> None:
+def print_found_neurons(found: FoundNeurons, out: Path) -> None:
     """Print the neurons, the verdict and where the picture is."""
     for line in _verdict(found):
         print(textwrap.fill(line, 100))

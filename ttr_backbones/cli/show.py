@@ -10,7 +10,7 @@ from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.cli.list_doubts import warn_of_doubts
-from ttr_backbones.cli.model_and_images import tell_bad
+from ttr_backbones.cli.model_and_images import warn_of_left_out_images
 from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.result_names import relative_paths
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         on_bad="skip" if args.skip_bad else "error",
     )
     images = torch.cat(list(batches))
-    tell_bad(batches)
+    warn_of_left_out_images(batches)
     size = (images.shape[2], images.shape[3])
     neurons = _neurons(source, choices, vit)
     if neurons is not None:
@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
             shown,
             summary,
             foreground=args.foreground,
-            tell=_print_path,
+            on_written=_print_path,
             progress=bar,
         )
     finally:

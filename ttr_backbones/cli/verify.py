@@ -17,7 +17,7 @@ from ttr_backbones.cli.fitted_controls import (
     waiting_controls,
 )
 from ttr_backbones.cli.list_doubts import warn_of_doubts
-from ttr_backbones.cli.model_and_images import add_model_arguments, load, tell_bad
+from ttr_backbones.cli.model_and_images import add_model_arguments, load, warn_of_left_out_images
 from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError
 from ttr_backbones.text_table import aligned
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         seen = verify_neurons(vit, neurons, images, num=num)
     finally:
         bar.close()
-    tell_bad(images)
+    warn_of_left_out_images(images)
     if is_first():
         _print(seen, neurons, args.model, size)
     return 0 if seen.passed else EXIT_FAILED
@@ -122,7 +122,7 @@ def _verify_repairs(args: argparse.Namespace) -> int:
         effects = measure_effects(vit, artifacts, images, options=options)
     finally:
         bar.close()
-    tell_bad(images)
+    warn_of_left_out_images(images)
     verdicts = {name: judge(effects, name, each.repair.type) for name, each in choices.items()}
     if is_first():
         fits = {name: fit_facts(artifact) for name, artifact in artifacts.items()}

@@ -34,7 +34,7 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.tasks import find_task
 
 RESULT = "result.json"
-Tell = Callable[[str], object]
+Log = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ def check_data(cell: Cell) -> None:
     check_folders(cell.cfg, *loaders, "test_dataloader")
 
 
-def run_cell(cell: Cell, tell: Tell) -> Outcome:
+def run_cell(cell: Cell, log: Log) -> Outcome:
     """Train, from the newest checkpoint in the cell's folder if there is one, and test.
 
     The checkpoint of the last iteration is tested, by a Runner of its own as in `ttrb test`.
 
     Args:
         cell: what to run.
-        tell: gets "training 20/200" and the like, often.
+        log: gets "training 20/200" and the like, often.
 
     Returns:
         What was measured; it is in the cell's result file too.
@@ -104,10 +104,10 @@ def run_cell(cell: Cell, tell: Tell) -> Outcome:
     check_data(cell)
     earlier = latest_checkpoint(cell.folder) if trains else None
     if trains:
-        _train(cell.cfg, earlier, tell)
+        _train(cell.cfg, earlier, log)
     checkpoint = latest_checkpoint(cell.folder) if trains else None
     kept = KeepImageParts(find_task(cell.cfg))
-    metrics = _test(cell, checkpoint, tell, kept)
+    metrics = _test(cell, checkpoint, log, kept)
     value = cell.row.metric.value(metrics)
     images = _keep_images(cell, kept, value)
     how = f"resumed from {earlier.name}" if earlier else _changed(cell)
@@ -139,15 +139,15 @@ def _changed(cell: Cell) -> str:
     return f"the config has changed; earlier results stay in {', '.join(others)}" if others else ""
 
 
-def _train(cfg: Config, earlier: Path | None, tell: Tell) -> None:
+def _train(cfg: Config, earlier: Path | None, log: Log) -> None:
     cfg = copy.deepcopy(cfg)
     if earlier is not None:
         cfg.load_from = str(earlier)
     cfg.resume = earlier is not None
-    _run(cfg, tell, Runner.train)
+    _run(cfg, log, Runner.train)
 
 
-def _test(cell: Cell, checkpoint: Path | None, tell: Tell, kept: KeepImageParts) -> dict[str, Any]:
+def _test(cell: Cell, checkpoint: Path | None, log: Log, kept: KeepImageParts) -> dict[str, Any]:
     cfg = copy.deepcopy(cell.cfg)
     cfg.resume = False
     if checkpoint is not None:
@@ -155,16 +155,16 @@ def _test(cell: Cell, checkpoint: Path | None, tell: Tell, kept: KeepImageParts)
     only_test(cfg)
     if cell.tta:
         use_tta(cfg)
-    return _run(cfg, tell, Runner.test, kept)
+    return _run(cfg, log, Runner.test, kept)
 
 
-def _run(cfg: Config, tell: Tell, step: Callable[[Runner], Any], *hooks: Hook) -> Any:
+def _run(cfg: Config, log: Log, step: Callable[[Runner], Any], *hooks: Hook) -> Any:
     """Take a step of a new Runner; what it logs is in the work dir, not on the screen."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(_Nowhere()), stop_signals():
         # mmseg tells of deprecations inside itself and of defaults that are meant here.
         warnings.simplefilter("ignore", UserWarning)
         runner = build_runner(cfg)
-        for hook in (_Progress(tell), *hooks):
+        for hook in (_Progress(log), *hooks):
             runner.register_hook(hook, priority="VERY_LOW")
         try:
             with clear_config_errors():
@@ -192,8 +192,8 @@ class _Nowhere(io.TextIOBase):
 class _Progress(Hook):
     """Tells how far a Runner is, how fast it goes, and how long it will take."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, log: Log) -> None:
+        self._log = log
         self._step, self._last, self._first, self._start = "", 0, 0, 0.0
 
     def after_train_iter(self, runner: Any, batch_idx: int, *_: Any, **__: Any) -> None:  # noqa: ARG002
@@ -213,7 +213,7 @@ class _Progress(Hook):
         text = f"{step} {done}/{total}"
         if done > self._first and now > self._start:
             text += f", {rate_and_eta((done - self._first) / (now - self._start), total - done)}"
-        self._tell(text)
+        self._log(text)
 
 
 def _write(

@@ -25,17 +25,17 @@ class CheckLeftOut(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Look at the images that are trained on."""
-        self._tell(runner, runner.train_dataloader)
+        self._warn_of_left_out(runner, runner.train_dataloader)
 
     def before_val(self, runner: Any) -> None:
         """Look at the images of the validation, the first time."""
-        self._tell(runner, runner.val_dataloader)
+        self._warn_of_left_out(runner, runner.val_dataloader)
 
     def before_test(self, runner: Any) -> None:
         """Look at the images of the test."""
-        self._tell(runner, runner.test_dataloader)
+        self._warn_of_left_out(runner, runner.test_dataloader)
 
-    def _tell(self, runner: Any, loader: Any) -> None:
+    def _warn_of_left_out(self, runner: Any, loader: Any) -> None:
         for dataset in _listing(loader.dataset):
             if id(dataset) not in self._seen and runner.rank == 0:
                 for problem in left_out(dataset):

@@ -63,7 +63,7 @@ def run_demo(
     iterations: int | None = None,
     num_train: int = 160,
     num_val: int = 60,
-    tell: Callable[[str], object] = str,
+    log: Callable[[str], object] = str,
 ) -> list[DemoRow]:
     """Draw scenes, plant, evaluate three models per seed, and write everything into `out`.
 
@@ -75,7 +75,7 @@ def run_demo(
         iterations: training steps per head instead of the config's.
         num_train: number of training scenes.
         num_val: number of validation scenes.
-        tell: gets one line of progress at a time; by default nobody hears it.
+        log: gets one line of progress at a time; by default nobody hears it.
 
     Returns:
         Three rows per seed: before planting, planted, planted with a test-time register.
@@ -89,13 +89,13 @@ def run_demo(
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise InputError(f"seeds: expected different integers from 0 on, got {list(seeds)}")
     start = time.perf_counter()
-    tell(NOTICE)
+    log(NOTICE)
     scenes = write_scenes(out / "scenes", num_train=num_train, num_val=num_val, size=SIZE, seed=0)
-    tell(f"drew {num_train} training and {num_val} validation scenes of {SIZE} px: {scenes}")
+    log(f"drew {num_train} training and {num_val} validation scenes of {SIZE} px: {scenes}")
     rows: list[DemoRow] = []
     with _one_thread():
         for seed in seeds:
-            results = _run_three(chosen, out, scenes, seed, iterations, tell)
+            results = _run_three(chosen, out, scenes, seed, iterations, log)
             rows += [_row(seed, name, result) for name, result in results.items()]
             if seed == seeds[0]:
                 save_picture(out / f"{task}.png", scenes, results, chosen.panel)
@@ -103,9 +103,9 @@ def run_demo(
     numbers = {"task": task, "metric": chosen.metric.key, "rows": [asdict(row) for row in rows]}
     (out / f"{task}.txt").write_text(f"{NOTICE}\n\n{table}\n", encoding="utf-8")
     (out / f"{task}.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
-    tell(f"\n{table}\n")
-    tell(f"picture: {out / f'{task}.png'}   numbers: {out / f'{task}.json'}")
-    tell(f"the whole demo took {time.perf_counter() - start:.0f} s")
+    log(f"\n{table}\n")
+    log(f"picture: {out / f'{task}.png'}   numbers: {out / f'{task}.json'}")
+    log(f"the whole demo took {time.perf_counter() - start:.0f} s")
     return rows
 
 
@@ -163,7 +163,7 @@ def _run_three(
     scenes: Path,
     seed: int,
     iterations: int | None,
-    tell: Callable[[str], object],
+    log: Callable[[str], object],
 ) -> dict[str, Result]:
     """Make the two models of a seed; evaluate both, and the second with a register too."""
     vit = build_vit(seed)
@@ -190,7 +190,7 @@ def _run_three(
             iterations=iterations,
         )
         score = f"{task.metric.name} {result.score:.{task.decimals}f}"
-        tell(f"seed {seed} / {name}: {score} ({result.seconds:.1f} s)")
+        log(f"seed {seed} / {name}: {score} ({result.seconds:.1f} s)")
         results[name] = result
     return results
 

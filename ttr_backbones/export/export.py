@@ -21,7 +21,7 @@ _BATCHES = (2, 1, 3)  # compared, where any number is allowed
 
 
 def _no_progress(stage: str) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 def check_target(out: str | Path, opset: int | None = None) -> Path:

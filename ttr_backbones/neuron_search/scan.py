@@ -92,10 +92,10 @@ class Scan:
 
 
 def neurons(
-    blocks: Iterable[int], tell: Callable[[int, Tensor], object]
+    blocks: Iterable[int], hook: Callable[[int, Tensor], object]
 ) -> dict[Site, Callable[[Tensor], object]]:
-    """Have `tell` called with every block's number and its neurons' values, [B, N, D]."""
-    return {Site(block, "hidden"): partial(tell, block) for block in blocks}
+    """Have `hook` called with every block's number and its neurons' values, [B, N, D]."""
+    return {Site(block, "hidden"): partial(hook, block) for block in blocks}
 
 
 class Outliers:

@@ -107,7 +107,7 @@ class ObjectDiscoverer(BaseModel):
                         "collapsed": collapsed,
                     }
                 )
-        self._tell_collapsed(sum(sample.collapsed for sample in samples))
+        self._log_collapsed(sum(sample.collapsed for sample in samples))
         return samples
 
     @torch.no_grad()
@@ -120,7 +120,7 @@ class ObjectDiscoverer(BaseModel):
         found = self.method(feats, grid=grid, patch=self.backbone.patch_size, image_size=size)
         return found, grid
 
-    def _tell_collapsed(self, num: int) -> None:
+    def _log_collapsed(self, num: int) -> None:
         if num and not self.num_collapsed:
             text = f"{self.remedy}. (Logged once; `collapsed` in the results marks such images.)"
             print_log(text, logger="current", level=logging.WARNING)

@@ -111,7 +111,7 @@ def write_report(
     summary: dict[str, Any],
     *,
     foreground: bool = False,
-    tell: Callable[[Path], None] = lambda _: None,
+    on_written: Callable[[Path], None] = lambda _: None,
     progress: Callable[[int, int | None], None] = lambda *_: None,
 ) -> None:
     """Write the pictures, `numbers.json` and `report.html`.
@@ -124,7 +124,7 @@ def write_report(
         images: what it was shown, RGB uint8 [B, H, W, 3].
         summary: what `summarize` says of them; the PCA's explained variance is added.
         foreground: draw the PCA maps of the foreground alone.
-        tell: called with the path of every file that has been written.
+        on_written: called with the path of every file that has been written.
         progress: called with (files written, files in all) before each of them is drawn.
     """
     out = Path(out)
@@ -134,7 +134,7 @@ def write_report(
     summary = {**summary, "pca": {"explained": pca.explained, "foreground": foreground}}
     numbers = out / "numbers.json"
     write_atomically(numbers, f"{json.dumps(summary, indent=1, allow_nan=False)}\n".encode())
-    tell(numbers)
+    on_written(numbers)
     drawn = [inspection.first(MOST_DRAWN) for inspection in inspections]
     colours = replace(pca, maps=[maps[:MOST_DRAWN] for maps in pca.maps])
     figures = _figures(drawn, images[:MOST_DRAWN], colours, summary)
@@ -143,7 +143,7 @@ def write_report(
         progress(index, count)
         with writing_atomically(out / f"{name}.png") as unfinished:
             draw().savefig(unfinished, format="png")
-        tell(out / f"{name}.png")
+        on_written(out / f"{name}.png")
     progress(count - 1, count)
     write_page(
         out / "report.html",
@@ -152,7 +152,7 @@ def write_report(
         summary["images"][:MOST_ON_PAGE],
         summary,
     )
-    tell(out / "report.html")
+    on_written(out / "report.html")
 
 
 def _figures(

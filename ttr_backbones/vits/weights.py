@@ -64,7 +64,7 @@ def load_weights(vit: nn.Module, path: str | Path, prefix: str | None = None) ->
     stored = _stored(tensors, vit, path, prefix)
     state = _converted(stored, vit, path)
     require_finite(state | _positions(stored, state), str(path))
-    _tell(stored, state, tensors, vit, path)
+    _log_loaded(stored, state, tensors, vit, path)
     _settle_identity(vit, stored, path)
     wanted = vit.state_dict()
     vit.load_state_dict({key: state[key] for key in wanted})
@@ -155,7 +155,7 @@ def _unknown_grid(
     )
 
 
-def _tell(
+def _log_loaded(
     stored: StoredBackbone,
     state: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
