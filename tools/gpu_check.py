@@ -80,7 +80,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(steps: list[Step], device: torch.device, args: argparse.Namespace, folder: Path) -> int:
-    from gpu_steps.in_time import Outcome, run_in_time
+    from gpu_steps.in_time import StepOutcome, run_in_time
     from gpu_steps.report import Report
 
     report = Report(args.out, {"device": args.device, "minutes": args.minutes})
@@ -90,7 +90,7 @@ def _run(steps: list[Step], device: torch.device, args: argparse.Namespace, fold
         report.begin(step.name)
         left = 60 * args.minutes - report.seconds - _LAST
         if left < 1:
-            report.end(Outcome("no time", "", 0.0))
+            report.end(StepOutcome("no time", "", 0.0))
             continue
         check = _check(step, device, folder)
         check.write = report.add

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ttr_backbones.benchmark.plan import Request, plan_benchmark
+from ttr_backbones.benchmark.plan import BenchmarkRequest, plan_benchmark
 from ttr_backbones.benchmark.suite import choose_suite
 from ttr_backbones.errors import InputError, MissingFileError
 
@@ -10,7 +10,7 @@ from ttr_backbones.errors import InputError, MissingFileError
 @pytest.fixture
 def request_of(tiny, data, tmp_path):
     def make(folder=data, protocols=("lost_voc07", "linear_voc2012"), kinds=("none",)):
-        return Request(
+        return BenchmarkRequest(
             {str(tiny / "tiny.py"): tiny / "tiny.safetensors"},
             folder,
             kinds,

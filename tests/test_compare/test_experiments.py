@@ -3,7 +3,7 @@
 import pytest
 
 from ttr_backbones.compare.experiments import LeftOutError, find_experiments
-from ttr_backbones.compare.options import Options
+from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.errors import InputError
 from ttr_backbones.tasks import TASKS, metric_of
 
@@ -56,20 +56,20 @@ def test_find__a_protocol_with_any_backbone_and_repair(tmp_path):
     assert set(experiment.configs) == {"none", "bias"}
     assert experiment.configs["bias"].repair == "bias"
     assert experiment.published("none", "CorLoc") is None
-    plain = experiment.config("none", Options())
+    plain = experiment.config("none", ConfigChanges())
     assert plain.model.backbone.model == "vit_small_patch14_dinov2.lvd142m"
     assert experiment.label(plain) == (
         "vit_small_patch14_dinov2.lvd142m",
         "LOST, VOC 2007 trainval",
     )
     with pytest.raises(LeftOutError, match="no backbone with trained registers"):
-        experiment.config("trained", Options())
+        experiment.config("trained", ConfigChanges())
 
 
 def test_config__of_each_kind():
     (experiment,) = find_experiments([PLAIN])
     backbones = [
-        experiment.config(kind, Options()).model.backbone
+        experiment.config(kind, ConfigChanges()).model.backbone
         for kind in ("none", "test_time", "trained")
     ]
     assert [b.repair for b in backbones] == [
@@ -89,26 +89,26 @@ def test_config__keeps_registers_of_its_own(own):
     (experiment,) = find_experiments(
         [own(more="repair=dict(type='test_time', neurons={1: [2]}, num=2)")]
     )
-    assert experiment.config("none", Options()).model.backbone.repair is None
-    registers = experiment.config("test_time", Options()).model.backbone.repair
+    assert experiment.config("none", ConfigChanges()).model.backbone.repair is None
+    registers = experiment.config("test_time", ConfigChanges()).model.backbone.repair
     assert registers == {"type": "test_time", "neurons": {1: [2]}, "num": 2}
-    changed = Options(cfg_options=["model.backbone.repair.num=3"])
+    changed = ConfigChanges(cfg_options=["model.backbone.repair.num=3"])
     assert experiment.config("test_time", changed).model.backbone.repair.num == 3
 
 
 def test_config__keeps_the_bias_form_where_constants_can_be_had(own):
     (experiment,) = find_experiments([own(more="repair=dict(type='bias')")])
-    assert experiment.kinds(Options()) == ["none", "bias", "trained"]
-    registers = experiment.config("bias", Options()).model.backbone.repair
+    assert experiment.kinds(ConfigChanges()) == ["none", "bias", "trained"]
+    registers = experiment.config("bias", ConfigChanges()).model.backbone.repair
     assert registers == {"type": "bias", "artifact": "auto"}
-    unbaked = Options(cfg_options=["model.backbone.model=vit_small_patch14_dinov2.lvd142m"])
+    unbaked = ConfigChanges(cfg_options=["model.backbone.model=vit_small_patch14_dinov2.lvd142m"])
     with pytest.raises(LeftOutError, match="`ttrb repair bias vit_small_patch14_dinov2"):
         experiment.config("bias", unbaked)
 
 
 def test_config__an_option_for_registers_reaches_a_config_without_them():
     (experiment,) = find_experiments(["augreg_vitt16_lost_voc07"])
-    options = Options(cfg_options=["model.backbone.repair.peak=layer"])
+    options = ConfigChanges(cfg_options=["model.backbone.repair.peak=layer"])
     registers = experiment.config("test_time", options).model.backbone.repair
     assert registers == {"type": "test_time", "neurons": "auto", "peak": "layer"}
 
@@ -123,25 +123,25 @@ def test_config__an_option_for_registers_reaches_a_config_without_them():
 def test_config__that_does_not_exist_is_left_out(name, kind, reason):
     (experiment,) = find_experiments([name])
     with pytest.raises(LeftOutError, match=reason):
-        experiment.config(kind, Options())
+        experiment.config(kind, ConfigChanges())
 
 
 def test_config__a_model_with_trained_registers_is_not_one_without(own):
     (experiment,) = find_experiments([own(model="vit_small_patch14_reg4_dinov2")])
     with pytest.raises(LeftOutError, match="reg4_dinov2 has trained registers"):
-        experiment.config("none", Options())
-    assert experiment.config("trained", Options()).model.backbone.repair is None
+        experiment.config("none", ConfigChanges())
+    assert experiment.config("trained", ConfigChanges()).model.backbone.repair is None
 
 
 def test_config__of_another_backbone(own):
     (experiment,) = find_experiments([own(backbone="ResNet")])
     with pytest.raises(InputError, match=r"needs model\.backbone\.type='TimmViT'"):
-        experiment.config("none", Options())
+        experiment.config("none", ConfigChanges())
 
 
 def test_label__of_a_config_that_is_no_recipe(own):
     (experiment,) = find_experiments([own()])
-    cfg = experiment.config("none", Options())
+    cfg = experiment.config("none", ConfigChanges())
     assert experiment.label(cfg) == ("vit_tiny_patch16_224", "EncoderDecoder, ADE20KDataset")
     assert not experiment.needs_tta(cfg)
     assert experiment.published("none", "mIoU") is None
@@ -149,7 +149,7 @@ def test_label__of_a_config_that_is_no_recipe(own):
 
 def test_metric__is_found_among_evaluators_and_under_a_prefix(own):
     (experiment,) = find_experiments([own()])
-    cfg = experiment.config("none", Options())
+    cfg = experiment.config("none", ConfigChanges())
     metric = metric_of(cfg)
     assert metric == TASKS["segmentation"].metric
     assert metric.value({"seg/aAcc": 1.0, "seg/mIoU": 2.5}) == 2.5

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ttr_backbones.compare.fingerprint import fingerprint
-from ttr_backbones.compare.options import Options
+from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.registers import BakedRegisters, RegisterNeurons
 from ttr_backbones.repairs import REPAIRS
 
@@ -16,7 +16,7 @@ NAME = "augreg_vitt16_ttr_lin1_nyu_200it"
 
 @pytest.fixture(scope="module")
 def cfg():
-    return Options().load(NAME, NAME)
+    return ConfigChanges().load(NAME, NAME)
 
 
 def changed(cfg, changes):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ttr_backbones.compare.options import Options
+from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.errors import InputError
 
 ADE, NYU, LOST = (
@@ -23,19 +23,21 @@ def roots(cfgs):
 
 
 def test_data_root__plain_for_all_and_scoped_wins_in_any_order():
-    options = Options(["NYUDepthV2=/nyu", "/all", "*_voc07=/voc"])
+    options = ConfigChanges(["NYUDepthV2=/nyu", "/all", "*_voc07=/voc"])
     assert roots(load_all(options)) == {ADE: "/all", NYU: "/nyu", LOST: "/voc"}
 
 
 def test_data_root__a_folder_with_an_equals_sign(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a=b").mkdir()
-    assert set(roots(load_all(Options(["a=b"]))).values()) == {"a=b"}
-    assert set(roots(load_all(Options(["/x/a=b"]))).values()) == {"/x/a=b"}
+    assert set(roots(load_all(ConfigChanges(["a=b"]))).values()) == {"a=b"}
+    assert set(roots(load_all(ConfigChanges(["/x/a=b"]))).values()) == {"/x/a=b"}
 
 
 def test_cfg_options__of_training_leave_out_what_trains_nothing_and_say_so():
-    options = Options(cfg_options=["train_cfg.max_iters=7", "model.backbone.pretrained=False"])
+    options = ConfigChanges(
+        cfg_options=["train_cfg.max_iters=7", "model.backbone.pretrained=False"]
+    )
     cfgs = load_all(options)
     assert [cfgs[name].train_cfg.max_iters for name in (ADE, NYU)] == [7, 7]
     assert "train_cfg" not in cfgs[LOST]
@@ -44,11 +46,11 @@ def test_cfg_options__of_training_leave_out_what_trains_nothing_and_say_so():
         "The configs were changed by train_cfg.max_iters=7 model.backbone.pretrained=False",
         f"{LOST} trains nothing, so these do not apply to it: train_cfg.max_iters=7",
     ]
-    assert Options(["/all"]).notes == []
+    assert ConfigChanges(["/all"]).notes == []
 
 
 def test_cfg_options__scoped_by_data_set_or_name_and_with_a_colon_in_the_value():
-    options = Options(
+    options = ConfigChanges(
         cfg_options=[
             "NYUDepthV2:model.decode_head.loss_decode.warm_up=3",
             "*_ade20k_*:train_cfg.max_iters=9",
@@ -66,10 +68,13 @@ def test_cfg_options__scoped_by_data_set_or_name_and_with_a_colon_in_the_value()
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Options(["NYUDepthV1=/x"]), r"NYUDepthV1=/x: unknown .*Did you mean 'NYUDepthV2'"),
-        (Options(cfg_options=["*_coco:a.b=1"]), r"unknown data set type or config '\*_coco'"),
-        (Options(cfg_options=["modle.a=1"]), "unknown config key 'modle'. Did you mean 'model'"),
-        (Options(cfg_options=["train_cfg"]), "expects key.sub=value, got 'train_cfg'"),
+        (ConfigChanges(["NYUDepthV1=/x"]), r"NYUDepthV1=/x: unknown .*Did you mean 'NYUDepthV2'"),
+        (ConfigChanges(cfg_options=["*_coco:a.b=1"]), r"unknown data set type or config '\*_coco'"),
+        (
+            ConfigChanges(cfg_options=["modle.a=1"]),
+            "unknown config key 'modle'. Did you mean 'model'",
+        ),
+        (ConfigChanges(cfg_options=["train_cfg"]), "expects key.sub=value, got 'train_cfg'"),
     ],
 )
 def test_option__that_reaches_nothing_is_an_error(options, message):
@@ -78,7 +83,7 @@ def test_option__that_reaches_nothing_is_an_error(options, message):
 
 
 def test_cfg_options__of_training_where_nothing_trains():
-    options = Options(cfg_options=["train_cfg.max_iters=7"])
+    options = ConfigChanges(cfg_options=["train_cfg.max_iters=7"])
     options.load(LOST, LOST)
     with pytest.raises(InputError, match="none of these configs trains anything"):
         options.check_all_used()

@@ -8,8 +8,8 @@ import torch
 
 from ttr_backbones.compare.control_models import model_of_artifact
 from ttr_backbones.compare.kinds import check_kind, kind_folder, kind_label, repair_file
-from ttr_backbones.compare.options import Options
-from ttr_backbones.compare.plan import Row, make_plan
+from ttr_backbones.compare.options import ConfigChanges
+from ttr_backbones.compare.plan import TableRow, make_plan
 from ttr_backbones.compare.repairs_table import html_page, repair_tables
 from ttr_backbones.compare.side_effects import SideEffect, measure_side_effects
 from ttr_backbones.compare.summary import Line, summarize
@@ -80,7 +80,7 @@ def test_kinds__may_be_files(tmp_path):
         check_kind("nowhere.json")
     control = f"{listed}:random"
     kinds = ["none", str(artifact), str(listed), control, "trained"]
-    plan = make_plan([CONFIG], kinds, [0], tmp_path, Options())
+    plan = make_plan([CONFIG], kinds, [0], tmp_path, ConfigChanges())
     repairs = [cell.cfg.model.backbone.get("repair") for cell in plan.cells]
     assert repairs[1] == {"type": "bias", "artifact": str(artifact)}
     assert (repairs[0], repairs[2]["neurons"]) == (None, str(listed))
@@ -105,7 +105,7 @@ def test_kinds__may_be_files(tmp_path):
 
 
 def test_measure__of_a_plan(shared, tiny_weights, tmp_path):
-    options = Options(cfg_options=[f"model.backbone.checkpoint={tiny_weights}"])
+    options = ConfigChanges(cfg_options=[f"model.backbone.checkpoint={tiny_weights}"])
     plan = make_plan([CONFIG], ["none", "test_time"], [0, 1], tmp_path, options)
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -123,7 +123,7 @@ def test_measure__of_a_plan(shared, tiny_weights, tmp_path):
     REPAIRS["bias"].shipped(TAG).save(artifact)
     vit = model_of_artifact(artifact, [CONFIG], options)
     assert weights_hash(vit) == REPAIRS["bias"].shipped(TAG).provenance["weights_sha256"]
-    bare = make_plan([CONFIG], ["none"], [0], tmp_path, Options(
+    bare = make_plan([CONFIG], ["none"], [0], tmp_path, ConfigChanges(
         cfg_options=["model.backbone.pretrained=False", "model.backbone.checkpoint=None"]
     ))  # fmt: skip
     found, notes = measure_side_effects(bare.cells, folder)
@@ -133,5 +133,5 @@ def test_measure__of_a_plan(shared, tiny_weights, tmp_path):
 
 def test_line__of_a_row_without_a_run(lines):
     row = lines[0].row
-    assert isinstance(row, Row)
+    assert isinstance(row, TableRow)
     assert Line(row, (), 0, False).runs == "-"

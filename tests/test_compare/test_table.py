@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ttr_backbones.compare.cells import Outcome
+from ttr_backbones.compare.cells import CellResult
 from ttr_backbones.compare.summary import summarize
 from ttr_backbones.compare.table import csv_cells, csv_table, markdown_table, text_table
 
@@ -28,7 +28,7 @@ def cell(row, seed):
 def test_summarize__puts_lines_of_a_task_together_and_leaves_failed_cells_out(lines):
     a, b, c, d = (line.row for line in lines)
     cells = [cell(a, 0), cell(a, 1), cell(c, 0), cell(b, 0), cell(d, None)]
-    outcomes = {cells[0].name: Outcome(1.0, 9.0), cells[3].name: Outcome(3.0, 9.0)}
+    outcomes = {cells[0].name: CellResult(1.0, 9.0), cells[3].name: CellResult(3.0, 9.0)}
     found = summarize(cells, outcomes)
     assert [line.row for line in found] == [a, b, c, d]
     assert [line.values for line in found] == [(1.0,), (3.0,), (), ()]
@@ -77,7 +77,7 @@ def test_csv__keeps_all_digits_and_the_paper_apart(lines):
 
 def test_csv_cells__one_row_per_run(lines):
     cells = [cell(lines[0].row, 0), cell(lines[0].row, 1), cell(lines[3].row, None)]
-    outcomes = {cells[0].name: Outcome(1 / 3, 2.04)}
+    outcomes = {cells[0].name: CellResult(1 / 3, 2.04)}
     failed = {cells[1].name: 'out of "memory", sorry'}
     rows = list(csv.DictReader(io.StringIO(csv_cells(cells, outcomes, failed))))
     assert float(rows[0]["value"]) == 1 / 3

@@ -29,7 +29,7 @@ _PR_SET_PDEATHSIG = 1  # of Linux: a signal when the parent dies
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepOutcome:
     """How a step ended.
 
     Args:
@@ -43,7 +43,9 @@ class Outcome:
     seconds: float
 
 
-def run_in_time(step: Step, check: Check, seconds: float, log: Path, again: list[str]) -> Outcome:
+def run_in_time(
+    step: Step, check: Check, seconds: float, log: Path, again: list[str]
+) -> StepOutcome:
     """Run a step for at most so many seconds.
 
     Args:
@@ -82,10 +84,10 @@ def run_in_time(step: Step, check: Check, seconds: float, log: Path, again: list
     os.close(reading)
     taken = time.monotonic() - start
     if ended:
-        return Outcome(ended[0], ended[1], taken)
+        return StepOutcome(ended[0], ended[1], taken)
     if cut:
-        return Outcome("cut", f"killed after {taken:.0f} s", taken)
-    return Outcome("failed", f"the process ended with {process.exitcode}", taken)
+        return StepOutcome("cut", f"killed after {taken:.0f} s", taken)
+    return StepOutcome("failed", f"the process ended with {process.exitcode}", taken)
 
 
 class _Lines:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gpu_steps.in_time import Outcome
+from gpu_steps.in_time import StepOutcome
 from gpu_steps.step import Fact
 from ttr_backbones.atomic import write_atomically
 
@@ -48,7 +48,7 @@ class Report:
         self._row(step["name"], fact["what"], fact["text"], fact["goal"], _VERDICTS[fact["met"]])
         self._write()
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: StepOutcome) -> None:
         """Say how the step that was begun last has ended."""
         step = self._record["steps"][-1]
         step.update(state=outcome.state, why=outcome.why, seconds=round(outcome.seconds, 1))

@@ -49,7 +49,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Side:
+class ModelAnswer:
     """What one kind of model says to a question, and where it looks."""
 
     attribution: Attribution
@@ -65,17 +65,17 @@ class Pair:
         question: the question.
         outliers: the outlier patches of the model as it comes, bool [tiles, h, w]; None where no
             group of patches stands out.
-        sides: without and with a register.
+        answers: without and with a register.
     """
 
     question: Question
     outliers: Tensor | None
-    sides: tuple[Side, Side]
+    answers: tuple[ModelAnswer, ModelAnswer]
 
     @property
     def changes(self) -> bool:
         """Whether the answers differ."""
-        return self.sides[0].attribution.token_ids != self.sides[1].attribution.token_ids
+        return self.answers[0].attribution.token_ids != self.answers[1].attribution.token_ids
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,12 @@ def compare(
     pairs = []
     for question, *both in zip(questions, plain, changed, strict=True):
         outliers = None if threshold is None else both[0].norms > threshold
-        without, with_register = (_side(one, outliers, question) for one in both)
+        without, with_register = (_answer(one, outliers, question) for one in both)
         pairs.append(Pair(question, outliers, (without, with_register)))
     return Comparison(pairs, threshold)
 
 
-def _side(attribution: Attribution, outliers: Tensor | None, question: Question) -> Side:
+def _answer(attribution: Attribution, outliers: Tensor | None, question: Question) -> ModelAnswer:
     boxes = question.relative_boxes
     game = pointing(attribution, boxes) if boxes else None
-    return Side(attribution, spread(attribution, outliers), game)
+    return ModelAnswer(attribution, spread(attribution, outliers), game)

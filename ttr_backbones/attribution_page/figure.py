@@ -44,7 +44,7 @@ def draw_overview(path: str | Path, comparison: Comparison) -> None:
 def _draw_row(axes: np.ndarray, pair: Pair) -> None:
     question = pair.question
     picture = np.asarray(question.image)
-    maps = [photograph_map(side.attribution).mean(dim=0).numpy() for side in pair.sides]
+    maps = [photograph_map(answer.attribution).mean(dim=0).numpy() for answer in pair.answers]
     values = np.stack(maps)
     top = float(np.percentile(values[values > 0], _TOP)) if values.any() else 1.0
     height, width = picture.shape[:2]
@@ -53,7 +53,7 @@ def _draw_row(axes: np.ndarray, pair: Pair) -> None:
         axis.set_yticks([])
         axis.imshow(picture)
     axes[0].set_title(_wrapped(question.prompt), fontsize=8, parse_math=False)
-    for axis, side, weights in zip(axes[1:], pair.sides, maps, strict=True):
+    for axis, answer, weights in zip(axes[1:], pair.answers, maps, strict=True):
         axis.imshow(
             weights,
             extent=(0, width, height, 0),
@@ -63,8 +63,8 @@ def _draw_row(axes: np.ndarray, pair: Pair) -> None:
             alpha=np.clip(0.4 + weights / top, 0.4, 0.9),  # low attention hides no photograph
             interpolation="nearest",
         )
-        answer = _wrapped(f"“{side.attribution.answer}”")
-        axis.set_title(answer, fontsize=8, parse_math=False)
+        title = _wrapped(f"“{answer.attribution.answer}”")
+        axis.set_title(title, fontsize=8, parse_math=False)
     for axis in axes:
         for x1, y1, x2, y2 in question.boxes:
             axis.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec="#56b4e9", lw=1))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ttr_backbones.attribution_page.comparison import KINDS, Comparison, Pair, Side
+from ttr_backbones.attribution_page.comparison import KINDS, Comparison, ModelAnswer, Pair
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.report.summary import percent
 from ttr_backbones.vlm.tower import feature_block
@@ -43,19 +43,20 @@ def numbers(
         "threshold": comparison.threshold,
         "answers_changed": sum(pair.changes for pair in pairs),
         "kinds": {
-            kind: _means([pair.sides[index] for pair in pairs]) for index, kind in enumerate(KINDS)
+            kind: _means([pair.answers[index] for pair in pairs])
+            for index, kind in enumerate(KINDS)
         },
         "questions": [_question(pair) for pair in pairs],
     }
     return {"verdict": verdict(found), "details": details(found), **found}
 
 
-def _means(sides: Sequence[Side]) -> dict[str, Any]:
-    pointed = [side.pointing for side in sides if side.pointing is not None]
-    names = sides[0].spread.facts()
+def _means(answers: Sequence[ModelAnswer]) -> dict[str, Any]:
+    pointed = [answer.pointing for answer in answers if answer.pointing is not None]
+    names = answers[0].spread.facts()
     return {
-        **{name: _mean([side.spread.facts()[name] for side in sides]) for name in names},
-        "largest_norm": max(side.attribution.norms.max().item() for side in sides),
+        **{name: _mean([answer.spread.facts()[name] for answer in answers]) for name in names},
+        "largest_norm": max(answer.attribution.norms.max().item() for answer in answers),
         "pointed": len(pointed),
         "pointing_accuracy": _mean([float(one.hit) for one in pointed]),
         "attention_inside": _mean([one.inside for one in pointed]),
@@ -78,13 +79,13 @@ def _question(pair: Pair) -> dict[str, Any]:
         "answer_changes": pair.changes,
         "kinds": {
             kind: {
-                "answer": side.attribution.answer,
-                "tokens": side.attribution.tokens,
-                **side.spread.facts(),
-                "largest_norm": side.attribution.norms.max().item(),
-                "pointing": None if side.pointing is None else asdict(side.pointing),
+                "answer": answer.attribution.answer,
+                "tokens": answer.attribution.tokens,
+                **answer.spread.facts(),
+                "largest_norm": answer.attribution.norms.max().item(),
+                "pointing": None if answer.pointing is None else asdict(answer.pointing),
             }
-            for kind, side in zip(KINDS, pair.sides, strict=True)
+            for kind, answer in zip(KINDS, pair.answers, strict=True)
         },
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ttr_backbones.attribution_page.comparison import KINDS, SHORT, Comparison, Pair, Side
+from ttr_backbones.attribution_page.comparison import KINDS, SHORT, Comparison, ModelAnswer, Pair
 from ttr_backbones.attribution_page.numbers import HALF
 from ttr_backbones.report.page_data import colour_table, jpeg, quantize
 from ttr_backbones.vlm.canvas import canvas_size, laid_over
@@ -51,12 +51,12 @@ def page_data(comparison: Comparison, questions: Sequence[dict[str, Any]]) -> di
 
 
 def _maps(pair: Pair) -> dict[str, Any]:
-    place = pair.sides[0].attribution.place
+    place = pair.answers[0].attribution.place
     size = canvas_size(place.boxes, place.grid)
-    seen = laid_over(torch.ones_like(pair.sides[0].attribution.norms), place.boxes, size) > 0
-    attention = [_relative(side, seen) for side in pair.sides]
-    norms = [_norms(side, size) for side in pair.sides]
-    tokens = [side.attribution.tokens for side in pair.sides]
+    seen = laid_over(torch.ones_like(pair.answers[0].attribution.norms), place.boxes, size) > 0
+    attention = [_relative(answer, seen) for answer in pair.answers]
+    norms = [_norms(answer, size) for answer in pair.answers]
+    tokens = [answer.attribution.tokens for answer in pair.answers]
     return {
         "size": list(size),
         "tokens": tokens,
@@ -65,16 +65,16 @@ def _maps(pair: Pair) -> dict[str, Any]:
     }
 
 
-def _relative(side: Side, seen: Tensor) -> Tensor:
+def _relative(answer: ModelAnswer, seen: Tensor) -> Tensor:
     """Attention as multiples of uniform attention, the mean of all tokens first, [1 + T, y, x]."""
-    maps = photograph_map(side.attribution)
+    maps = photograph_map(answer.attribution)
     share = maps / maps.sum(dim=(1, 2), keepdim=True).clamp(min=1e-30)
     return torch.cat([share.mean(dim=0, keepdim=True), share]) * seen.sum()
 
 
-def _norms(side: Side, size: tuple[int, int]) -> Tensor:
+def _norms(answer: ModelAnswer, size: tuple[int, int]) -> Tensor:
     """The largest norm of the tiles over each cell; a cell between patches has their mean."""
-    place, norms = side.attribution.place, side.attribution.norms
+    place, norms = answer.attribution.place, answer.attribution.norms
     found = torch.zeros(size)
     for tile in range(len(norms)):
         boxes = place.boxes[tile : tile + 1]

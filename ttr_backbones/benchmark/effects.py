@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ttr_backbones.compare.cells import Outcome
+from ttr_backbones.compare.cells import CellResult
 from ttr_backbones.compare.plan import Cell
 from ttr_backbones.compare.repairs_table import RepairTable, repair_tables
 from ttr_backbones.compare.side_effects import measure_side_effects
@@ -16,7 +16,7 @@ _TIMES = {"run_time_ratio", "fit_minutes"}  # `ttrb bench` and `ttrb compare` me
 
 
 def side_effects(
-    cells: Sequence[Cell], outcomes: Mapping[str, Outcome], folder: Path, progress: Progress
+    cells: Sequence[Cell], outcomes: Mapping[str, CellResult], folder: Path, progress: Progress
 ) -> tuple[list[RepairTable], list[str]]:
     """Measure all repairs of all backbones side by side.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from ttr_backbones.benchmark.statistics import Result
+from ttr_backbones.benchmark.statistics import RowResult
 from ttr_backbones.compare.kinds import kind_label
 
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 460, 190, 20, 26, 30
 
 
-def forest(results: Sequence[Result]) -> str:
+def forest(results: Sequence[RowResult]) -> str:
     """Draw the differences of one task as SVG, "" if there are none.
 
     Args:

@@ -10,7 +10,7 @@ from ttr_backbones.benchmark import words
 from ttr_backbones.benchmark.forest import forest
 from ttr_backbones.benchmark.markdown import inputs, run
 from ttr_backbones.benchmark.report import Report
-from ttr_backbones.benchmark.statistics import Result
+from ttr_backbones.benchmark.statistics import RowResult
 from ttr_backbones.compare.kinds import kind_label
 from ttr_backbones.compare.repairs_table import RepairTable
 from ttr_backbones.report.one_file import page_part
@@ -49,7 +49,7 @@ def html_page(report: Report) -> str:
     )
 
 
-def _table(results: Sequence[Result]) -> list[str]:
+def _table(results: Sequence[RowResult]) -> list[str]:
     with_paper = any(result.row.published for result in results)
     heads = ["repair", "measured", "95 % interval", "difference to none", ""]
     heads += ["paper"] if with_paper else []
@@ -66,7 +66,7 @@ def _table(results: Sequence[Result]) -> list[str]:
     return [*parts, "</table></div>"]
 
 
-def _line(result: Result, *, with_paper: bool) -> str:
+def _line(result: RowResult, *, with_paper: bool) -> str:
     kind = result.verdict.replace(" ", "-")
     cells = [
         words.measured(result),
@@ -79,7 +79,7 @@ def _line(result: Result, *, with_paper: bool) -> str:
     return f'<tr class="{kind}"><td>{_text(kind_label(result.row.repair))}</td>{inner}</tr>'
 
 
-def _pictures(results: Sequence[Result]) -> list[str]:
+def _pictures(results: Sequence[RowResult]) -> list[str]:
     parts = []
     for name in dict.fromkeys(result.row.experiment for result in results):
         lines = [result for result in results if result.row.experiment == name]

@@ -11,8 +11,8 @@ from pathlib import Path
 from ttr_backbones.app.data_check import check, distinct_datasets
 from ttr_backbones.benchmark.inputs import DataFacts, data_facts, file_hash, together
 from ttr_backbones.benchmark.suite import Suite
-from ttr_backbones.compare.options import Options
-from ttr_backbones.compare.plan import Cell, Row, make_plan
+from ttr_backbones.compare.options import ConfigChanges
+from ttr_backbones.compare.plan import Cell, TableRow, make_plan
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.recipes import RecipeName, protocol_facts
 
@@ -20,7 +20,7 @@ _SHOWN = 3  # problems of a data set
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchmarkRequest:
     """What the user wants measured.
 
     Args:
@@ -63,13 +63,13 @@ class BenchmarkPlan:
     cells: list[Cell] = field(default_factory=list)
     protocols: dict[str, str] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    rows_left_out: list[Row] = field(default_factory=list)
+    rows_left_out: list[TableRow] = field(default_factory=list)
     data: dict[str, list[DataFacts]] = field(default_factory=dict)
     weights: dict[str, str | None] = field(default_factory=dict)
     changes: dict[str, str] = field(default_factory=dict)
 
 
-def plan_benchmark(request: Request) -> BenchmarkPlan:
+def plan_benchmark(request: BenchmarkRequest) -> BenchmarkPlan:
     """Open all data, hash it, and make the cells of every protocol that fits.
 
     Raises:
@@ -101,7 +101,7 @@ def plan_benchmark(request: Request) -> BenchmarkPlan:
     return plan
 
 
-def _options(request: Request) -> Options:
+def _options(request: BenchmarkRequest) -> ConfigChanges:
     """Return the changes of all configs: the suite's, the weights, the user's."""
     changes = []
     for backbone, weights in request.backbones.items():
@@ -111,13 +111,13 @@ def _options(request: Request) -> Options:
             if weights is not None:
                 changes.append(f"{name}:model.backbone.pretrained=False")
                 changes.append(f"{name}:model.backbone.checkpoint={weights}")
-    return Options((), [*changes, *request.cfg_options], request.data)
+    return ConfigChanges((), [*changes, *request.cfg_options], request.data)
 
 
 def _look_at(
     recipe: RecipeName,
-    request: Request,
-    options: Options,
+    request: BenchmarkRequest,
+    options: ConfigChanges,
     known: dict[str, DataFacts],
     plan: BenchmarkPlan,
 ) -> None:
@@ -143,7 +143,7 @@ def _look_at(
     plan.changes[protocol] = _changes(protocol, found, request)
 
 
-def _changes(protocol: str, found: Sequence[DataFacts], request: Request) -> str:
+def _changes(protocol: str, found: Sequence[DataFacts], request: BenchmarkRequest) -> str:
     parts = [
         f"{facts.samples} images, {facts.unlike_published}"
         for facts in found
@@ -164,7 +164,11 @@ def _changes(protocol: str, found: Sequence[DataFacts], request: Request) -> str
 
 
 def _add_cells(
-    backbone: str, protocol: str, request: Request, options: Options, plan: BenchmarkPlan
+    backbone: str,
+    protocol: str,
+    request: BenchmarkRequest,
+    options: ConfigChanges,
+    plan: BenchmarkPlan,
 ) -> None:
     name = str(RecipeName(backbone, None, protocol))
     kinds = [*request.kinds, *request.fitted.get(backbone, ())]

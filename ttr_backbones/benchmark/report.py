@@ -15,8 +15,8 @@ import torch
 
 from ttr_backbones import __version__
 from ttr_backbones.benchmark.inputs import DataFacts
-from ttr_backbones.benchmark.plan import BenchmarkPlan, Request
-from ttr_backbones.benchmark.statistics import BOOTSTRAP_SEED, Result
+from ttr_backbones.benchmark.plan import BenchmarkPlan, BenchmarkRequest
+from ttr_backbones.benchmark.statistics import BOOTSTRAP_SEED, RowResult
 from ttr_backbones.compare.repairs_table import RepairTable
 from ttr_backbones.repairs.choice import repair_options
 
@@ -60,7 +60,7 @@ class Report:
         run: of this run alone.
     """
 
-    results: Sequence[Result]
+    results: Sequence[RowResult]
     data: Sequence[DataFacts]
     weights: Mapping[str, tuple[str, str]]
     artifacts: Mapping[str, str]
@@ -75,12 +75,12 @@ class Report:
     run: RunFacts
 
     @property
-    def compared(self) -> list[Result]:
+    def compared(self) -> list[RowResult]:
         """The lines whose difference has an interval."""
         return [r for r in self.results if r.difference and r.difference.interval is not None]
 
     @property
-    def shown(self) -> list[Result]:
+    def shown(self) -> list[RowResult]:
         """Those whose difference is not zero, by its interval."""
         return [result for result in self.compared if result.verdict in ("better", "worse")]
 
@@ -113,7 +113,7 @@ class Ran:
         notes: on them.
     """
 
-    results: Sequence[Result]
+    results: Sequence[RowResult]
     failed: Mapping[str, str]
     seconds: float
     effects: Sequence[RepairTable] = ()
@@ -121,7 +121,7 @@ class Ran:
 
 
 def make_report(
-    plan: BenchmarkPlan, request: Request, ran: Ran, rounds: int, command: str
+    plan: BenchmarkPlan, request: BenchmarkRequest, ran: Ran, rounds: int, command: str
 ) -> Report:
     """Put everything together.
 
@@ -156,7 +156,7 @@ def make_report(
     )
 
 
-def _plain(result: Result) -> dict[str, Any]:
+def _plain(result: RowResult) -> dict[str, Any]:
     row, published = result.row, result.row.published
     plain: dict[str, Any] = {
         "experiment": row.experiment,

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttr_backbones.benchmark.plan import BenchmarkPlan
-from ttr_backbones.compare.cells import Outcome
+from ttr_backbones.compare.cells import CellResult
 from ttr_backbones.compare.image_parts import OfImages, read_parts
 from ttr_backbones.compare.kinds import NONE
-from ttr_backbones.compare.plan import Cell, Row
+from ttr_backbones.compare.plan import Cell, TableRow
 from ttr_backbones.errors import InputError
 from ttr_backbones.evaluation.bootstrap import Interval, bootstrap_scores, percentile_interval
 from ttr_backbones.evaluation.image_parts import ImageParts
@@ -28,7 +28,7 @@ LEAST_IMAGES = 6
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """One line of the table beside the same model without a repair.
 
     Args:
@@ -62,7 +62,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Result:
+class RowResult:
     """One line of the table.
 
     Args:
@@ -76,12 +76,12 @@ class Result:
         judgement: of the published number beside ours, "" where there is none.
     """
 
-    row: Row
+    row: TableRow
     values: Mapping[int | None, float]
     planned: int
     images: int | None
     interval: Interval | None
-    difference: Difference | None
+    difference: PairedDifference | None
     judgement: str
 
     @property
@@ -123,7 +123,9 @@ class _Drawn:
 _Values = Mapping[int | None, float]
 
 
-def results(plan: BenchmarkPlan, outcomes: Mapping[str, Outcome], rounds: int) -> list[Result]:
+def results(
+    plan: BenchmarkPlan, outcomes: Mapping[str, CellResult], rounds: int
+) -> list[RowResult]:
     """Put all cells of each line together, lines of one task of one backbone behind each other.
 
     Args:
@@ -134,7 +136,7 @@ def results(plan: BenchmarkPlan, outcomes: Mapping[str, Outcome], rounds: int) -
     Raises:
         InputError: runs of one task were of different images.
     """
-    lines: dict[Row, list[Cell]] = {}
+    lines: dict[TableRow, list[Cell]] = {}
     for cell in plan.cells:
         lines.setdefault(cell.row, []).append(cell)
     drawn = {row: _drawn(cells, outcomes, rounds) for row, cells in lines.items()}
@@ -148,7 +150,7 @@ def results(plan: BenchmarkPlan, outcomes: Mapping[str, Outcome], rounds: int) -
     ]
 
 
-def _drawn(cells: Sequence[Cell], outcomes: Mapping[str, Outcome], rounds: int) -> _Drawn | None:
+def _drawn(cells: Sequence[Cell], outcomes: Mapping[str, CellResult], rounds: int) -> _Drawn | None:
     kept: dict[int | None, OfImages] = {}
     for cell in cells:
         if cell.name in outcomes:
@@ -176,13 +178,13 @@ def _bootstrapped(
 
 
 def _result(
-    row: Row,
+    row: TableRow,
     plan: BenchmarkPlan,
     cells: Sequence[Cell],
-    outcomes: Mapping[str, Outcome],
-    drawn: Mapping[Row, _Drawn | None],
-    plain: Row | None,
-) -> Result:
+    outcomes: Mapping[str, CellResult],
+    drawn: Mapping[TableRow, _Drawn | None],
+    plain: TableRow | None,
+) -> RowResult:
     of_line = drawn.get(row)
     values: _Values = (
         {cell.seed: outcomes[cell.name].value for cell in cells if cell.name in outcomes}
@@ -197,14 +199,14 @@ def _result(
     mean = statistics.fmean(values.values()) if values else None
     changes = plan.changes.get(plan.protocols.get(row.experiment, ""), "")
     judgement = _judgement(row, mean, interval, changes)
-    return Result(row, values, len(cells), images, interval, difference, judgement)
+    return RowResult(row, values, len(cells), images, interval, difference, judgement)
 
 
 def _interval(scores: NDArray[np.float64], drawn: _Drawn) -> Interval | None:
     return percentile_interval(scores) if len(drawn.images) >= LEAST_IMAGES else None
 
 
-def _difference(drawn: _Drawn | None, plain: _Drawn | None) -> Difference | None:
+def _difference(drawn: _Drawn | None, plain: _Drawn | None) -> PairedDifference | None:
     """Compare runs of the same seeds on the same drawn images."""
     if drawn is None or plain is None or drawn.images != plain.images:
         return None
@@ -213,10 +215,10 @@ def _difference(drawn: _Drawn | None, plain: _Drawn | None) -> Difference | None
         return None
     value = statistics.fmean(drawn.whole[seed] - plain.whole[seed] for seed in seeds)
     moved = drawn.mean(seeds) - plain.mean(seeds)
-    return Difference(value, _interval(moved, drawn), len(drawn.images))
+    return PairedDifference(value, _interval(moved, drawn), len(drawn.images))
 
 
-def _judgement(row: Row, mean: float | None, interval: Interval | None, changes: str) -> str:
+def _judgement(row: TableRow, mean: float | None, interval: Interval | None, changes: str) -> str:
     """Say where the published number lies beside the interval of ours."""
     if row.published is None or mean is None:
         return ""

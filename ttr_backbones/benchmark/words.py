@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ttr_backbones.benchmark.report import Report
-from ttr_backbones.benchmark.statistics import LEAST_IMAGES, Result
+from ttr_backbones.benchmark.statistics import LEAST_IMAGES, RowResult
 from ttr_backbones.compare.kinds import kind_label
 from ttr_backbones.compare.summary import NOTHING
 from ttr_backbones.text_table import aligned
@@ -12,14 +12,14 @@ TITLE = "Benchmark of ViT repairs"
 _FEW = 30  # images, below which a percentile bootstrap is known to be too narrow
 
 
-def measured(result: Result) -> str:
+def measured(result: RowResult) -> str:
     """Write a number, with its standard deviation over the seeds."""
     if result.mean is None:
         return NOTHING
     return result.row.metric.shown(result.mean, result.std)
 
 
-def interval(result: Result) -> str:
+def interval(result: RowResult) -> str:
     """Write the interval of a number, "" without."""
     if result.interval is None:
         return ""
@@ -27,7 +27,7 @@ def interval(result: Result) -> str:
     return f"[{result.interval.low:.{digits}f}, {result.interval.high:.{digits}f}]"
 
 
-def difference(result: Result) -> str:
+def difference(result: RowResult) -> str:
     """Write a difference with its interval, "" without."""
     if result.difference is None:
         return ""
@@ -38,7 +38,7 @@ def difference(result: Result) -> str:
     return f"{found.value:+.{digits}f} {ends}"
 
 
-def published(result: Result) -> str:
+def published(result: RowResult) -> str:
     """Write the paper's number and how ours lies beside it, "" without one."""
     number = result.row.published
     if number is None:
@@ -100,7 +100,7 @@ def results_text(report: Report) -> list[str]:
     return text[1:]
 
 
-def _said(result: Result) -> str:
+def _said(result: RowResult) -> str:
     row = result.row
     return (
         f"{kind_label(row.repair)} is {result.verdict} on {row.task} ({row.backbone}) by "

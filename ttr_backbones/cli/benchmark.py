@@ -19,9 +19,9 @@ from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
-    from ttr_backbones.benchmark.plan import BenchmarkPlan, Request
+    from ttr_backbones.benchmark.plan import BenchmarkPlan, BenchmarkRequest
     from ttr_backbones.benchmark.report import Report
-    from ttr_backbones.compare.cells import Outcome
+    from ttr_backbones.compare.cells import CellResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Plan, run, write the page."""
     from ttr_backbones.benchmark.fit import Fitted, fit_missing
-    from ttr_backbones.benchmark.plan import Request, plan_benchmark
+    from ttr_backbones.benchmark.plan import BenchmarkRequest, plan_benchmark
     from ttr_backbones.benchmark.suite import choose_suite
     from ttr_backbones.cli.exit_codes import exit_code_of
     from ttr_backbones.compare.running import run_cells
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     if args.fit_images is not None:
         fitted = fit_missing(backbones, fitted.kinds, args.fit_images, args.out / "repairs")
     seeds = integer_list("--seeds", args.seeds, least=0)
-    request = Request(
+    request = BenchmarkRequest(
         *(backbones, args.data, fitted.kinds, seeds, suite, args.out, args.cfg_options),
         fitted=fitted.files,
         not_fitted=fitted.left_out,
@@ -138,8 +138,8 @@ def _kinds(text: str) -> list[str]:
 
 def _report(
     plan: BenchmarkPlan,
-    request: Request,
-    outcomes: Mapping[str, Outcome],
+    request: BenchmarkRequest,
+    outcomes: Mapping[str, CellResult],
     failed: Mapping[str, str],
     args: argparse.Namespace,
 ) -> Report:

@@ -21,8 +21,8 @@ from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
-    from ttr_backbones.compare.cells import Outcome
-    from ttr_backbones.compare.plan import Cell, Plan
+    from ttr_backbones.compare.cells import CellResult
+    from ttr_backbones.compare.plan import Cell, ComparisonPlan
     from ttr_backbones.compare.side_effects import SideEffects
 
 
@@ -72,13 +72,13 @@ def run(args: argparse.Namespace) -> int:
     """Run or reuse every cell, print the table, and return 1 if a cell failed."""
     kinds, seeds = _kinds(args.repairs), integer_list("--seeds", args.seeds, least=0)
     from ttr_backbones.cli.exit_codes import exit_code_of
-    from ttr_backbones.compare.options import Options
+    from ttr_backbones.compare.options import ConfigChanges
     from ttr_backbones.compare.plan import make_plan
     from ttr_backbones.compare.running import run_cells
     from ttr_backbones.compare.side_effects import measure_side_effects
     from ttr_backbones.images.photos import photo_files
 
-    options = Options(args.data_root, args.cfg_options)
+    options = ConfigChanges(args.data_root, args.cfg_options)
     if args.images is not None:
         photo_files(args.images)
     if kinds is not None:
@@ -121,7 +121,7 @@ def _with_fitted_controls(kinds: list[str], args: argparse.Namespace) -> list[st
     waiting = waiting_controls(kinds, args.fit_images)
     if waiting:
         from ttr_backbones.compare.control_models import model_of_artifact
-        from ttr_backbones.compare.options import Options
+        from ttr_backbones.compare.options import ConfigChanges
         from ttr_backbones.repairs.controls import split_control
 
         bar = ProgressBar()
@@ -130,7 +130,7 @@ def _with_fitted_controls(kinds: list[str], args: argparse.Namespace) -> list[st
                 vit = model_of_artifact(
                     Path(split_control(text)[0]),
                     args.configs,
-                    Options(args.data_root, args.cfg_options),
+                    ConfigChanges(args.data_root, args.cfg_options),
                     backbone=args.backbone,
                     repair=args.repair,
                 )
@@ -140,7 +140,7 @@ def _with_fitted_controls(kinds: list[str], args: argparse.Namespace) -> list[st
     return [kept_control(kind) for kind in kinds]
 
 
-def _check_data(plan: Plan) -> None:
+def _check_data(plan: ComparisonPlan) -> None:
     """Look at the data of every cell that is not finished: before hours of training, not after.
 
     Raises:
@@ -183,8 +183,8 @@ def _kinds(text: str | None) -> list[str] | None:
 
 
 def _write(
-    plan: Plan,
-    outcomes: dict[str, Outcome],
+    plan: ComparisonPlan,
+    outcomes: dict[str, CellResult],
     failed: dict[str, str],
     out: Path,
     side_effects: SideEffects | None = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ttr_backbones.evaluation.held_out import HeldOut, held_out_scores, random_halves
+from ttr_backbones.evaluation.held_out import HeldOutScores, held_out_scores, random_halves
 from ttr_backbones.text_table import aligned
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def cross_validated(hits: Mapping[str, Hits], splits: int, seed: int) -> list[di
     ]
 
 
-def _held_out(hits: Hits, halves: NDArray[np.bool_]) -> HeldOut:
+def _held_out(hits: Hits, halves: NDArray[np.bool_]) -> HeldOutScores:
     """Choose and score the settings of a repair, hits [N] each, on halves [R, N], in percent."""
     percent = 100.0 * np.stack(list(hits.values()))
     parts = np.stack([percent, np.ones_like(percent)], axis=2)
@@ -56,7 +56,7 @@ def _held_out(hits: Hits, halves: NDArray[np.bool_]) -> HeldOut:
 
 
 def _row(
-    repair: str, found: HeldOut, plain: HeldOut, settings: Sequence[SweepSetting]
+    repair: str, found: HeldOutScores, plain: HeldOutScores, settings: Sequence[SweepSetting]
 ) -> dict[str, Any]:
     times = Counter(found.chosen.flatten().tolist())
     most, count = min(times.items(), key=lambda item: (-item[1], item[0]))

@@ -38,7 +38,7 @@ Log = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CellResult:
     """What became of a cell.
 
     Args:
@@ -53,7 +53,7 @@ class Outcome:
     how: str = ""
 
 
-def finished(cell: Cell) -> Outcome | None:
+def finished(cell: Cell) -> CellResult | None:
     """Return what an earlier run of this very config measured, or None.
 
     Raises:
@@ -65,7 +65,7 @@ def finished(cell: Cell) -> Outcome | None:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["fingerprint"] == cell.fingerprint:
-            return Outcome(float(stored["value"]), float(stored["seconds"]), "reused")
+            return CellResult(float(stored["value"]), float(stored["seconds"]), "reused")
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is no result of ttrb compare ({error!r}): delete it to run the cell anew"
@@ -84,7 +84,7 @@ def check_data(cell: Cell) -> None:
     check_folders(cell.cfg, *loaders, "test_dataloader")
 
 
-def run_cell(cell: Cell, log: Log) -> Outcome:
+def run_cell(cell: Cell, log: Log) -> CellResult:
     """Train, from the newest checkpoint in the cell's folder if there is one, and test.
 
     The checkpoint of the last iteration is tested, by a Runner of its own as in `ttrb test`.
@@ -111,7 +111,7 @@ def run_cell(cell: Cell, log: Log) -> Outcome:
     value = cell.row.metric.value(metrics)
     images = _keep_images(cell, kept, value)
     how = f"resumed from {earlier.name}" if earlier else _changed(cell)
-    outcome = Outcome(value, time.perf_counter() - start, how)
+    outcome = CellResult(value, time.perf_counter() - start, how)
     _write(cell, outcome, metrics, checkpoint, images)
     return outcome
 
@@ -217,7 +217,7 @@ class _Progress(Hook):
 
 
 def _write(
-    cell: Cell, outcome: Outcome, metrics: dict[str, Any], checkpoint: Path | None, images: str
+    cell: Cell, outcome: CellResult, metrics: dict[str, Any], checkpoint: Path | None, images: str
 ) -> None:
     record = {
         "config": str(cell.cfg.filename),

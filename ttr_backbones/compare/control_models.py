@@ -11,7 +11,7 @@ from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.vit_source import config_source, vit_with_classifier
 from ttr_backbones.compare.experiments import find_experiments
 from ttr_backbones.compare.kinds import NONE
-from ttr_backbones.compare.options import Options
+from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs import load_repair
 from ttr_backbones.vits.neurons import may_belong
@@ -20,7 +20,7 @@ from ttr_backbones.vits.neurons import may_belong
 def model_of_artifact(
     path: Path,
     configs: Sequence[str],
-    options: Options,
+    options: ConfigChanges,
     *,
     backbone: str | None = None,
     repair: str | None = None,

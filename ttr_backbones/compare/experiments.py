@@ -26,7 +26,7 @@ from ttr_backbones.compare.kinds import (
     kind_config,
     repair_file,
 )
-from ttr_backbones.compare.options import Options
+from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.compare.published import Published, papers_number, published_for
 from ttr_backbones.errors import InputError
 from ttr_backbones.recipes import (
@@ -59,12 +59,12 @@ class Experiment:
     name: str
     configs: dict[str, RecipeName | Path]
 
-    def config(self, kind: str, options: Options) -> Config:
+    def config(self, kind: str, options: ConfigChanges) -> Config:
         """Load the config with this kind of registers.
 
         Raises:
             LeftOutError: there is no such model or no list of register neurons for it.
-            InputError: the config cannot be compared; see also `Options.load`.
+            InputError: the config cannot be compared; see also `ConfigChanges.load`.
         """
         trained = kind == TRAINED
         source = self._source(kind)
@@ -84,7 +84,7 @@ class Experiment:
         backbone["repair"] = repair
         return cfg
 
-    def kinds(self, options: Options) -> list[str]:
+    def kinds(self, options: ConfigChanges) -> list[str]:
         """Return the kinds to compare where none are named: as it is, repaired, trained."""
         named = [kind for kind in self.configs if kind not in (NONE, TRAINED)]
         if not named:

@@ -27,7 +27,7 @@ _PACKAGED = "data/"  # where all packaged configs have their data sets
 
 
 @dataclass
-class Options:
+class ConfigChanges:
     """What the user wants changed, and which of it was of use.
 
     Args:

@@ -14,7 +14,7 @@ from ttr_backbones.app.config import section
 from ttr_backbones.compare.experiments import Experiment, LeftOutError, find_experiments
 from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.compare.kinds import NONE, check_kind, kind_folder
-from ttr_backbones.compare.options import Options
+from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.compare.published import Published
 from ttr_backbones.errors import InputError
 from ttr_backbones.tasks import Metric, metric_of
@@ -22,7 +22,7 @@ from ttr_backbones.tasks.of_config import needs_checkpoint
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line of the table: a backbone on a task with one kind of registers.
 
     Args:
@@ -54,7 +54,7 @@ class Cell:
         fingerprint: of `cfg` and `tta`.
     """
 
-    row: Row
+    row: TableRow
     seed: int | None
     cfg: Config
     tta: bool
@@ -73,7 +73,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """The cells of a table, line by line, and what is not in it.
 
     Args:
@@ -84,7 +84,7 @@ class Plan:
 
     cells: list[Cell]
     notes: list[str]
-    left_out: list[Row] = field(default_factory=list)
+    left_out: list[TableRow] = field(default_factory=list)
 
 
 def make_plan(
@@ -92,12 +92,12 @@ def make_plan(
     kinds: Sequence[str] | None,
     seeds: Sequence[int],
     out: Path,
-    options: Options,
+    options: ConfigChanges,
     *,
     backbone: str | None = None,
     repair: str | None = None,
     more_follow: bool = False,
-) -> Plan:
+) -> ComparisonPlan:
     """Load every config with every kind of registers and every seed.
 
     A cell's folder is named by its fingerprint too: results of another config stay where they are,
@@ -119,7 +119,7 @@ def make_plan(
     """
     cells: list[Cell] = []
     notes: list[str] = []
-    left_out: list[Row] = []
+    left_out: list[TableRow] = []
     for experiment in find_experiments(configs, backbone=backbone, repair=repair):
         offered = experiment.kinds(options)  # reads the config, and imports its repair
         for kind in offered if kinds is None else kinds:
@@ -151,17 +151,17 @@ def make_plan(
     notes += options.notes
     if not cells:
         raise InputError(f"nothing to compare: {'; '.join(notes)}")
-    return Plan(cells, notes, left_out)
+    return ComparisonPlan(cells, notes, left_out)
 
 
-def _row(experiment: Experiment, kind: str, cfg: Config) -> Row:
+def _row(experiment: Experiment, kind: str, cfg: Config) -> TableRow:
     backbone, task = experiment.label(cfg)
     metric = metric_of(cfg)
     published = experiment.published(kind, metric.name)
-    return Row(experiment.name, backbone, task, kind, metric, published)
+    return TableRow(experiment.name, backbone, task, kind, metric, published)
 
 
-def _cell(row: Row, seed: int | None, cfg: Config, *, tta: bool, folder: Path) -> Cell:
+def _cell(row: TableRow, seed: int | None, cfg: Config, *, tta: bool, folder: Path) -> Cell:
     cfg = copy.deepcopy(cfg)
     if seed is not None:
         section(cfg, "randomness")["seed"] = seed

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ttr_backbones.app.failure import original_message
 from ttr_backbones.app.progress import StatusLine
-from ttr_backbones.compare.cells import Outcome, finished, run_cell
+from ttr_backbones.compare.cells import CellResult, finished, run_cell
 from ttr_backbones.compare.plan import Cell
 from ttr_backbones.errors import InputError
 
@@ -47,7 +47,7 @@ class CellsRun:
         stopped: what ended it before the last cell, if something did.
     """
 
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    outcomes: dict[str, CellResult] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     stopped: KeyboardInterrupt | None = None
 

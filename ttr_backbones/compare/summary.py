@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ttr_backbones.compare.cells import Outcome
-from ttr_backbones.compare.plan import Cell, Row
+from ttr_backbones.compare.cells import CellResult
+from ttr_backbones.compare.plan import Cell, TableRow
 
 NOTHING = "-"
 
@@ -23,7 +23,7 @@ class Line:
         seeded: False if nothing is trained, so that one run says it all.
     """
 
-    row: Row
+    row: TableRow
     values: tuple[float, ...]
     planned: int
     seeded: bool
@@ -59,7 +59,7 @@ class Line:
 
 
 def summarize(
-    cells: Sequence[Cell], outcomes: Mapping[str, Outcome], left_out: Sequence[Row] = ()
+    cells: Sequence[Cell], outcomes: Mapping[str, CellResult], left_out: Sequence[TableRow] = ()
 ) -> list[Line]:
     """Gather the cells of each line, lines of one task together, in the order of the plan.
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ttr_backbones.compare.cells import Outcome
+from ttr_backbones.compare.cells import CellResult
 from ttr_backbones.compare.kinds import is_control, kind_label
 from ttr_backbones.compare.plan import Cell
 from ttr_backbones.compare.repairs_table import (
@@ -88,7 +88,7 @@ def csv_table(lines: Sequence[Line], side_effects: SideEffects | None = None) ->
 
 
 def csv_cells(
-    cells: Sequence[Cell], outcomes: Mapping[str, Outcome], failed: Mapping[str, str]
+    cells: Sequence[Cell], outcomes: Mapping[str, CellResult], failed: Mapping[str, str]
 ) -> str:
     """Return one row per cell, with the reason if it failed."""
     return _csv(

@@ -13,10 +13,10 @@ from matplotlib.ticker import LogLocator
 from PIL import Image
 
 from ttr_backbones.demo.panels import Panel
-from ttr_backbones.demo.train import Result
+from ttr_backbones.demo.train import DemoResult
 
 
-def save_picture(path: Path, scenes: Path, results: Mapping[str, Result], panel: Panel) -> None:
+def save_picture(path: Path, scenes: Path, results: Mapping[str, DemoResult], panel: Panel) -> None:
     """Show the validation scene whose answer planting spoils most, as a PNG.
 
     Args:

@@ -28,7 +28,7 @@ from ttr_backbones.demo.planted import (
     plant_register_neurons,
 )
 from ttr_backbones.demo.tasks import DEMONSTRATIONS, Demonstration
-from ttr_backbones.demo.train import Result, run_model
+from ttr_backbones.demo.train import DemoResult, run_model
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.text_table import aligned
 
@@ -164,7 +164,7 @@ def _run_three(
     seed: int,
     iterations: int | None,
     log: Callable[[str], object],
-) -> dict[str, Result]:
+) -> dict[str, DemoResult]:
     """Make the two models of a seed; evaluate both, and the second with a register too."""
     vit = build_vit(seed)
     planted, _ = plant_register_neurons(vit, _calibration_images(scenes), fraction=FRACTION)
@@ -202,6 +202,6 @@ def _calibration_images(scenes: Path, count: int = 64) -> torch.Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _row(seed: int, name: str, result: Result) -> DemoRow:
+def _row(seed: int, name: str, result: DemoResult) -> DemoRow:
     outliers = (result.norms > OUTLIER_NORM).float().mean()
     return DemoRow(seed, name, float(outliers), float(result.norms.max()), result.score)

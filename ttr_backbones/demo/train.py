@@ -23,7 +23,7 @@ from ttr_backbones.vits.register_tokens import forward_with_registers
 
 
 @dataclass(frozen=True)
-class Result:
+class DemoResult:
     """What one model gives on the M validation images.
 
     Args:
@@ -48,7 +48,7 @@ def run_model(
     work_dir: Path,
     seed: int,
     iterations: int | None = None,
-) -> Result:
+) -> DemoResult:
     """Evaluate the frozen ViT in `weights`, after training a head where the task has one.
 
     Args:
@@ -68,7 +68,7 @@ def run_model(
         runner.train()
         score = float(runner.message_hub.get_scalar(f"val/{task.metric.key}").current())
     norms, answers = _predict(runner, task.task.answer)
-    return Result(score, norms, answers, time.perf_counter() - start)
+    return DemoResult(score, norms, answers, time.perf_counter() - start)
 
 
 def _runner(

@@ -18,7 +18,7 @@ Parts = NDArray[np.float64]
 Score = Callable[[Parts], NDArray[np.float64]]
 
 
-class HeldOut(NamedTuple):
+class HeldOutScores(NamedTuple):
     """What the splits gave.
 
     Attributes:
@@ -55,7 +55,7 @@ def random_halves(num_images: int, splits: int, seed: int) -> NDArray[np.bool_]:
 
 def held_out_scores(
     parts: Parts, halves: NDArray[np.bool_], score: Score, *, higher_is_better: bool = True
-) -> HeldOut:
+) -> HeldOutScores:
     """Choose the best setting on one half, take its score on the other, and the same in turn.
 
     Args:
@@ -70,4 +70,4 @@ def held_out_scores(
     ranked = values if higher_is_better else -values
     chosen = np.nan_to_num(ranked, nan=-np.inf).argmax(axis=2)
     others = np.take_along_axis(values[:, ::-1], chosen[..., None], axis=2)[..., 0]
-    return HeldOut(others.mean(axis=1), chosen)
+    return HeldOutScores(others.mean(axis=1), chosen)

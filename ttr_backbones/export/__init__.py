@@ -8,14 +8,14 @@ from ttr_backbones.compat import prepare_mmseg
 
 prepare_mmseg()
 
-from ttr_backbones.export.check import Difference, MismatchError
+from ttr_backbones.export.check import MismatchError, OutputDifference
 from ttr_backbones.export.export import check_target, export_model
 from ttr_backbones.export.exportable import Exportable, load_exportable
 
 __all__ = [
-    "Difference",
     "Exportable",
     "MismatchError",
+    "OutputDifference",
     "check_target",
     "export_model",
     "load_exportable",

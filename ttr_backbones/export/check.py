@@ -18,7 +18,7 @@ class MismatchError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Difference:
+class OutputDifference:
     """How the outputs of a file and of the model differ at one size.
 
     Args:
@@ -42,7 +42,7 @@ class Difference:
         return text
 
 
-def compare(run: Run, eager: Run, shapes: Iterable[tuple[int, ...]]) -> list[Difference]:
+def compare(run: Run, eager: Run, shapes: Iterable[tuple[int, ...]]) -> list[OutputDifference]:
     """Compare a file with the model it was made of, on random images.
 
     Args:
@@ -64,7 +64,7 @@ def compare(run: Run, eager: Run, shapes: Iterable[tuple[int, ...]]) -> list[Dif
     return differences
 
 
-def _difference(run: Run, eager: Run, image: torch.Tensor) -> Difference:
+def _difference(run: Run, eager: Run, image: torch.Tensor) -> OutputDifference:
     expected = eager(image)
     try:
         got = run(image)
@@ -85,4 +85,4 @@ def _difference(run: Run, eager: Run, image: torch.Tensor) -> Difference:
         same = (classes[0] == classes[1]).float().mean().item()
     # torch's maximum keeps a NaN, Python's may lose it.
     worst = [torch.stack(values).max().item() for values in (absolute, relative)]
-    return Difference(tuple(image.shape), worst[0], worst[1], same)
+    return OutputDifference(tuple(image.shape), worst[0], worst[1], same)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ttr_backbones.atomic import check_writable
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.export.about import about
-from ttr_backbones.export.check import Difference, MismatchError, compare
+from ttr_backbones.export.check import MismatchError, OutputDifference, compare
 from ttr_backbones.export.exportable import Exportable
 from ttr_backbones.export.files import check_opset, open_onnx, open_pt2, write_onnx, write_pt2
 from ttr_backbones.export.graph import Size
@@ -57,7 +57,7 @@ def export_model(
     batch: int | None = None,
     opset: int | None = None,
     progress: Callable[[str], None] = _no_progress,
-) -> list[Difference]:
+) -> list[OutputDifference]:
     """Write `exportable` to a file that needs no code of this package.
 
     Its input is `image`, float32 [B, 3, H, W], RGB on the scale 0..255. Its outputs are `logits`

@@ -195,7 +195,7 @@ class ImageBatches:
         return self._part(lambda i: i // self.batch_size % step == first, may_be_empty=True)
 
     def _part(self, wanted: Callable[[int], bool], *, may_be_empty: bool = False) -> ImageBatches:
-        images: Any = _Part(self, wanted)
+        images: Any = _Subset(self, wanted)
         if self.num_images is not None:
             chosen = [i for i in range(self.num_images) if wanted(i)]
             if isinstance(self._images, Photos):
@@ -212,7 +212,7 @@ class ImageBatches:
             yield image
 
 
-class _Part:
+class _Subset:
     """Those images of a stream whose index is wanted."""
 
     def __init__(self, whole: ImageBatches, wanted: Callable[[int], bool]) -> None:

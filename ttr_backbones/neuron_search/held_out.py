@@ -19,7 +19,7 @@ MOST_HELD_OUT = 64  # every trial runs them twice; they stay in memory, 0.6 MB e
 RANDOM_DRAWS = 3  # as in the paper's control
 
 
-class HeldOut:
+class HeldOutTrials:
     """Calling it moves a set of neurons and measures, see `Trial`.
 
     Args:

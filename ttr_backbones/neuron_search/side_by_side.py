@@ -26,7 +26,7 @@ NONE, SHIFTED = "none", "shifted"
 """The model as it is, and the same on images moved by one pixel, which changes nothing."""
 
 
-class Facts(NamedTuple):
+class ImageNumbers(NamedTuple):
     """Numbers of images under one model, float64 [N] each.
 
     Attributes:
@@ -58,7 +58,7 @@ class SideBySide:
         first_batch: of this process, [B, 3, H, W]; None without images.
     """
 
-    facts: dict[str, Facts]
+    facts: dict[str, ImageNumbers]
     patches: Tensor
     others: Tensor
     pooled: dict[str, Tensor]
@@ -136,7 +136,9 @@ def side_by_side(
         for name in runs
     }
     return SideBySide(
-        facts={name: Facts(*gather_rows(torch.cat(rows[name])).unbind(dim=1)) for name in runs},
+        facts={
+            name: ImageNumbers(*gather_rows(torch.cat(rows[name])).unbind(dim=1)) for name in runs
+        },
         patches=all_counts[:, 0],
         others=all_counts[:, 1],
         pooled={name: each for name, each in embeddings.items() if len(each)},
@@ -144,7 +146,7 @@ def side_by_side(
     )
 
 
-_WIDTH = len(Facts._fields)
+_WIDTH = len(ImageNumbers._fields)
 
 
 class Observation(NamedTuple):
@@ -230,10 +232,10 @@ def _facts(
     limit: float,
     points_there: Callable[[Tensor], Tensor] | None,
 ) -> Tensor:
-    """The numbers of `Facts`, [B, 6]."""
+    """The numbers of `ImageNumbers`, [B, 6]."""
     cosine = F.cosine_similarity(before.features.float(), after.features.float(), dim=2)
     along = torch.zeros_like(others) if points_there is None else points_there(after.features)
-    facts = Facts(
+    facts = ImageNumbers(
         outliers=(after.norms > limit).sum(dim=1).double(),
         along=along.sum(dim=1).double(),
         cosines=(cosine * others).double().sum(dim=1),

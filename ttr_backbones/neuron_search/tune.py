@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
-from ttr_backbones.neuron_search.held_out import MOST_HELD_OUT, HeldOut, layers_of
+from ttr_backbones.neuron_search.held_out import MOST_HELD_OUT, HeldOutTrials, layers_of
 from ttr_backbones.neuron_search.onset import find_onset
 from ttr_backbones.neuron_search.search import FoundNeurons, find_register_neurons
 from ttr_backbones.neuron_search.selection import (
@@ -116,7 +116,7 @@ def _tune(
         top_block=min(max(onset.first + 1, onset.detect), len(family_of(vit).blocks(vit)) - 1),
         top_k=max_neurons,
     )
-    held_out = HeldOut(vit, found.model, onset, images)
+    held_out = HeldOutTrials(vit, found.model, onset, images)
     best, curve = _choose(held_out, found, max_neurons)
     controls = {
         "random": _control(*held_out.random_controls(best)),
@@ -145,7 +145,7 @@ def _tune(
 
 
 def _choose(
-    held_out: HeldOut, found: FoundNeurons, max_neurons: int
+    held_out: HeldOutTrials, found: FoundNeurons, max_neurons: int
 ) -> tuple[Trial, list[dict[str, Any]]]:
     """Try the neurons up to the block where outliers appear, else to the one before or after.
 

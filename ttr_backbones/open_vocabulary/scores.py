@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ttr_backbones.open_vocabulary.windows import Side, side_matrix
+from ttr_backbones.open_vocabulary.windows import CutSide, side_matrix
 
 _BYTES = 1 << 28  # of the scores of all queries at a time
 Rows = Callable[[int, int], Tensor]
@@ -26,8 +26,8 @@ class FullSize:
     """
 
     scores: Tensor
-    height: Side
-    width: Side
+    height: CutSide
+    width: CutSide
     size: tuple[int, int]
 
     def __call__(self, first: int, last: int) -> Tensor:

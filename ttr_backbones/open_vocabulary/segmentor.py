@@ -18,7 +18,7 @@ from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.open_vocabulary.pamr import pamr
 from ttr_backbones.open_vocabulary.scores import Decision, FullSize
 from ttr_backbones.open_vocabulary.text import find_text, rows_of_classes
-from ttr_backbones.open_vocabulary.windows import Fit, Side, cut, cut_side, lay_out
+from ttr_backbones.open_vocabulary.windows import CutSide, Fit, cut, cut_side, lay_out
 from ttr_backbones.text_vectors import TextVectors, classifier_vectors
 from ttr_backbones.text_vectors.in_space import backbone_in_space
 from ttr_backbones.vits.dense_last_block import change_last_block
@@ -43,7 +43,7 @@ class OpenVocabularySegmentor(BaseModel):
         last_block: options of `change_last_block`; None leaves the block as it is.
         crop: side of the square windows in pixels; None takes whole images.
         stride: pixels from window to window.
-        fit: what becomes of windows that are no multiple of the patch, see `Side`.
+        fit: what becomes of windows that are no multiple of the patch, see `CutSide`.
         logit_scale: factor on the cosines before the softmax; for rows of a classifier, whose
             scores are no cosines, expected to be 1.
         prob_thd: see `Decision`.
@@ -191,7 +191,7 @@ class OpenVocabularySegmentor(BaseModel):
             lambda first, last: refined[:, :, first:last], size, keep=self.keep_scores
         )
 
-    def _sides(self, images: Tensor) -> tuple[Side, Side]:
+    def _sides(self, images: Tensor) -> tuple[CutSide, CutSide]:
         lengths, patch = images.shape[2:], self.backbone.patch_size
         height, width = (
             cut_side(length, self.crop, self.stride, patch[index], self.fit)

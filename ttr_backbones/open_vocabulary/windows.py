@@ -33,7 +33,7 @@ def window_starts(length: int, crop: int | None, stride: int | None) -> tuple[in
 
 
 @dataclass(frozen=True)
-class Side:
+class CutSide:
     """One side of an image, cut into windows of whole patches.
 
     Args:
@@ -67,7 +67,7 @@ class Side:
         return (0, missing) if self.fit == "stretch" else (missing // 2, missing - missing // 2)
 
 
-def cut_side(length: int, crop: int | None, stride: int | None, patch: int, fit: Fit) -> Side:
+def cut_side(length: int, crop: int | None, stride: int | None, patch: int, fit: Fit) -> CutSide:
     """Cut a side of an image into windows.
 
     Raises:
@@ -77,10 +77,10 @@ def cut_side(length: int, crop: int | None, stride: int | None, patch: int, fit:
     size = length if crop is None else min(length, crop)
     if size < patch:
         raise InputError(f"a window of {size} pixels is smaller than a patch of {patch}")
-    return Side(length, starts, size, patch, fit, whole=crop is None)
+    return CutSide(length, starts, size, patch, fit, whole=crop is None)
 
 
-def cut(images: Tensor, height: Side, width: Side) -> Tensor:
+def cut(images: Tensor, height: CutSide, width: CutSide) -> Tensor:
     """Images [B, 3, H, W] -> windows [B * ny * nx, 3, h, w] of whole patches, row by row."""
     windows = images
     if len(height.starts) > 1 or len(width.starts) > 1:
@@ -93,7 +93,7 @@ def cut(images: Tensor, height: Side, width: Side) -> Tensor:
 
 
 @functools.lru_cache(maxsize=256)
-def side_matrix(side: Side, output: int, device: torch.device) -> Tensor:
+def side_matrix(side: CutSide, output: int, device: torch.device) -> Tensor:
     """Return what takes the patches of all windows to `output` pixels, [output, n * cells]."""
     padded = side.cells * side.patch if side.fit == "pad" else side.size
     if side.whole and padded == side.size:
@@ -115,7 +115,7 @@ def _resampling(length: int, output: int) -> Tensor:
     return F.interpolate(each, size=output, mode="linear", align_corners=False)[0].T
 
 
-def lay_out(scores: Tensor, images: int, height: Side, width: Side) -> Tensor:
+def lay_out(scores: Tensor, images: int, height: CutSide, width: CutSide) -> Tensor:
     """Lay the windows of an image side by side.
 
     Args:

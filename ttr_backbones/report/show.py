@@ -29,7 +29,7 @@ from ttr_backbones.report.inspection import Inspection, inspect_model, registers
 from ttr_backbones.report.kinds import NONE, TRAINED
 from ttr_backbones.report.page import write_page
 from ttr_backbones.report.pca import PcaMaps, pca_maps
-from ttr_backbones.vits.facts import Facts
+from ttr_backbones.vits.facts import ArchitectureFacts
 
 MOST_DRAWN, MOST_ON_PAGE, MOST_NEURONS = 8, 16, 3
 
@@ -201,7 +201,7 @@ def heading(summary: dict[str, Any]) -> str:
     return f"{summary['model']}, {width} x {height} px, {count} image{'s' * (count != 1)}"
 
 
-def as_shown(images: Tensor, facts: Facts) -> NDArray[np.uint8]:
+def as_shown(images: Tensor, facts: ArchitectureFacts) -> NDArray[np.uint8]:
     """Images [B, 3, H, W], normalised by `facts` of a model, -> RGB uint8 [B, H, W, 3]."""
     mean, std = (images.new_tensor(each).view(3, 1, 1).float() for each in (facts.mean, facts.std))
     pixels = ((images.float() * std + mean) * 255).round().clamp(0, 255)

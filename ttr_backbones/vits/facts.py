@@ -8,7 +8,7 @@ from ttr_backbones.vits.tokens import Grid
 
 
 @dataclass(frozen=True)
-class Facts:
+class ArchitectureFacts:
     """What the world around a ViT has to know of it.
 
     Args:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.block_parts import BlockParts, no_parts
-from ttr_backbones.vits.facts import Facts
+from ttr_backbones.vits.facts import ArchitectureFacts
 from ttr_backbones.vits.refused import why_refused
 from ttr_backbones.vits.tokens import Grid, Heads, TokenLayout, Tokens
 
@@ -49,7 +49,7 @@ class Family(ABC):
         """Raise InputError where test-time registers have no place in the sequence of `vit`."""
 
     @abstractmethod
-    def facts(self, vit: Any) -> Facts:
+    def facts(self, vit: Any) -> ArchitectureFacts:
         """What the world around `vit` has to know of it."""
 
     @abstractmethod

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import ttr_backbones.vits.hf_parts as hf_parts
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.block_parts import BlockParts
-from ttr_backbones.vits.facts import Facts
+from ttr_backbones.vits.facts import ArchitectureFacts
 from ttr_backbones.vits.family import Family, register_family
 from ttr_backbones.vits.hf_block_parts import hf_block_parts
 from ttr_backbones.vits.hf_facts import facts_of
@@ -45,7 +45,7 @@ class HFViT(Family):
         """Raise InputError for a model without a tower that is known."""
         hf_parts.mlp(self.blocks(vit)[0])
 
-    def facts(self, vit: Any) -> Facts:
+    def facts(self, vit: Any) -> ArchitectureFacts:
         """Read from the modules and the config; mean and std from `pretrained_cfg` if it has one.
 
         Without, they are those of the image processor of the model's class.

@@ -13,7 +13,7 @@ from timm.data import (
 from torch import nn
 
 import ttr_backbones.vits.hf_parts as hf_parts
-from ttr_backbones.vits.facts import Facts
+from ttr_backbones.vits.facts import ArchitectureFacts
 
 _IMAGENET = (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -25,7 +25,7 @@ _STATISTICS = {
 """Mean and std that the image processors of transformers have by default, where not ImageNet's."""
 
 
-def facts_of(vit: Any, vision: Any) -> Facts:
+def facts_of(vit: Any, vision: Any) -> ArchitectureFacts:
     """Read the modules and the config.
 
     Args:
@@ -39,7 +39,7 @@ def facts_of(vit: Any, vision: Any) -> Facts:
     size = vision.config.image_size
     height, width = (size, size) if isinstance(size, int) else size
     mean, std = _STATISTICS.get(type(vision.embeddings).__name__, _IMAGENET)
-    return Facts(
+    return ArchitectureFacts(
         channels=int(kernel.shape[0]),
         patch_size=patch,
         image_size=tuple(cfg.get("input_size", (3, height, width))[1:]),

@@ -16,7 +16,7 @@ from ttr_backbones.vits.around import (
     outer_tokens,
     refuse_mask,
 )
-from ttr_backbones.vits.facts import Facts
+from ttr_backbones.vits.facts import ArchitectureFacts
 from ttr_backbones.vits.family import Family
 from ttr_backbones.vits.register_tokens import drop_registers, num_test_time_registers
 from ttr_backbones.vits.timm_registers import TimmRegisterTokens
@@ -31,12 +31,12 @@ POST_NORM = (
 class TimmFamily(Family):
     """A ViT of timm: `patch_embed`, a prefix, `blocks`, `norm` and `forward_head`."""
 
-    def facts(self, vit: Any) -> Facts:
+    def facts(self, vit: Any) -> ArchitectureFacts:
         """Read from the patch embedding and the `pretrained_cfg`."""
         embedding, cfg = vit.patch_embed, getattr(vit, "pretrained_cfg", None) or {}
         size = embedding.img_size or cfg.get("input_size", (3, 224, 224))[1:]
         half = (0.5, 0.5, 0.5)
-        return Facts(
+        return ArchitectureFacts(
             channels=int(vit.embed_dim),
             patch_size=tuple(embedding.patch_size),
             image_size=tuple(size),

@@ -49,7 +49,7 @@ class Layout(NamedTuple):
     layer_scale: str
 
 
-class Row(NamedTuple):
+class ZooRow(NamedTuple):
     """A layout, its architectures, and what works on them.
 
     Args:
@@ -75,7 +75,7 @@ def narrow(architecture: str, depth: int = 1, **kwargs: Any) -> nn.Module:
     return vit.eval()
 
 
-def zoo() -> list[Row]:
+def zoo() -> list[ZooRow]:
     """Group all architectures that have pretrained weights, in timm's order."""
     groups: dict[Layout, list[str]] = {}
     models: dict[Layout, nn.Module] = {}
@@ -85,7 +85,9 @@ def zoo() -> list[Row]:
             layout = layout_of(vit)
             groups.setdefault(layout, []).append(architecture)
             models.setdefault(layout, vit)
-    return [Row(layout, names, *_tried(models[layout])) for layout, names in sorted(groups.items())]
+    return [
+        ZooRow(layout, names, *_tried(models[layout])) for layout, names in sorted(groups.items())
+    ]
 
 
 def architectures() -> list[str]:
@@ -207,7 +209,7 @@ def _why_not(trial: Callable[[Any], None], vit: nn.Module) -> str | None:
     return None
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[ZooRow]) -> str:
     """Lay the rows out as Markdown."""
     heads = (
         *("architectures", "class", "prefix", "positions", "attention", "MLP", "norms", "pool"),

@@ -23,7 +23,7 @@ from ttr_backbones.repairs.sinder.neighbourhood import Detection, Rule
 from ttr_backbones.repairs.sinder.pass_to_defects import PassToDefects
 from ttr_backbones.repairs.sinder.singular_values import change_singular_values, matrices
 from ttr_backbones.repairs.sinder.trained_matrix import TrainedMatrix
-from ttr_backbones.repairs.sinder.training import Outcome, train
+from ttr_backbones.repairs.sinder.training import TrainingCounts, train
 from ttr_backbones.repairs.training_log import TrainingLog
 from ttr_backbones.vits.neurons import RegisterNeurons
 
@@ -176,7 +176,7 @@ def _check(**counts: int) -> None:
             raise InputError(f"{name}={count}: expected a number above 0")
 
 
-def _outcome_facts(outcome: Outcome) -> dict[str, Any]:
+def _outcome_facts(outcome: TrainingCounts) -> dict[str, Any]:
     return {
         "stopped": outcome.stopped,
         "batches": outcome.steps,
@@ -188,7 +188,7 @@ def _outcome_facts(outcome: Outcome) -> dict[str, Any]:
 
 
 def _nothing(
-    outcome: Outcome, notes: list[str], direction: str, detection: Detection, minimum: int
+    outcome: TrainingCounts, notes: list[str], direction: str, detection: Detection, minimum: int
 ) -> str:
     """Say that nothing was trained, and what to try."""
     others = [other for other in ("block", "empirical") if other != direction]

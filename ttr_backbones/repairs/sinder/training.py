@@ -24,7 +24,7 @@ _HOPELESS = 50  # steps in a row whose loss or gradient is not finite
 
 
 @dataclass
-class Outcome:
+class TrainingCounts:
     """What a training did.
 
     Args:
@@ -84,7 +84,7 @@ def train(
     lr: float,
     momentum: float,
     log: TrainingLog,
-) -> Outcome:
+) -> TrainingCounts:
     """Descend by SGD, as often over the images as the steps take.
 
     Images without defects are skipped; where a batch has none, nothing moves. Matrices outside of
@@ -103,7 +103,7 @@ def train(
         InputError: the training diverged.
     """
     optimizer = torch.optim.SGD([each.epsilon for each in trained], lr=lr, momentum=momentum)
-    outcome, hopeless = Outcome("images"), 0
+    outcome, hopeless = TrainingCounts("images"), 0
     recent = deque([False] * _RECENT, maxlen=_RECENT)
     for batch in _endless(images):
         seen = _looked_at(passing, batch, may_be_infinite=bool(log.losses))
