@@ -28,7 +28,9 @@ def test_seeds_and_task_are_passed_on(tmp_path, monkeypatch):
 def test_the_tasks_offered_are_those_that_exist(capsys):
     from ttr_backbones.demo.tasks import DEMONSTRATIONS
 
-    assert [shown.task.slug for shown in DEMONSTRATIONS.values()] == list(DEMONSTRATIONS)
+    assert [shown.task.name.replace(" ", "-") for shown in DEMONSTRATIONS.values()] == list(
+        DEMONSTRATIONS
+    )
     with pytest.raises(SystemExit):
         run("--task", "discovery")
     assert "'segmentation', 'depth', 'object-discovery'" in capsys.readouterr().err

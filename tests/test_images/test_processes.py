@@ -9,7 +9,7 @@ import torch
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import image_batches
 from ttr_backbones.images.photos import Photos
-from ttr_backbones.images.processes import add_up, process_batches, take_largest
+from ttr_backbones.images.processes import add_up, process_batches
 from ttr_backbones.neuron_search.onset import block_norms, find_onset
 from ttr_backbones.neuron_search.search import NoOutliersError
 from ttr_backbones.registers import find_register_neurons, verify_neurons
@@ -149,17 +149,14 @@ def test_files__that_are_all_bad_for_one_process(two_processes, make_vit, files)
         list(image_batches(files[2:4], make_vit(), size=64, on_bad="skip"))
 
 
-def reduced():
-    rank = torch.distributed.get_rank()
-    sums, largest = torch.tensor([1.0, rank]), torch.tensor([5.0 - rank, rank])
+def added():
+    sums = torch.tensor([1.0, torch.distributed.get_rank()])
     add_up([sums], "cpu")
-    take_largest([largest], "cpu")
-    return sums.tolist(), largest.tolist()
+    return sums.tolist()
 
 
-def test_sums_and_largest_values(two_processes):
-    assert both(two_processes(reduced)) == ([2.0, 1.0], [5.0, 1.0])
+def test_add_up__sums_over_processes(two_processes):
+    assert both(two_processes(added)) == [2.0, 1.0]
     alone = torch.tensor([1.0])
     add_up([alone], "cpu")
-    take_largest([alone], "cpu")
     assert alone.tolist() == [1.0]

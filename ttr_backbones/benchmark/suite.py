@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.recipes import axis_files, protocol_facts, protocol_files, recipe
 
-SUITES = ("short", "full")
 # Of the methods of open-vocabulary segmentation two that go with every repair, on rows of a
 # classifier: texts need a tower.
 _BY_ROWS = ("vanilla_classifier_voc20", "maskclip_classifier_voc20")

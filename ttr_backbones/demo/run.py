@@ -195,9 +195,9 @@ def _run_three(
     return results
 
 
-def _calibration_images(scenes: Path, count: int = 64) -> torch.Tensor:
+def _calibration_images(scenes: Path) -> torch.Tensor:
     """Read the first training images, normalised as the model wants them, [B, 3, H, W]."""
-    files = sorted((scenes / "images" / "train").glob("*.png"))[:count]
+    files = sorted((scenes / "images" / "train").glob("*.png"))[:64]
     images = np.stack([np.asarray(Image.open(file)) for file in files])
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 

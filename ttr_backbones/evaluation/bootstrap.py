@@ -53,13 +53,11 @@ def bootstrap_scores(parts: Parts, score: Score, rounds: int, seed: int) -> NDAr
     return np.concatenate(found, axis=1)
 
 
-def percentile_interval(values: NDArray[np.float64], percent: float = 95.0) -> Interval:
-    """Return the interval that holds the middle of `values`, [R]; NaN does not count.
+def percentile_interval(values: NDArray[np.float64]) -> Interval:
+    """Return the 95 % percentile interval of bootstrap scores, or of differences of such.
 
     Args:
-        values: of `bootstrap_scores`, or differences of such.
-        percent: of the values that shall lie within.
+        values: [R]; NaN does not count.
     """
-    outside = (100 - percent) / 2
-    low, high = np.nanpercentile(values, (outside, 100 - outside))
+    low, high = np.nanpercentile(values, (2.5, 97.5))
     return Interval(float(low), float(high))

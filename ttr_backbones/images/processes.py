@@ -49,12 +49,11 @@ def numbered_process_batches(batches: Iterable[Tensor]) -> Iterator[tuple[int, T
 
 def add_up(tensors: Sequence[Tensor], device: torch.device | str) -> None:
     """Add the tensors of all processes, in place; `device` is the one that they compute on."""
-    _reduce(tensors, device, distributed.ReduceOp.SUM)
-
-
-def take_largest(tensors: Sequence[Tensor], device: torch.device | str) -> None:
-    """Take the largest values of all processes, in place; see `add_up`."""
-    _reduce(tensors, device, distributed.ReduceOp.MAX)
+    if _is_shared():
+        for tensor in tensors:
+            of_all = tensor.to(device)
+            distributed.all_reduce(of_all)
+            tensor.copy_(of_all)
 
 
 def gather_rows(rows: Tensor) -> Tensor:
@@ -72,11 +71,3 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 def _is_shared() -> bool:
     return distributed.is_available() and distributed.is_initialized()
-
-
-def _reduce(tensors: Sequence[Tensor], device: torch.device | str, operation: Any) -> None:
-    if _is_shared():
-        for tensor in tensors:
-            of_all = tensor.to(device)
-            distributed.all_reduce(of_all, operation)
-            tensor.copy_(of_all)

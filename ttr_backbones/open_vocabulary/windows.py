@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from ttr_backbones.errors import InputError
 
 Fit = Literal["stretch", "pad"]
-FITS: tuple[Fit, ...] = ("stretch", "pad")
 
 
 def window_starts(length: int, crop: int | None, stride: int | None) -> tuple[int, ...]:

@@ -76,11 +76,6 @@ class Task(ABC, Generic[P]):
     small_results: ClassVar[bool] = True
     image_parts: ClassVar[ImageParts | None] = None
 
-    @property
-    def slug(self) -> str:
-        """The name as an option or a file has it."""
-        return self.name.replace(" ", "-")
-
     @abstractmethod
     def prediction(
         self,

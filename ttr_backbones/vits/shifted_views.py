@@ -17,7 +17,7 @@ from ttr_backbones.vits.tokens import Grid
 
 Fill = Literal["white", "zero", "reflect"]
 FILLS: tuple[Fill, ...] = ("white", "zero", "reflect")
-_CANDIDATES = 100
+_CANDIDATES = 100  # random shifts of which the views are chosen
 
 
 class Views(NamedTuple):
@@ -45,7 +45,6 @@ def draw_views(
     *,
     share: float = 0.15,
     flip: float = 0.5,
-    candidates: int = _CANDIDATES,
 ) -> Views:
     """Draw views of one image, as far from each other as can be.
 
@@ -58,19 +57,18 @@ def draw_views(
         generator: on the CPU.
         share: the largest shift as a share of the grid, on both axes.
         flip: probability that a view, other than the image itself, is mirrored.
-        candidates: random shifts to choose from.
 
     Raises:
         InputError: numbers out of range.
     """
-    if not 1 <= num <= candidates:
-        raise InputError(f"views={num}: expected 1..{candidates}")
+    if not 1 <= num <= _CANDIDATES:
+        raise InputError(f"views={num}: expected 1..{_CANDIDATES}")
     if not 0 <= share < 1 or not 0 <= flip <= 1:
         raise InputError(f"shift={share} and flip={flip}: expected shares below 1, and up to 1")
     limit = torch.tensor(_largest(grid, share))
     drawn = torch.stack(
         [
-            torch.randint(-int(most), int(most) + 1, (candidates,), generator=generator)
+            torch.randint(-int(most), int(most) + 1, (_CANDIDATES,), generator=generator)
             for most in limit
         ],
         dim=1,

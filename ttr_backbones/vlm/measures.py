@@ -94,11 +94,11 @@ def spread(attribution: Attribution, outliers: Tensor | None = None) -> Spread:
     )
 
 
-def photograph_map(attribution: Attribution, weights: Tensor | None = None) -> Tensor:
-    """The weights [..., N] (by default of every answer token) over the photograph, [..., y, x]."""
+def photograph_map(attribution: Attribution) -> Tensor:
+    """The weights of every answer token over the photograph, [tokens, y, x]."""
     place = attribution.place
     size = canvas_size(place.boxes, place.grid)
-    return laid_over(attribution.on_patches(weights), place.boxes, size)
+    return laid_over(attribution.on_patches(), place.boxes, size)
 
 
 def pointing(attribution: Attribution, boxes: Sequence[Sequence[float]]) -> Pointing | None:

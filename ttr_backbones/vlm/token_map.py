@@ -18,8 +18,6 @@ from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.tokens import Grid
 from ttr_backbones.vlm.tower import prefix_dropped
 
-NO_PATCH = -1
-
 
 def image_token_id(model: Any) -> int:
     """The id that stands for image features in a prompt.
@@ -49,7 +47,7 @@ def token_patches(model: Any, grid: Grid, num_tiles: int, image_size: Any, count
 
     Returns:
         int64 [N, k]: flat indices over (tile, row, column) of the k patches of each token,
-        `NO_PATCH` for a token without one (a newline, CLS).
+        -1 for a token without one (a newline, CLS).
 
     Raises:
         InputError: the model's packing gives another number of tokens, or is not known here.
