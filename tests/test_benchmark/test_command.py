@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from ttr_backbones.benchmark import fit
 from ttr_backbones.cli import main
 from ttr_backbones.compare import cells, running
 
@@ -105,10 +106,16 @@ def test_benchmark__killed_and_resumed_gives_the_same_page_as_an_undisturbed_run
         (["--protocols", "lost_voc7"], "unknown protocol 'lost_voc7'"),
         (["--images", "nowhere"], "nowhere"),
         (["--suite", "long"], "long"),
+        (["--seeds", "0,x"], "--seeds 0,x"),
+        (["--repairs", "sindr"], "unknown choice 'sindr'"),
+        (["--cfg-options", "KITI:a=1"], "unknown data set type or config 'KITI'"),
     ],
 )
-def test_benchmark__errors_before_anything_runs(argv, message, data, capsys, tmp_path):
+def test_benchmark__errors_before_anything_runs(argv, message, data, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "fit_missing", lambda *_: pytest.fail("fitted before the check"))
     command = ["benchmark", "augreg_vitt16", "--data", str(data), "--out", str(tmp_path / "out")]
+    command += ["--fit-images", str(data / "VOCdevkit/VOC2007/JPEGImages")]
+    command += ["--protocols", "lost_voc07"]
     assert main([*command, *argv]) == 2
     assert message in capsys.readouterr().err
 

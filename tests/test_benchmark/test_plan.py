@@ -2,7 +2,7 @@
 
 import pytest
 
-from ttr_backbones.benchmark.plan import BenchmarkRequest, plan_benchmark
+from ttr_backbones.benchmark.plan import BenchmarkRequest, check_request, plan_benchmark
 from ttr_backbones.benchmark.suite import choose_suite
 from ttr_backbones.errors import InputError, MissingFileError
 
@@ -56,7 +56,7 @@ def test_plan__is_bound_to_the_content_of_data_and_weights(request_of, moved):
     with pytest.raises(InputError, match=r"nothing can be run on .*(?s:.)*b\.jpg"):
         plan_benchmark(request_of(moved))
     with pytest.raises(MissingFileError, match="expected a folder of data sets"):
-        plan_benchmark(request_of(moved / "nowhere"))
+        check_request(request_of(moved / "nowhere"))
 
 
 def test_plan__a_repair_that_does_not_exist_for_a_backbone_is_named(request_of):

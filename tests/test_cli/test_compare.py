@@ -7,11 +7,13 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
-from ttr_backbones.cli import main
+from ttr_backbones.cli import compare, main
 from ttr_backbones.compare import cells, running
 from ttr_backbones.compare.image_parts import read_parts
 from ttr_backbones.heads import LinearSegHead
+from ttr_backbones.repairs import Artifact
 from ttr_backbones.tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("quick_cells")
@@ -192,6 +194,26 @@ def test_result_that_cannot_be_read__is_named(run, capsys):
 def test_input__that_is_wrong(config, capsys, arguments, message):
     assert main(["compare", str(config), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_controls__are_fitted_after_everything_else_was_checked(
+    config, shared, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(compare, "fit_controls", lambda *_: pytest.fail("fitted too early"))
+    artifact, file = tmp_path / "s.safetensors", tmp_path / "file"
+    Artifact("sinder", "vit_small_patch16_224", {"0.value": torch.zeros(192)}).save(artifact)
+    file.touch()
+    command = ["compare", str(config), "--repairs", f"none,{artifact}:random"]
+    command += ["--fit-images", str(shared / "data" / "photos")]
+    nowhere = "test_dataloader.dataset.data_root=nowhere"
+    for arguments, message in (
+        (["--cfg-options", "KITI:a=1"], "unknown data set type or config 'KITI'"),
+        (["--cfg-options", nowhere], "nothing was run, because data is missing"),
+        (["--out", str(file)], f"{file} cannot be a folder for results"),
+        ([], f"{artifact} belongs to 'vit_small_patch16_224', which none of these configs has"),
+    ):
+        assert main([*command, *arguments]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_progress__moves_on_a_terminal_and_the_result_stays(monkeypatch, capsys):

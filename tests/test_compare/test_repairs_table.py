@@ -6,7 +6,8 @@ import io
 import pytest
 import torch
 
-from ttr_backbones.compare.control_models import model_of_artifact
+from ttr_backbones.app.vit_source import config_source, vit_with_classifier
+from ttr_backbones.compare.control_models import backbone_of_artifact
 from ttr_backbones.compare.kinds import check_kind, kind_folder, kind_label, repair_file
 from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.compare.plan import TableRow, make_plan
@@ -121,7 +122,8 @@ def test_measure__of_a_plan(shared, tiny_weights, tmp_path):
     )
     artifact = tmp_path / "bias.safetensors"
     REPAIRS["bias"].shipped(TAG).save(artifact)
-    vit = model_of_artifact(artifact, [CONFIG], options)
+    backbone = backbone_of_artifact(artifact, [CONFIG], options)
+    vit = vit_with_classifier(config_source(backbone))
     assert weights_hash(vit) == REPAIRS["bias"].shipped(TAG).provenance["weights_sha256"]
     bare = make_plan([CONFIG], ["none"], [0], tmp_path, ConfigChanges(
         cfg_options=["model.backbone.pretrained=False", "model.backbone.checkpoint=None"]

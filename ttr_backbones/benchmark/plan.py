@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ttr_backbones.app.data_check import check, distinct_datasets
 from ttr_backbones.benchmark.inputs import DataFacts, data_facts, file_hash, together
 from ttr_backbones.benchmark.suite import Suite
+from ttr_backbones.compare.kinds import check_kind
 from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.compare.plan import Cell, TableRow, make_plan
 from ttr_backbones.errors import InputError, MissingFileError
@@ -69,19 +71,40 @@ class BenchmarkPlan:
     changes: dict[str, str] = field(default_factory=dict)
 
 
-def plan_benchmark(request: BenchmarkRequest) -> BenchmarkPlan:
-    """Open all data, hash it, and make the cells of every protocol that fits.
+def check_request(request: BenchmarkRequest) -> None:
+    """Check what was named, before data are hashed or repairs fitted, which takes minutes.
 
     Raises:
         MissingFileError: no such weights or folder.
-        InputError: nothing can be run.
+        InputError: no such repair, or an option that is for none of the configs.
     """
     if not request.data.is_dir():
         raise MissingFileError(f"--data {request.data}: expected a folder of data sets")
-    plan = BenchmarkPlan()
     for backbone, file in request.backbones.items():
         if file is not None and not file.is_file():
             raise MissingFileError(f"{backbone}={file}: there is no such file of weights")
+    for kind in request.kinds:
+        check_kind(kind)
+    options = _options(request)
+    for backbone in request.backbones:
+        for protocol in request.suite.protocols:
+            recipe = RecipeName(backbone, None, protocol)
+            with suppress(InputError):  # a protocol that cannot be run is left out, and said to be
+                options.load(recipe, str(recipe))
+    options.check_all_used()
+
+
+def plan_benchmark(request: BenchmarkRequest) -> BenchmarkPlan:
+    """Open all data, hash it, and make the cells of every protocol that fits.
+
+    Args:
+        request: see `check_request`.
+
+    Raises:
+        InputError: nothing can be run.
+    """
+    plan = BenchmarkPlan()
+    for backbone, file in request.backbones.items():
         plan.weights[backbone] = None if file is None else file_hash(file)
     first = next(iter(request.backbones))
     known: dict[str, DataFacts] = {}

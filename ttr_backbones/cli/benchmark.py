@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import io
 import json
 import shlex
@@ -82,8 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan, run, write the page."""
-    from ttr_backbones.benchmark.fit import Fitted, fit_missing
-    from ttr_backbones.benchmark.plan import BenchmarkRequest, plan_benchmark
+    from ttr_backbones.benchmark.fit import fit_missing
+    from ttr_backbones.benchmark.plan import BenchmarkRequest, check_request, plan_benchmark
     from ttr_backbones.benchmark.suite import choose_suite
     from ttr_backbones.cli.exit_codes import exit_code_of
     from ttr_backbones.compare.running import run_cells
@@ -97,17 +98,18 @@ def run(args: argparse.Namespace) -> int:
     suite = choose_suite(args.suite, protocols, args.iterations)
     for folder in filter(None, (args.images, args.fit_images)):
         photo_files(folder)
-    check_writable(args.out)
-    backbones = _backbones(args.backbones)
-    fitted = Fitted(_kinds(args.repairs), {}, [])
-    if args.fit_images is not None:
-        fitted = fit_missing(backbones, fitted.kinds, args.fit_images, args.out / "repairs")
     seeds = integer_list("--seeds", args.seeds, least=0)
+    backbones, kinds = _backbones(args.backbones), _kinds(args.repairs)
     request = BenchmarkRequest(
-        *(backbones, args.data, fitted.kinds, seeds, suite, args.out, args.cfg_options),
-        fitted=fitted.files,
-        not_fitted=fitted.left_out,
+        backbones, args.data, kinds, seeds, suite, args.out, args.cfg_options
     )
+    check_request(request)
+    check_writable(args.out)
+    if args.fit_images is not None:
+        fitted = fit_missing(backbones, kinds, args.fit_images, args.out / "repairs")
+        request = dataclasses.replace(
+            request, kinds=fitted.kinds, fitted=fitted.files, not_fitted=fitted.left_out
+        )
     plan = plan_benchmark(request)
     for what, why in plan.left_out:
         print(f"left out: {what}: {why}", file=sys.stderr)

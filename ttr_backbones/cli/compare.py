@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.progress import ProgressBar
-from ttr_backbones.atomic import write_atomically
+from ttr_backbones.atomic import check_writable, write_atomically
 from ttr_backbones.cli.arguments import add_recipe_options, integer_list
 from ttr_backbones.cli.fitted_controls import (
     CONTROLS,
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cfg-options", nargs="+", action="extend", default=[], metavar="[FOR:]KEY=VALUE",
         help="override values of every config; with FOR as above, only there",
     )  # fmt: skip
-    # Options that take a list would swallow configs behind them.
+    # ConfigChanges that take a list would swallow configs behind them.
     parser.usage = "ttrb compare CONFIG [CONFIG ...] [options]"
 
 
@@ -72,22 +73,18 @@ def run(args: argparse.Namespace) -> int:
     """Run or reuse every cell, print the table, and return 1 if a cell failed."""
     kinds, seeds = _kinds(args.repairs), integer_list("--seeds", args.seeds, least=0)
     from ttr_backbones.cli.exit_codes import exit_code_of
-    from ttr_backbones.compare.options import ConfigChanges
-    from ttr_backbones.compare.plan import make_plan
     from ttr_backbones.compare.running import run_cells
     from ttr_backbones.compare.side_effects import measure_side_effects
     from ttr_backbones.images.photos import photo_files
 
-    options = ConfigChanges(args.data_root, args.cfg_options)
     if args.images is not None:
         photo_files(args.images)
-    if kinds is not None:
-        kinds = _with_fitted_controls(kinds, args)
-    plan = make_plan(
-        args.configs, kinds, seeds, args.out, options,
-        backbone=args.backbone, repair=args.repair,
-    )  # fmt: skip
-    _check_data(plan)
+    waiting = waiting_controls(kinds or (), args.fit_images)
+    plan = _checked_plan(args, _without(kinds, waiting), seeds)
+    check_writable(args.out)
+    if waiting:
+        _fit_controls(waiting, args)
+        plan = _checked_plan(args, [kept_control(kind) for kind in kinds or ()], seeds)
     ran = run_cells(plan.cells)
     outcomes, failed = ran.outcomes, ran.failed
     if ran.stopped is not None:
@@ -116,28 +113,53 @@ def run(args: argparse.Namespace) -> int:
     return int(bool(failed))
 
 
-def _with_fitted_controls(kinds: list[str], args: argparse.Namespace) -> list[str]:
-    """Fit what has to be fitted; every fitted control becomes its file."""
-    waiting = waiting_controls(kinds, args.fit_images)
-    if waiting:
-        from ttr_backbones.compare.control_models import model_of_artifact
-        from ttr_backbones.compare.options import ConfigChanges
-        from ttr_backbones.repairs.controls import split_control
+def _without(kinds: list[str] | None, waiting: list[str]) -> list[str] | None:
+    """The kinds that can be planned before the waiting controls are fitted, which takes long."""
+    from ttr_backbones.compare.kinds import NONE
 
-        bar = ProgressBar()
-        try:
-            for text in waiting:
-                vit = model_of_artifact(
-                    Path(split_control(text)[0]),
-                    args.configs,
-                    ConfigChanges(args.data_root, args.cfg_options),
-                    backbone=args.backbone,
-                    repair=args.repair,
-                )
-                fit_controls([text], vit, args.fit_images, bar)
-        finally:
-            bar.close()
-    return [kept_control(kind) for kind in kinds]
+    if not waiting or kinds is None:
+        return kinds
+    return list(dict.fromkeys([NONE, *(kind for kind in kinds if kind not in waiting)]))
+
+
+def _checked_plan(
+    args: argparse.Namespace, kinds: list[str] | None, seeds: list[int]
+) -> ComparisonPlan:
+    from ttr_backbones.compare.options import ConfigChanges
+    from ttr_backbones.compare.plan import make_plan
+
+    options = ConfigChanges(args.data_root, args.cfg_options)
+    plan = make_plan(
+        args.configs, kinds, seeds, args.out, options,
+        backbone=args.backbone, repair=args.repair,
+    )  # fmt: skip
+    _check_data(plan)
+    return plan
+
+
+def _fit_controls(waiting: list[str], args: argparse.Namespace) -> None:
+    from ttr_backbones.app.vit_source import config_source, vit_with_classifier
+    from ttr_backbones.compare.control_models import backbone_of_artifact
+    from ttr_backbones.compare.options import ConfigChanges
+    from ttr_backbones.repairs.controls import split_control
+
+    backbones = {
+        text: backbone_of_artifact(
+            Path(split_control(text)[0]),
+            args.configs,
+            ConfigChanges(args.data_root, args.cfg_options),
+            backbone=args.backbone,
+            repair=args.repair,
+        )
+        for text in waiting
+    }
+    device, bar = choose_device(None), ProgressBar()
+    try:
+        for text, backbone in backbones.items():
+            vit = vit_with_classifier(config_source(backbone)).to(device)
+            fit_controls([text], vit, args.fit_images, bar)
+    finally:
+        bar.close()
 
 
 def _check_data(plan: ComparisonPlan) -> None:

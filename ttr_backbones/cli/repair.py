@@ -144,6 +144,9 @@ def fit(repair: Repair, args: argparse.Namespace) -> int:
     bar = ProgressBar()
     try:
         vit, images = load(args, bar, vit_source(args))
+        others = images
+        if args.compare_on is not None:
+            others = photographs(args, args.compare_on, vit, bar)
         try:
             artifact = fit_repair(repair.type, vit, images, on_step=StepBar(bar.line), **options)
         except NoOutliersError as error:
@@ -153,9 +156,6 @@ def fit(repair: Repair, args: argparse.Namespace) -> int:
         bar.close()
         warn_of_left_out_images(images)
         _print_fitted(repair, artifact, searched, vit, images, args.out)
-        others = images
-        if args.compare_on is not None:
-            others = photographs(args, args.compare_on, vit, bar)
         effects = None
         if others is not images or not _is_measured(repair, searched, options):
             effects = measure_effects(vit, {repair.type: artifact}, others)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.progress import ProgressBar
+from ttr_backbones.atomic import check_writable
 from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.cli.list_doubts import warn_of_doubts
 from ttr_backbones.cli.model_and_images import warn_of_left_out_images
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
     # Before the weights: they may be gigabytes to fetch, and the list may not exist.
     kinds, choices = _choices(source, args.neurons, args.repairs)
     device = choose_device(args.device)
+    check_writable(args.out)
     vit = source.create().to(device)
 
     import torch

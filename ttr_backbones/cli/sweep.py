@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ttr_backbones.app.launcher import add_launcher, is_first, join_processes
-from ttr_backbones.atomic import write_atomically
+from ttr_backbones.atomic import check_writable, write_atomically
 from ttr_backbones.cli.arguments import (
     add_overrides,
     allow_negative_lists,
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     check_folders(cfg, "test_dataloader")
     repairs = _repairs(args.repairs, cfg.model.backbone)
     out = args.out or Path(cfg.work_dir)
-    out.mkdir(parents=True, exist_ok=True)
+    check_writable(out)
     join_processes(args, cfg)
     log_to_stderr()
     rows: list[SweepRow] = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ttr_backbones.atomic import check_writable
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.app.vit_source import vit_source
 
     source = vit_source(args)
+    check_writable(args.out.parent)
     vectors = _of_classifier(args, source) if args.source == "classifier" else _of(args, source)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     vectors.save(args.out)
     queries, channels = vectors.vectors.shape
     made_of = f"{len(vectors.templates)} templates" if vectors.templates else "a classifier's rows"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,11 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.text_table import aligned
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ttr_backbones.neuron_search.verification import Verification
     from ttr_backbones.registers import RegisterNeurons
+    from ttr_backbones.repairs.choice import Choice
 
 EXIT_FAILED = 1
 
@@ -106,12 +110,15 @@ def _verify_repairs(args: argparse.Namespace) -> int:
             "without --launcher first"
         )
     known = [kept_control(text) for text in texts if text not in waiting]
-    if not choices_of_words(known, args.model) and not waiting:
+    choices = choices_of_words(known, args.model)
+    if not choices and not waiting:
         raise InputError(f"--repairs {args.repairs}: expected at least one repair")
     join_processes(args)
     bar = ProgressBar()
     try:
         vit, images = load(args, bar)
+        if waiting:
+            _check_weights(choices, vit)  # before a long fit
         fit_controls(waiting, vit, args.fit_images, bar)
         choices = choices_of_words([kept_control(text) for text in texts], args.model)
         for choice in choices.values():
@@ -135,6 +142,14 @@ def _verify_repairs(args: argparse.Namespace) -> int:
             print(f"\n{textwrap.fill(head + verdict.words, 100)}")
     judged = [verdict for name, verdict in verdicts.items() if not choices[name].is_control]
     return 0 if all(verdict.passed for verdict in judged) else EXIT_FAILED
+
+
+def _check_weights(choices: Mapping[str, Choice], vit: nn.Module) -> None:
+    """Refuse an artifact of other weights."""
+    from ttr_backbones.vits.class_swap import sharing_copy
+
+    for choice in choices.values():
+        choice.apply(sharing_copy(vit))
 
 
 def _print(seen: Verification, neurons: RegisterNeurons, model: str, size: int) -> None:

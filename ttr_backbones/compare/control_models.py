@@ -1,14 +1,11 @@
-"""The model of a table's configs that an artifact belongs to, for what is fitted on it."""
+"""The backbone of a table's configs that an artifact belongs to, for what is fitted on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from torch import nn
-
-from ttr_backbones.app.devices import choose_device
-from ttr_backbones.app.vit_source import config_source, vit_with_classifier
 from ttr_backbones.compare.experiments import find_experiments
 from ttr_backbones.compare.kinds import NONE
 from ttr_backbones.compare.options import ConfigChanges
@@ -17,15 +14,15 @@ from ttr_backbones.repairs import load_repair
 from ttr_backbones.vits.neurons import may_belong
 
 
-def model_of_artifact(
+def backbone_of_artifact(
     path: Path,
     configs: Sequence[str],
     options: ConfigChanges,
     *,
     backbone: str | None = None,
     repair: str | None = None,
-) -> nn.Module:
-    """Make the model, on its device and without a repair.
+) -> Any:
+    """Return the `backbone` of the first config with this model, without a repair.
 
     Args:
         path: of the artifact.
@@ -41,6 +38,5 @@ def model_of_artifact(
     for experiment in find_experiments(configs, backbone=backbone, repair=repair):
         cfg = experiment.config(NONE, options)
         if may_belong(name, cfg.model.backbone.model):
-            source = config_source(cfg.model.backbone)
-            return vit_with_classifier(source).to(choose_device(None))
+            return cfg.model.backbone
     raise InputError(f"{path} belongs to {name!r}, which none of these configs has")
