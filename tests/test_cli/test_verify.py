@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import pytest
@@ -10,7 +11,6 @@ import torch
 
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.cli import main
-from ttr_backbones.cli.verify import table
 from ttr_backbones.neuron_search.references import Excess
 from ttr_backbones.neuron_search.verification import Verification
 from ttr_backbones.registers import RegisterNeurons
@@ -78,18 +78,18 @@ def test_verify__the_right_neurons_pass(verify, listed, capsys):
     assert verify("--neurons", listed({6: [189], 7: [417]}), "--num-images", 4) == 0
     shown = capsys.readouterr()
     lines = shown.out.splitlines()
-    assert lines[0] == f"{TAG}: 2 neurons, 1 register, 4 images of 224 px"
-    assert lines[-1] == "passed"
-    rows = {line[:24].strip(): line[24:].split("  ") for line in lines[3:9]}
-    assert list(rows) == [
-        "outlier patches",
-        "outliers left",
-        "largest patch norm",
-        "register norm, mean",
-        "cosine of other patches",
-        "top-1 agreement",
-    ]
-    assert all("ok" in rows[row] for row in ("outliers left", "cosine of other patches"))
+    assert lines[0] == f"{TAG}: 2 neurons, 1 register"
+    assert lines[1].startswith("4 images of 224 x 224 px; an outlier patch has a norm above ")
+    rows = {cells[0]: cells[1:] for cells in (re.split(r"\s{2,}", line) for line in lines[3:])}
+    columns = 5  # as it is, the register, cleared, random, shifted
+    for row in ("largest patch norm", "cosine of the other patches", "top-1 agreement"):
+        assert len(rows[row]) == columns
+    outliers = rows["outlier patches, by norm"]
+    assert outliers[0] == outliers[3] != "0 %" == outliers[1] == outliers[2]
+    assert rows["tokens added"] == ["1", "0", "1"]
+    (verdict,) = (" ".join(text.split()) for text in shown.out.split("\n\n")[1:])
+    assert verdict.startswith("passed. Removes the outliers: 0 % of them stay (at most 1 % may)")
+    assert verdict.count(": within ") == 2
     assert shown.err == ""
 
 
@@ -103,21 +103,20 @@ def test_verify__the_bundled_list_is_the_default(verify, capsys):
 def test_verify__wrong_neurons_fail(verify, listed, capsys):
     assert verify("--neurons", listed({6: [190], 7: [418]}), "--num-images", 2) == 1
     shown = capsys.readouterr().out
-    assert shown.endswith("FAILED\n")
-    assert "<= 1 %  FAILED" in shown
+    assert "\nFAILED. Outliers are left: 100 % of them stay" in shown
 
 
 def test_verify__clearing_alone_is_not_enough(verify, listed, capsys):
     assert verify("--neurons", listed({6: [189], 7: [417]}), "--num", 0, "--num-images", 3) == 1
     shown = capsys.readouterr().out
-    assert ", 0 registers, " in shown
-    assert "no register, a control: FAILED" in shown
+    assert ", 0 registers\n" in shown
+    assert "There is no register, which is a control and no repair." in " ".join(shown.split())
 
 
 def test_verify__uses_the_list_s_number_of_registers(verify, listed, capsys):
     two = listed({6: [189], 7: [417]}, num_registers=3, options={"num": 2})
     assert verify("--neurons", two, "--num-images", 2) == 0
-    assert ", 2 registers, " in capsys.readouterr().out
+    assert ", 2 registers\n" in capsys.readouterr().out
 
 
 def test_verify__reports_another_size(unmeasured, verify, listed, capsys):
@@ -149,7 +148,7 @@ def test_verify__weights_without_a_classifier(verify, listed, tiny_weights, tmp_
     path = listed({6: [189], 7: [417]})
     backbone = tmp_path / "backbone.safetensors"
     assert verify("--neurons", path, "--num-images", 2, checkpoint=backbone) == 0
-    assert "no classifier" in capsys.readouterr().out
+    assert "The model has no classifier" in " ".join(capsys.readouterr().out.split())
 
 
 def test_verify__wrong_input(verify, listed, tmp_path, capsys):
@@ -175,15 +174,6 @@ def test_verify__a_model_without_outliers(verify, listed, tmp_path, capsys):
     path = listed({7: [417]})
     assert verify("--neurons", path, checkpoint=tmp_path / "untrained.safetensors") == 2
     assert "no outliers" in capsys.readouterr().err
-
-
-def test_table__shows_shares_that_round_to_nothing():
-    shown = table(SEEN).splitlines()
-    assert "0.0001 %" in shown[1]
-    assert shown[2].endswith("<= 1 %  ok")
-    assert "nan" not in "".join(shown)
-    assert shown[5].endswith("0.050 +- 0.010 above a shift by a pixel  FAILED")
-    assert shown[-1] == "FAILED"
 
 
 def test_verify__repairs_side_by_side(verify, listed, tiny_weights, photos, capsys):

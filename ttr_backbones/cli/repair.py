@@ -260,7 +260,7 @@ def _print_effects(repair: Repair, artifact: Artifact, effects: Effects, out: Pa
     """Print what the repair does; return whether no outliers are left."""
     from ttr_backbones.repairs.fit_facts import fit_facts
     from ttr_backbones.repairs.judgement import judge
-    from ttr_backbones.report.effects_text import effects_text, where_outliers_are
+    from ttr_backbones.report.effects_text import effects_report
     from ttr_backbones.report.loss_picture import draw_loss, loss_line
 
     verdict = judge(effects, repair.type, repair.type)
@@ -275,9 +275,8 @@ def _print_effects(repair: Repair, artifact: Artifact, effects: Effects, out: Pa
             fit.loss, picture, title=f"{repair.label}, {artifact.model}: loss of the training"
         )
         print(f"picture: {picture}")
-    print(f"\n{textwrap.fill(where_outliers_are(effects), 100)}")
-    print(effects_text(effects, {repair.type: fit}, {repair.type: repair.label}))
-    print(f"\n{textwrap.fill(verdict.words, 100)}")
+    titles = {repair.type: repair.label}
+    print(f"\n{effects_report(effects, {repair.type: fit}, titles, [verdict.words])}")
     judged = {**artifact.provenance, "verdict": verdict.words}
     repair.write(dataclasses.replace(artifact, provenance=judged), out)
     return removed

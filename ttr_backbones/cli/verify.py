@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ from ttr_backbones.cli.list_doubts import warn_of_doubts
 from ttr_backbones.cli.model_and_images import add_model_arguments, load, warn_of_left_out_images
 from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError
-from ttr_backbones.text_table import aligned
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         vit, images = load(args, bar)
         neurons.check(vit)
-        size = max(images.size or (0,))
-        warn_of_doubts(neurons, vit, size)
+        size = images.size or (0, 0)
+        warn_of_doubts(neurons, vit, max(size))
         seen = verify_neurons(vit, neurons, images, num=num)
     finally:
         bar.close()
@@ -97,7 +95,7 @@ def _verify_repairs(args: argparse.Namespace) -> int:
     from ttr_backbones.repairs.effects import measure_effects
     from ttr_backbones.repairs.fit_facts import fit_facts
     from ttr_backbones.repairs.judgement import judge
-    from ttr_backbones.report.effects_text import effects_text, where_outliers_are
+    from ttr_backbones.report.effects_text import effects_report
 
     for name in ("neurons", "num"):
         if getattr(args, name) is not None:
@@ -134,12 +132,11 @@ def _verify_repairs(args: argparse.Namespace) -> int:
     if is_first():
         fits = {name: fit_facts(artifact) for name, artifact in artifacts.items()}
         titles = {n: n.replace(c.kind, c.label, 1) for n, c in choices.items()}
-        print(textwrap.fill(where_outliers_are(effects), 100))
-        print(effects_text(effects, fits, titles))
-        for name, verdict in verdicts.items():
-            passed = "passed. " if verdict.passed else "FAILED. "
-            head = titles[name] + (": " if choices[name].is_control else f": {passed}")
-            print(f"\n{textwrap.fill(head + verdict.words, 100)}")
+        words = [
+            f"{titles[n]}: {'' if choices[n].is_control else _passed(each.passed)}{each.words}"
+            for n, each in verdicts.items()
+        ]
+        print(effects_report(effects, fits, titles, words))
     judged = [verdict for name, verdict in verdicts.items() if not choices[name].is_control]
     return 0 if all(verdict.passed for verdict in judged) else EXIT_FAILED
 
@@ -152,99 +149,22 @@ def _check_weights(choices: Mapping[str, Choice], vit: nn.Module) -> None:
         choice.apply(sharing_copy(vit))
 
 
-def _print(seen: Verification, neurons: RegisterNeurons, model: str, size: int) -> None:
-    print(
-        f"{neurons.model or model}: {counted(len(neurons), 'neuron')}, "
-        f"{counted(seen.num, 'register')}, {seen.num_images} images of {size} px"
+def _print(seen: Verification, neurons: RegisterNeurons, model: str, size: tuple[int, int]) -> None:
+    from ttr_backbones.report.effects_text import effects_report
+    from ttr_backbones.report.verification_effects import (
+        TITLES,
+        verification_effects,
+        verification_words,
     )
-    print(f"an outlier patch has a norm above {seen.threshold:.1f} after block {seen.detect_block}")
-    print(table(seen))
+
+    neurons_and_registers = f"{counted(len(neurons), 'neuron')}, {counted(seen.num, 'register')}"
+    print(f"{neurons.model or model}: {neurons_and_registers}")
+    verdict = f"{_passed(seen.passed)}{verification_words(seen)}"
+    print(effects_report(verification_effects(seen, size), {}, TITLES, [verdict]))
 
 
-def table(seen: Verification) -> str:
-    """Lay out what was measured: a row per measure, a column per change, and the judgement."""
-    from ttr_backbones.neuron_search.verification import REMAINING
-
-    others, checks = seen.references, seen.checks
-    columns = ("", "without", "register", *others)
-    rows: list[tuple[list[str], str]] = [
-        (
-            [
-                "outlier patches",
-                percent(seen.outliers_before),
-                percent(seen.outliers_after),
-                *(percent(each.outliers) for each in others.values()),
-            ],
-            "",
-        ),
-        (
-            [
-                "outliers left",
-                "100 %",
-                percent(seen.remaining),
-                *(percent(each.outliers / seen.outliers_before) for each in others.values()),
-            ],
-            f"<= {percent(REMAINING)}  {_ok_or_failed(checks['remaining'])}"
-            + ("" if checks.get("random", True) else ", and random neurons do it too: FAILED"),
-        ),
-        (["largest patch norm", f"{seen.largest_before:.1f}", f"{seen.largest_after:.1f}"], ""),
-        (
-            ["register norm, mean", "", "" if seen.num == 0 else f"{seen.register_norm:.1f}"],
-            "" if checks.get("register", True) else "no register, a control: FAILED",
-        ),
-        (
-            [
-                "cosine of other patches",
-                "1",
-                f"{seen.cosine:.3f}",
-                *(f"{each.cosine:.3f}" for each in others.values()),
-            ],
-            _judged(seen, "cosine"),
-        ),
-    ]
-    if seen.top1_agreement is None:
-        rows.append((["top-1 agreement", "", "no classifier"], ""))
-    else:
-        cells = [percent(each.top1_agreement) for each in others.values()]
-        row = ["top-1 agreement", "100 %", percent(seen.top1_agreement), *cells]
-        rows.append((row, _judged(seen, "top1_agreement")))
-    filled = [[*row, *[""] * (len(columns) - len(row)), judged] for row, judged in rows]
-    lines = aligned([list(columns), *filled], "l" + "r" * (len(columns) - 1) + "l")
-    return "\n".join([*lines, *_explained(seen), "passed" if seen.passed else "FAILED"])
-
-
-def _judged(seen: Verification, measure: str) -> str:
-    """Which reference the cost is within, or by how much it is above the nearest one."""
-    if measure not in seen.excess:
-        return ""
-    for name, excess in seen.excess[measure].items():
-        if excess.holds:
-            return f"within {_allowed(name)}  ok"
-    name, over = min(seen.excess[measure].items(), key=lambda item: item[1].mean)
-    return f"{over.mean:.3f} +- {over.error:.3f} above {_allowed(name)}  FAILED"
-
-
-def _allowed(name: str) -> str:
-    return {"shifted": "a shift by a pixel", "cleared": "half of clearing's cost"}[name]
-
-
-def _explained(seen: Verification) -> list[str]:
-    if not seen.references:
-        return []
-    return [
-        "shifted: images moved by one pixel; cleared: no register; random: other neurons moved.",
-        "The cost (1 - cosine, classes changed) may be a shift's or half of clearing's, within two",
-        f"standard errors of the paired difference on {counted(seen.num_images, 'image')}.",
-    ]
-
-
-def _ok_or_failed(holds: bool) -> str:
-    return "ok" if holds else "FAILED"
-
-
-def percent(share: float) -> str:
-    """Three digits and the sign."""
-    return f"{100 * share:.3g} %"
+def _passed(holds: bool) -> str:
+    return "passed. " if holds else "FAILED. "
 
 
 def counted(count: int, noun: str) -> str:

@@ -32,11 +32,13 @@ class Change:
 
     Args:
         outliers: share of all patches that are outliers.
+        largest: largest patch norm.
         cosine: mean over the images of the mean cosine similarity of the patches that were none.
         top1_agreement: share of images whose top-1 class stays.
     """
 
     outliers: float
+    largest: float
     cosine: float
     top1_agreement: float
 

@@ -212,4 +212,5 @@ def _verification(
 
 def _change(rows: SideBySide, name: str) -> Change:
     cosine, changed = rows.image_costs(name).mean(dim=0).tolist()
-    return Change(rows.share(rows.facts[name].outliers), 1 - cosine, 1 - changed)
+    facts = rows.facts[name]
+    return Change(rows.share(facts.outliers), facts.largest.max().item(), 1 - cosine, 1 - changed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ttr_backbones.repairs.effects import NONE, SHIFTED, Effects
 from ttr_backbones.repairs.fit_facts import FitFacts
@@ -12,6 +12,7 @@ from ttr_backbones.report.effect_measures import COSTS, EFFECTS, shown_measures
 from ttr_backbones.text_table import aligned
 
 _WIDTH = 14  # of a title's lines
+_LINE = 100  # of sentences
 _TITLES = {NONE: "as it is", SHIFTED: "images shifted by a pixel"}
 
 
@@ -45,7 +46,29 @@ def where_outliers_are(effects: Effects) -> str:
     images = f"{effects.num_images} image{'s' * (effects.num_images != 1)} of {width} x {height} px"
     if effects.threshold is None:
         return f"{images}. {effects.no_outliers}"
+    by_direction = any(effect.along is not None for effect in effects.columns.values())
     return (
         f"{images}; an outlier patch has a norm above {effects.threshold:.1f} after block "
-        f"{effects.detect_block}, or final features within 46 degrees of those of the outliers"
+        f"{effects.detect_block}"
+        + ", or final features within 46 degrees of those of the outliers"
+        * by_direction
     )
+
+
+def effects_report(
+    effects: Effects,
+    fits: Mapping[str, FitFacts],
+    titles: Mapping[str, str],
+    verdicts: Sequence[str],
+) -> str:
+    """Say on what was measured, lay out the table, and put the verdicts below it.
+
+    Args:
+        effects: see `effects_text`, also for `fits` and `titles`.
+        fits: likewise.
+        titles: likewise.
+        verdicts: paragraphs.
+    """
+    paragraphs = [textwrap.fill(verdict, _LINE) for verdict in verdicts]
+    head = textwrap.fill(where_outliers_are(effects), _LINE)
+    return "\n\n".join([f"{head}\n{effects_text(effects, fits, titles)}", *paragraphs])
