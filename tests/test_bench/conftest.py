@@ -50,4 +50,4 @@ def backbone(benched):
 @pytest.fixture
 def models(backbone, layers, images):
     """The contestants of `ttrb bench forward`, {name: model}."""
-    return make_contestants(backbone, layers, images)
+    return make_contestants(backbone, RegisterNeurons("", layers), images)

@@ -10,7 +10,7 @@ TINY = "vit_tiny_patch16_224"
 
 
 def layers_of(benched):
-    return benched.layers(benched.backbone())
+    return benched.chosen_neurons(benched.backbone()).layers
 
 
 def test_layers__given_or_those_that_ship():

@@ -9,13 +9,16 @@ from ttr_backbones.bench.contestants import (
     BARE,
     PLAIN,
     TOKEN,
+    PlainTimm,
     as_variant,
     make_contestants,
     repaired,
 )
 from ttr_backbones.bench.variants import VARIANTS, choose_variants
 from ttr_backbones.errors import InputError
+from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
 from ttr_backbones.repairs import REPAIRS
+from ttr_backbones.vits.class_swap import sharing_copy
 
 BIAS = repaired("bias")
 
@@ -52,8 +55,22 @@ def test_forms__share_their_weights(models):
 def test_forms__leave_out_the_authors_where_mlps_are_gated(images):
     kwargs = {"img_size": 64, "patch_size": 16, "depth": 2, "embed_dim": 48, "num_heads": 2}
     backbone = BenchedVit("vit_giant_patch14_dinov2", model_kwargs=kwargs).backbone()
-    made = make_contestants(backbone, {1: [0]}, images)
+    made = make_contestants(backbone, RegisterNeurons("", {1: [0]}), images)
     assert set(made) == {PLAIN, BARE, *map(repaired, REPAIRS)}
+
+
+def test_forms__move_as_the_list_says(backbone, layers, images):
+    edit = {"peak": "layer", "keep_cls": True}
+    neurons = RegisterNeurons("", layers, {"num_registers": 2, "options": edit})
+    left_out = {}
+    made = make_contestants(backbone, neurons, images, left_out)
+    vit = add_test_time_registers(sharing_copy(backbone.vit), neurons, 2, **edit)
+    maps = [as_variant(model, EAGER)(images) for model in (made[TOKEN], PlainTimm(vit))]
+    torch.testing.assert_close(*maps, atol=1e-6, rtol=1e-6)
+    assert BIAS not in made
+    assert "the bias form knows keep_cls=False alone" in left_out[BIAS]
+    with pytest.raises(InputError, match="the list has keep_cls=True"):
+        make_contestants(backbone, neurons, images)
 
 
 @pytest.mark.parametrize("name", [PLAIN, BARE, TOKEN, BIAS, AUTHORS])

@@ -8,6 +8,7 @@ from ttr_backbones.bench.train import PLAIN, bench_train, make_trainings
 from ttr_backbones.bench.training import TrainSetting, random_batch
 from ttr_backbones.bench.variants import VARIANTS
 from ttr_backbones.errors import InputError
+from ttr_backbones.registers import RegisterNeurons
 
 SETTING = TrainSetting(size=64, num_classes=7)
 CPU = torch.device("cpu")
@@ -18,7 +19,9 @@ STRIDED = f"{MANY}, loss_stride=2"
 @pytest.fixture
 def trainings(backbone, layers):
     batch = random_batch(SETTING, 2, CPU)
-    return make_trainings(backbone, layers, VARIANTS["eager"], SETTING, batch, 3)
+    return make_trainings(
+        backbone, RegisterNeurons("", layers), VARIANTS["eager"], SETTING, batch, 3
+    )
 
 
 def test_trainings__ours_goes_as_plain_timm_with_mmsegs_loss(trainings):

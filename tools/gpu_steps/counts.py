@@ -17,7 +17,7 @@ def run(check: Check) -> None:
     backbone = benched.backbone().to(check.device)
     small, large = check.scale.sizes
     images = torch.randn(2, 3, small, small, device=check.device)
-    models = make_contestants(backbone, benched.layers(backbone), images)
+    models = make_contestants(backbone, benched.chosen_neurons(backbone), images)
     for name, reads in forward_reads(models, images[:1]).items():
         goal = None if name in {PLAIN, AUTHORS} else "reads"
         check.record(f"values that Python waits for: {name}", reads, goal=goal)

@@ -64,7 +64,7 @@ def _segmentor(check: Check) -> tuple[Path, Path]:
         "model": scale.base,
         "checkpoint": str(weights),
         "model_kwargs": dict(scale.model_kwargs),
-        "repair": {"type": "test_time", "neurons": dict(benched.layers(vit))},
+        "repair": {"type": "test_time", "neurons": dict(benched.chosen_neurons(vit).layers)},
     }
     head: dict[str, Any] = {"in_channels": [vit.channels], "num_classes": scale.classes}
     model = {

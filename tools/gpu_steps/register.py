@@ -35,7 +35,7 @@ class Forms:
         drawn = torch.randn(most, 3, size, size, generator=random)
         self._images = drawn.to(check.device)
         self._models = make_contestants(
-            backbone, benched.layers(backbone), self._images[:_BAKED_ON]
+            backbone, benched.chosen_neurons(backbone), self._images[:_BAKED_ON]
         )
         self._rates = {}
         for number, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):

@@ -12,8 +12,6 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.vits.family import family_of
 
-Layers = Mapping[int, list[int]]
-
 
 @dataclass(frozen=True)
 class BenchedVit:
@@ -22,7 +20,8 @@ class BenchedVit:
     Args:
         model: timm name.
         checkpoint: local weight file; random weights without one, which take the same time.
-        neurons: the register neurons to move; see `layers`.
+        neurons: the register neurons to move, with the options of their list; see
+            `chosen_neurons`.
         model_kwargs: more arguments of `timm.create_model`.
     """
 
@@ -54,8 +53,8 @@ class BenchedVit:
         backbone.input_checked = True  # its images are noise
         return backbone
 
-    def layers(self, backbone: TimmViT) -> Layers:
-        """Return the register neurons to move: those given, those that ship, or as many elsewhere.
+    def chosen_neurons(self, backbone: TimmViT) -> RegisterNeurons:
+        """Return the list to move: the user's, the one that ships, or as many neurons elsewhere.
 
         Without a list, three units in each of the blocks from a third of the depth to the last but
         one: DINOv2's ViT-S has nineteen in these seven of twelve. Which units costs nothing.
@@ -65,15 +64,15 @@ class BenchedVit:
         """
         if self.neurons is not None:
             self.neurons.check(backbone.vit)
-            return self.neurons.layers
+            return self.neurons
         try:
             bundled = RegisterNeurons.bundled(self.model)
             bundled.check(backbone.vit)
-            return bundled.layers
+            return bundled
         except InputError:
             depth = len(family_of(backbone.vit).blocks(backbone.vit))
             last = max(depth - 1, depth // 3 + 1)
-            return {block: [0, 1, 2] for block in range(depth // 3, last)}
+            return RegisterNeurons("", {block: [0, 1, 2] for block in range(depth // 3, last)})
 
     def setting(self) -> dict[str, Any]:
         """The model and its weights, for the setting of a part."""

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.precision import cast_frozen_weights
 from ttr_backbones.bench.authors_form import AuthorsForm
-from ttr_backbones.bench.benched_vit import Layers
 from ttr_backbones.bench.variants import Variant
+from ttr_backbones.errors import InputError
+from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.repairs import REPAIRS, apply_repair, example_artifact
 from ttr_backbones.repairs.choice import DEFAULT
 from ttr_backbones.vits.class_swap import sharing_copy
@@ -90,13 +91,21 @@ class Ours(nn.Module):
         return maps
 
 
-def make_contestants(backbone: TimmViT, layers: Layers, images: Tensor) -> dict[str, nn.Module]:
+def make_contestants(
+    backbone: TimmViT,
+    neurons: RegisterNeurons,
+    images: Tensor,
+    left_out: dict[str, str] | None = None,
+) -> dict[str, nn.Module]:
     """Make the contestants, which share the weights of `backbone`.
 
     Args:
         backbone: without registers; it stays as it is.
-        layers: register neurons.
+        neurons: register neurons, moved as the options of their list say; the authors' form has
+            an edit of its own.
         images: to fit the repairs on, [B, 3, H, W].
+        left_out: gets, by name, why a contestant cannot have those options; without, the first
+            such error is raised.
 
     Returns:
         {name: model}; without the authors' form where MLPs are gated or positions turn queries and
@@ -104,13 +113,21 @@ def make_contestants(backbone: TimmViT, layers: Layers, images: Tensor) -> dict[
     """
     made: dict[str, nn.Module] = {PLAIN: PlainTimm(backbone.vit), BARE: backbone}
     for kind in sorted(REPAIRS, key=lambda kind: kind != DEFAULT):
-        made[repaired(kind)] = copied = sharing_copy(backbone)
-        apply_repair(copied.vit, example_artifact(kind, copied.vit, images, layers))
+        name, copied = repaired(kind), sharing_copy(backbone)
+        try:
+            artifact = example_artifact(kind, copied.vit, images, neurons)
+        except InputError as error:
+            if left_out is None or not neurons.recorded_options:
+                raise
+            left_out[name] = str(error)
+            continue
+        made[name] = copied
+        apply_repair(copied.vit, artifact)
     family = family_of(backbone.vit)
     mlps = [family.mlp(block) for block in family.blocks(backbone.vit)]
     plain = isinstance(backbone.vit, VisionTransformer)
     if plain and all(isinstance(mlp, Mlp) for mlp in mlps):
-        made[AUTHORS] = AuthorsForm(sharing_copy(backbone.vit), layers)
+        made[AUTHORS] = AuthorsForm(sharing_copy(backbone.vit), neurons.layers)
     return made
 
 

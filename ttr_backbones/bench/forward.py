@@ -72,7 +72,7 @@ def bench_forward(
     """
     device = device or torch.device("cpu")
     backbone = benched.backbone()
-    layers = benched.layers(backbone)
+    neurons = benched.chosen_neurons(backbone)
     patch = backbone.patch_size[0]
     size = size or family_of(backbone.vit).facts(backbone.vit).image_size[0]
     other_size = other_size or size + 2 * patch
@@ -84,7 +84,8 @@ def bench_forward(
     variants, notes = possible_variants("forward", variants, device)
     backbone.to(device)
     drawn = _images(max(_BAKED_ON, *batch_sizes), size, device)
-    models = make_contestants(backbone, layers, drawn[:_BAKED_ON])
+    left_out: dict[str, str] = {}
+    models = make_contestants(backbone, neurons, drawn[:_BAKED_ON], left_out)
     one_pass = [seconds_of(partial(models[PLAIN], drawn[:n]), device) for n in batch_sizes]
     announce(f"forward: {minutes_for(one_pass, len(models), variants, rounds)}")
     rows: list[BenchRow] = []
@@ -99,6 +100,10 @@ def bench_forward(
     log("forward: what Python waits for, and graphs")
     difference, reads = _difference(models, drawn[:1]), forward_reads(models, drawn[:1])
     facts: dict[str, Any] = {"difference": difference, "host_reads": reads}
+    notes += [f"forward: without {name}: {why}" for name, why in left_out.items()]
+    notes += [f"forward: {AUTHORS} is peak='layer', keep_cls=True, whatever the list says"] * (
+        AUTHORS in models and bool(neurons.recorded_options)
+    )
     notes += [
         f"forward: {BARE} differs from {PLAIN} by {difference:.1e} of the largest value",
         f"forward: values that Python waits for in one pass: {_listed(reads)}",
@@ -111,7 +116,8 @@ def bench_forward(
     setting = {
         **benched.setting(),
         "size": size,
-        "register_neurons": {block: list(units) for block, units in layers.items()},
+        "register_neurons": {block: list(units) for block, units in neurons.layers.items()},
+        **neurons.recorded_options,
         "rounds": rounds,
     }
     return Measured("forward", setting, rows, notes, facts)

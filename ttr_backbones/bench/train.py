@@ -33,7 +33,7 @@ from ttr_backbones.bench.training import Training, TrainSetting, make_training, 
 from ttr_backbones.bench.variants import VARIANTS, Variant
 from ttr_backbones.errors import InputError
 from ttr_backbones.heads import LinearSegHead
-from ttr_backbones.registers import add_test_time_registers
+from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
 from ttr_backbones.vits.class_swap import sharing_copy
 
 PLAIN = "plain timm, mmseg's loss"
@@ -78,7 +78,7 @@ def bench_train(
         raise InputError(f"heads={heads}: expected at least 2 to train at once")
     device, setting = device or torch.device("cpu"), setting or TrainSetting()
     backbone = benched.backbone()
-    layers = benched.layers(backbone)
+    neurons = benched.chosen_neurons(backbone)
     variants, notes = possible_variants("train", variants, device)
     backbone.to(device)
     rows: list[BenchRow] = []
@@ -88,7 +88,7 @@ def bench_train(
         contestants = []
         for variant in variants:
             log(f"train: {variant.name}, batch of {batch_size}")
-            trainings = make_trainings(backbone, layers, variant, setting, batch, heads)
+            trainings = make_trainings(backbone, neurons, variant, setting, batch, heads)
             losses = {name: training.step()["loss"].item() for name, training in trainings.items()}
             tokens = patch_tokens(batch_size, (setting.size, setting.size), backbone.patch_size)
             common = {"images": batch_size, "batch_size": batch_size, "tokens": tokens}
@@ -102,6 +102,7 @@ def bench_train(
         **benched.setting(),
         "size": setting.size,
         "classes": setting.num_classes,
+        **neurons.recorded_options,
         "rounds": rounds,
     }
     notes += [
@@ -113,7 +114,7 @@ def bench_train(
 
 def make_trainings(
     backbone: TimmViT,
-    layers: Mapping[int, list[int]],
+    neurons: RegisterNeurons,
     variant: Variant,
     setting: TrainSetting,
     batch: Mapping[str, list[Any]],
@@ -123,7 +124,7 @@ def make_trainings(
 
     Args:
         backbone: without registers; it stays as it is.
-        layers: register neurons.
+        neurons: register neurons, moved as the options of their list say.
         variant: how to run the backbone.
         setting: what is trained.
         batch: of `random_batch`.
@@ -134,7 +135,7 @@ def make_trainings(
         the loss on every `LOSS_STRIDE`-th row and column of the pixels.
     """
     token = sharing_copy(backbone)
-    add_test_time_registers(token.vit, layers)
+    add_test_time_registers(token.vit, neurons, **neurons.recorded_options)
     plain = sharing_copy(PlainTimm(backbone.vit), lambda _: not variant.bf16)
     usual = _AsBackbone(Wrapped(plain, variant, inference=False))
     common: dict[str, Any] = {"like": backbone, "setting": setting, "batch": batch}
