@@ -6,9 +6,9 @@ import pytest
 import timm
 import torch
 
-from ttr_backbones import packaged, registers
+from ttr_backbones import package_data, registers
 from ttr_backbones.errors import InputError, MissingFileError
-from ttr_backbones.packaged import NEURON_LISTS
+from ttr_backbones.package_data import NEURON_LISTS
 from ttr_backbones.recipes import axis_files, backbone_facts, recipe
 from ttr_backbones.recipes.timm_facts import timm_facts
 from ttr_backbones.text_vectors import TextVectors
@@ -19,11 +19,11 @@ BUNDLED = {path.stem for path in NEURON_LISTS.glob("*.json")}
 
 def test_configs_dir__of_a_wheel_and_of_nothing(tmp_path, monkeypatch):
     package = tmp_path / "ttr_backbones"
-    monkeypatch.setattr(packaged, "_PACKAGE", package)
+    monkeypatch.setattr(package_data, "_PACKAGE", package)
     with pytest.raises(MissingFileError, match="Install the package again"):
-        packaged.configs_dir()
+        package_data.configs_dir()
     (package / "configs" / "_base_").mkdir(parents=True)
-    assert packaged.configs_dir() == package / "configs"
+    assert package_data.configs_dir() == package / "configs"
 
 
 @pytest.fixture(scope="module")

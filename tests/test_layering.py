@@ -17,8 +17,8 @@ def part_of(path):
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if part_of(path) != "configs")
 ROOT = {
-    *("errors", "packaged", "safe_load", "atomic", "folder_files", "file_damage", "result_names"),
-    *("text_table", "timm_names", "comma_list", "tensors_file"),
+    *("errors", "package_data", "safe_load", "atomic", "folder_files", "file_damage"),
+    *("result_names", "text_table", "timm_names", "comma_list", "tensors_file"),
 }
 
 METHOD = {"compat", "vits", "images", "neuron_search", "repairs"}
@@ -34,7 +34,7 @@ BENEATH_APP = ROOT | METHOD | BUILT | {"tasks", "recipes"}
 ARROWS = {
     "__init__": set(),
     "errors": set(),
-    "packaged": {"errors"},
+    "package_data": {"errors"},
     "atomic": {"errors"},
     "tensors_file": {"atomic", "errors"},
     "safe_load": {"errors"},
@@ -66,7 +66,7 @@ ARROWS = {
     "zero_shot": ROOT | METHOD | {"backbones", "engine", "classification", "text_vectors"},
     "probes": ROOT | METHOD | {"backbones", "engine", "segmentors", "classification"},
     "tasks": ROOT | {"compat", "evaluation", "engine"},
-    "recipes": {"errors", "packaged", "atomic", "compat", "tasks", "timm_names"},
+    "recipes": {"errors", "package_data", "atomic", "compat", "tasks", "timm_names"},
     "report": ROOT | METHOD | {"registers", "backbones", "engine"},
     # A repair that is trained by mmengine's Runner: `repairs` knows torch and timm only.
     "distillation": ROOT | METHOD | {"backbones", "datasets", "engine", "recipes"},

@@ -15,7 +15,7 @@ from ttr_backbones.registers import (
     remove_test_time_registers,
 )
 from ttr_backbones.repairs import REPAIRS, Artifact, load_repair
-from ttr_backbones.repairs.choice import is_auto, repair_of_words, repair_options
+from ttr_backbones.repairs.from_config import is_auto, repair_of_words, repair_options
 
 MODEL = "vit_tiny_patch16_224"
 TINY = f"{MODEL}.augreg_in21k_ft_in1k"

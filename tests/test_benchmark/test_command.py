@@ -8,7 +8,7 @@ import pytest
 
 from ttr_backbones.benchmark import fit
 from ttr_backbones.cli import main
-from ttr_backbones.compare import cells, running
+from ttr_backbones.compare import cells, run_cells
 
 ADE, VOC = "tiny_linear_ade20k_200it", "tiny_lost_voc07"
 
@@ -54,7 +54,7 @@ def test_benchmark__killed_and_resumed_gives_the_same_page_as_an_undisturbed_run
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(running.CellProgress, "update", interrupt)
+            patched.setattr(run_cells.CellProgress, "update", interrupt)
             assert main([*command, "--out", str(stopped)]) == 130
     finally:
         signal.signal(signal.SIGINT, before)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.package_data import configs_dir
 from ttr_backbones.repairs.run_time import run_time_ratios
 
 CONFIG = """

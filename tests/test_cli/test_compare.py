@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ttr_backbones.cli import compare, main
-from ttr_backbones.compare import cells, running
-from ttr_backbones.compare.image_parts import read_parts
+from ttr_backbones.compare import cells, run_cells
+from ttr_backbones.compare.stored_image_parts import read_parts
 from ttr_backbones.heads import LinearSegHead
 from ttr_backbones.repairs import Artifact
 from ttr_backbones.tasks import TASKS
@@ -92,7 +92,7 @@ def test_ctrl_c__saves_stops_with_130_and_the_same_command_goes_on(
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(running.CellProgress, "update", interrupt)
+            patched.setattr(run_cells.CellProgress, "update", interrupt)
             assert run(seeds="0,1") == 130
     finally:
         signal.signal(signal.SIGINT, before)
@@ -104,7 +104,7 @@ def test_ctrl_c__saves_stops_with_130_and_the_same_command_goes_on(
 
     told = []
     with monkeypatch.context() as patched:
-        patched.setattr(running.CellProgress, "update", lambda _, text: told.append(text))
+        patched.setattr(run_cells.CellProgress, "update", lambda _, text: told.append(text))
         assert run(seeds="0,1") == 0
     assert [text for text in told if "training" in text] == ["training 6/6"]
     assert any(re.fullmatch(r"testing 2/2, [\d.]+/s", text) for text in told)
@@ -219,7 +219,7 @@ def test_controls__are_fitted_after_everything_else_was_checked(
 def test_progress__moves_on_a_terminal_and_the_result_stays(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    progress = running.CellProgress(12)
+    progress = run_cells.CellProgress(12)
     progress.start("a")
     progress.update("training 1/9")  # too soon to be worth a look
     progress.end("done")

@@ -19,8 +19,8 @@ from ttr_backbones.neuron_search.provenance import files_hash, recorded_search, 
 from ttr_backbones.neuron_search.verification import verify_neurons
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.repairs import load_repair
-from ttr_backbones.repairs.choice import repair_options
 from ttr_backbones.repairs.fit_facts import fit_facts
+from ttr_backbones.repairs.from_config import repair_options
 
 MODEL = "vit_tiny_patch16_224"
 TAG = f"{MODEL}.augreg_in21k_ft_in1k"

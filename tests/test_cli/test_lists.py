@@ -1,7 +1,7 @@
 """`ttrb lists` shows every list that ships."""
 
 from ttr_backbones.cli import main
-from ttr_backbones.packaged import NEURON_LISTS
+from ttr_backbones.package_data import NEURON_LISTS
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.repairs import REPAIRS
 

@@ -18,7 +18,7 @@ from ttr_backbones.cli import main, sweep
 from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.errors import InputError
 from ttr_backbones.export import load_exportable
-from ttr_backbones.export.about import about
+from ttr_backbones.export.metadata import about
 from ttr_backbones.recipes import named_config, recipe
 from ttr_backbones.repairs import REPAIRS, apply_repair, fit_repair, load_repair, remove_repair
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from ttr_backbones.cli import main
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.package_data import configs_dir
 
 
 @pytest.mark.parametrize("register", [False, True])

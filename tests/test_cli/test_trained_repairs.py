@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from ttr_backbones.backbones import create_vit
 from ttr_backbones.cli import main
 from ttr_backbones.export import load_exportable
-from ttr_backbones.export.about import about
+from ttr_backbones.export.metadata import about
 from ttr_backbones.repairs import REPAIRS, fit_repair
 
 SMALL = {"img_size": 64, "depth": 2, "embed_dim": 32, "num_heads": 2, "init_values": 1.0}

@@ -9,7 +9,7 @@ from ttr_backbones.cli import main
 from ttr_backbones.datasets import COCOObjectDataset, PascalVOC20Dataset
 from ttr_backbones.datasets.coco_object import label_of_map
 from ttr_backbones.errors import InputError
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.package_data import configs_dir
 
 LOAD = [
     {"type": "LoadImage"},

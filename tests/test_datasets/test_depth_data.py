@@ -8,7 +8,7 @@ from mmseg.registry import DATASETS
 from ttr_backbones.datasets import KITTIDepth, NYUDepthV2
 from ttr_backbones.engine import Draw
 from ttr_backbones.errors import InputError, MissingFileError
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.package_data import configs_dir
 
 LINES = """/bedroom_0010/rgb_00109.jpg /bedroom_0010/sync_depth_00109.png 518.8579
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import ttr_backbones.tasks  # noqa: F401 -- registers the kinds of heads
-from ttr_backbones.engine.fit import check_fit
+from ttr_backbones.engine.state_dict_check import check_fit
 from ttr_backbones.errors import InputError
 
 

@@ -8,8 +8,8 @@ import torch
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.export import check, check_target, export_model, load_exportable
-from ttr_backbones.export.about import about
 from ttr_backbones.export.files import open_onnx, open_pt2
+from ttr_backbones.export.metadata import about
 from ttr_backbones.repairs import apply_repair, fit_repair
 
 pytestmark = pytest.mark.exports

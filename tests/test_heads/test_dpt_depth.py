@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import ttr_backbones.tasks  # noqa: F401 -- registers the kinds of heads
-from ttr_backbones.engine.fit import check_fit
+from ttr_backbones.engine.state_dict_check import check_fit
 from ttr_backbones.errors import InputError
 from ttr_backbones.heads import DPTDepthHead
 from ttr_backbones.safe_load import load_checkpoint_file

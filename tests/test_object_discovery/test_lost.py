@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ttr_backbones.bench.object_discovery import usual_lost
 from ttr_backbones.object_discovery import lost, lost_batch
-from ttr_backbones.object_discovery.found import Geometry
+from ttr_backbones.object_discovery.detections import Geometry
 from ttr_backbones.object_discovery.lost import lost_over_biases
 
 GRID, PATCH, SIZE = (6, 8), (16, 16), (96, 128)

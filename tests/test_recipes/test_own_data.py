@@ -9,7 +9,7 @@ from PIL import Image
 
 from ttr_backbones.cli import main
 from ttr_backbones.errors import InputError
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.package_data import configs_dir
 from ttr_backbones.recipes import on_folders, recipe
 
 FOLDERS = {"img_path": "images", "seg_map_path": "masks"}

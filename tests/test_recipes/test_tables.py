@@ -3,7 +3,7 @@
 import pytest
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.package_data import configs_dir
 from ttr_backbones.recipes import parse_name, protocol_files, published_numbers, tables
 from ttr_backbones.tasks import TASKS
 

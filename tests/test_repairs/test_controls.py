@@ -10,8 +10,8 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.neuron_search.controls import random_neurons
 from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
 from ttr_backbones.repairs import Artifact, apply_repair, fit_repair, load_repair, remove_repair
-from ttr_backbones.repairs.choice import choices_of_words, repair_of_words
 from ttr_backbones.repairs.controls import fit_control, fitted_control, is_kept
+from ttr_backbones.repairs.from_config import choices_of_words, repair_of_words
 from ttr_backbones.vits.class_swap import sharing_copy
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import image_batches
 from ttr_backbones.repairs import Artifact, apply_repair, fit_repair, remove_repair
-from ttr_backbones.repairs.neighbours.outstanding import by_norm
-from ttr_backbones.repairs.neighbours.replaced import replaced_by_neighbours
+from ttr_backbones.repairs.neighbours.outlier_patches import by_norm
+from ttr_backbones.repairs.neighbours.replacement import replaced_by_neighbours
 from ttr_backbones.repairs.sinder import singular_defect_directions
 from ttr_backbones.vits.create import create_vit
 from ttr_backbones.vits.family import family_of
@@ -159,6 +159,6 @@ def test_sinder_and_projection__do_to_the_real_vit_what_they_do_in_timm(shared, 
 @pytest.mark.parametrize("kind", ["ring", "average_views"])
 def test_other_images__are_refused(model, images, kind):
     artifact = fit_repair(kind, model, images)
-    with pytest.raises(InputError, match="transformers model runs only on the images that it is"):
+    with pytest.raises(InputError, match="inputs of a transformers model cannot be transformed"):
         apply_repair(model, artifact)
     assert type(model) is transformers.Dinov2Model

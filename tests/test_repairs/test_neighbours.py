@@ -11,13 +11,13 @@ from torch.nn import functional as F
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs import Artifact, apply_repair, describe_repair, fit_repair, remove_repair
-from ttr_backbones.repairs.neighbours.outstanding import (
+from ttr_backbones.repairs.neighbours.outlier_patches import (
     by_direction,
     by_local_outlier_factor,
     by_norm,
     local_outlier_factors,
 )
-from ttr_backbones.repairs.neighbours.replaced import replaced_by_neighbours
+from ttr_backbones.repairs.neighbours.replacement import replaced_by_neighbours
 
 SMALL = {"img_size": 64, "depth": 1, "embed_dim": 32, "num_heads": 2, "init_values": 1.0}
 WAYS = {

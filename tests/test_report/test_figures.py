@@ -7,6 +7,7 @@ import pytest
 import torch
 from matplotlib.colors import LogNorm
 
+from ttr_backbones.report.columns import column_colour
 from ttr_backbones.report.figures.attention import draw_heads, draw_mean_attention, mean_attention
 from ttr_backbones.report.figures.curves import (
     DRAWN_FROM_NUMBERS,
@@ -17,7 +18,6 @@ from ttr_backbones.report.figures.curves import (
 from ttr_backbones.report.figures.maps import relative
 from ttr_backbones.report.figures.norms import draw_norms_per_block, norm_maps
 from ttr_backbones.report.figures.overview import draw_overview
-from ttr_backbones.report.kinds import kind_colour
 from ttr_backbones.report.pca import pca_maps
 from ttr_backbones.report.summary import summarize
 
@@ -105,10 +105,10 @@ def test_norms_per_block__every_block_of_a_shallow_model(real_inspections, photo
 def test_blocks__lines_are_the_numbers(summary):
     figure = draw_blocks(summary, title="vit")
     left, right = figure.axes
-    none = [line for line in left.lines if line.get_color() == kind_colour("none")]
+    none = [line for line in left.lines if line.get_color() == column_colour("none")]
     assert list(none[0].get_ydata()) == summary["registers"]["none"]["largest_norm"]
     assert left.get_yscale() == "log"
-    added = [line for line in right.lines if line.get_color() == kind_colour("test_time")]
+    added = [line for line in right.lines if line.get_color() == column_colour("test_time")]
     assert not any(added[0].get_ydata())
 
 

@@ -14,8 +14,8 @@ from ttr_backbones.backbones import create_vit
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import image_batches
 from ttr_backbones.registers import RegisterNeurons, bake_registers, has_test_time_registers
-from ttr_backbones.repairs.choice import repair_options
-from ttr_backbones.report.show import as_shown, inspect_kinds, strongest_neurons, write_report
+from ttr_backbones.repairs.from_config import repair_options
+from ttr_backbones.report.show import as_shown, inspect_columns, strongest_neurons, write_report
 from ttr_backbones.report.summary import summarize
 from ttr_backbones.vits.family import family_of
 
@@ -28,7 +28,7 @@ def report(shared, tiny_weights, tmp_path_factory):
     """Two photographs, two blocks; folder, inspections, summary, the paths that were told."""
     vit = create_vit(TINY, checkpoint=tiny_weights)
     images = torch.cat(list(image_batches(shared / "data" / "photos", vit, num_images=2)))
-    inspections = inspect_kinds(vit, images, neurons=NEURONS, attention_blocks=(7, -1))
+    inspections = inspect_columns(vit, images, neurons=NEURONS, attention_blocks=(7, -1))
     assert not has_test_time_registers(vit), "left as it was"
     names = [f"{i}.jpg" for i in range(2)]
     summary = summarize(inspections, model=TINY, size=(224, 224), images=names, neurons=NEURONS)
@@ -94,7 +94,7 @@ def test_kinds__as_it_is_first_and_each_once(make_vit):
     images, neurons = torch.zeros(1, 3, 64, 64), RegisterNeurons("", {1: [3]})
 
     def kinds(vit, *asked):
-        return [one.registers for one in inspect_kinds(vit, images, asked, neurons=neurons)]
+        return [one.registers for one in inspect_columns(vit, images, asked, neurons=neurons)]
 
     assert kinds(make_vit(), "test_time", "none") == ["none", "test_time"]
     assert kinds(make_vit(), "test_time") == ["test_time"]
@@ -107,10 +107,10 @@ def test_kinds__constants_in_place_of_tokens(make_vit):
     vit, images = make_vit(), torch.randn(1, 3, 64, 64)
     baked = bake_registers(vit, {1: [3]}, images)
     choice = repair_options("", {"type": "bias", "artifact": baked.artifact})
-    plain, bias = inspect_kinds(vit, images, ["none", "bias"], choices=[choice])
+    plain, bias = inspect_columns(vit, images, ["none", "bias"], choices=[choice])
     assert (bias.registers, bias.register_norms) == ("bias", None), "no token"
     assert bias.activations.keys() == {(1, 3)}
-    (token,) = inspect_kinds(vit, images, ["test_time"], neurons=baked.neurons)
+    (token,) = inspect_columns(vit, images, ["test_time"], neurons=baked.neurons)
     torch.testing.assert_close(bias.features, token.features, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(bias.attention[3], token.attention[3], rtol=1e-5, atol=1e-5)
     assert not torch.allclose(bias.features, plain.features, atol=1e-3)
@@ -120,13 +120,13 @@ def test_kinds__constants_in_place_of_tokens(make_vit):
 def test_kinds__that_cannot_be_are_explained(make_vit):
     vit, images = make_vit(), torch.zeros(1, 3, 64, 64)
     with pytest.raises(InputError, match=r"unknown kind of registers 'test-time'.*'test_time'"):
-        inspect_kinds(vit, images, ["test-time"])
+        inspect_columns(vit, images, ["test-time"])
     with pytest.raises(InputError, match="not trained with registers"):
-        inspect_kinds(vit, images, ["trained"])
+        inspect_columns(vit, images, ["trained"])
     with pytest.raises(InputError, match=r"needs an artifact.*a list of register neurons"):
-        inspect_kinds(vit, images, ["test_time"])
+        inspect_columns(vit, images, ["test_time"])
     with pytest.raises(InputError, match="at least one kind"):
-        inspect_kinds(vit, images, [])
+        inspect_columns(vit, images, [])
 
 
 def test_images_are_shown_as_they_were():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ttr_backbones.engine.head_kinds import HEAD_KINDS
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.package_data import configs_dir
 from ttr_backbones.tasks import TASKS
 
 README = Path(__file__).parents[2] / "ttr_backbones" / "tasks" / "README.md"

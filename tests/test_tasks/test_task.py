@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ttr_backbones.cli import main
-from ttr_backbones.engine.fit import check_fit
+from ttr_backbones.engine.state_dict_check import check_fit
 from ttr_backbones.errors import InputError
 from ttr_backbones.recipes import PublishedNumber, tables
 from ttr_backbones.tasks import TASKS, Metric, Task, register_task, task_named

@@ -7,7 +7,7 @@ import json
 import pytest
 import timm
 
-from ttr_backbones.packaged import NEURON_LISTS
+from ttr_backbones.package_data import NEURON_LISTS
 from ttr_backbones.registers import RegisterNeurons
 
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"

@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from ttr_backbones.app.config_errors import clear_config_errors
 from ttr_backbones.app.model_or_config import read_backbone
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.repairs.choice import repair_of_words
+from ttr_backbones.repairs.from_config import repair_of_words
 
 
 class Normalised(NamedTuple):

@@ -14,7 +14,7 @@ from ttr_backbones.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
     from ttr_backbones.registers import RegisterNeurons
-    from ttr_backbones.repairs.choice import Choice
+    from ttr_backbones.repairs.from_config import ConfiguredRepair
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class VitSource:
     model_kwargs: Mapping[str, Any] = field(default_factory=dict)
     repair: Mapping[str, Any] | None = None
 
-    def choice(self) -> Choice | None:
+    def choice(self) -> ConfiguredRepair | None:
         """Look the config's repair up.
 
         Raises:
             InputError: see `repair_options`.
         """
-        from ttr_backbones.repairs.choice import repair_options
+        from ttr_backbones.repairs.from_config import repair_options
 
         return repair_options(self.model, self.repair)
 

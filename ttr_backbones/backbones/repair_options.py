@@ -11,17 +11,17 @@ from torch import nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs import repair_named
-from ttr_backbones.repairs.choice import DEFAULT, Choice, repair_options, repair_text
+from ttr_backbones.repairs.from_config import DEFAULT, ConfiguredRepair, repair_options, repair_text
 
 
-def logged_choice(model: str, repair: Any, *, frozen: bool = True) -> Choice | None:
+def logged_choice(model: str, repair: Any, *, frozen: bool = True) -> ConfiguredRepair | None:
     """Look a config's `repair` up and log what is doubtful about it; see `repair_options`."""
     choice = repair_options(model, repair, frozen=frozen)
     _warn([] if choice is None else choice.doubts())
     return choice
 
 
-def add_repair(vit: nn.Module, choice: Choice) -> None:
+def add_repair(vit: nn.Module, choice: ConfiguredRepair) -> None:
     """Repair `vit`, and log how it differs from what the repair was made for.
 
     Raises:

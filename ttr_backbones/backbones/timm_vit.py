@@ -21,9 +21,9 @@ from ttr_backbones.backbones.repair_options import add_repair, logged_choice, re
 from ttr_backbones.backbones.unsaved_frozen_vit import UnsavedFrozenVit
 from ttr_backbones.backbones.vit_options import authors_way, check_options, require
 from ttr_backbones.errors import InputError
-from ttr_backbones.vits.around import inner_grid
 from ttr_backbones.vits.create import create_vit
 from ttr_backbones.vits.family import Family, family_of
+from ttr_backbones.vits.image_transform import inner_grid
 from ttr_backbones.vits.pos_embed import PosEmbed, PositionTables
 from ttr_backbones.vits.taps import (
     Facet,

@@ -20,7 +20,7 @@ from ttr_backbones.bench.variants import Variant
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.repairs import REPAIRS, apply_repair, example_artifact
-from ttr_backbones.repairs.choice import DEFAULT
+from ttr_backbones.repairs.from_config import DEFAULT
 from ttr_backbones.vits.class_swap import sharing_copy
 from ttr_backbones.vits.family import family_of
 

@@ -13,7 +13,7 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import image_batches
 from ttr_backbones.recipes import RecipeName, backbone_facts
 from ttr_backbones.repairs import REPAIRS, fit_repair
-from ttr_backbones.repairs.choice import repair_options
+from ttr_backbones.repairs.from_config import repair_options
 
 
 class Fitted(NamedTuple):

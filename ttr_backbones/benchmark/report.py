@@ -18,7 +18,7 @@ from ttr_backbones.benchmark.inputs import DataFacts
 from ttr_backbones.benchmark.plan import BenchmarkPlan, BenchmarkRequest
 from ttr_backbones.benchmark.statistics import BOOTSTRAP_SEED, RowResult
 from ttr_backbones.compare.repairs_table import RepairTable
-from ttr_backbones.repairs.choice import repair_options
+from ttr_backbones.repairs.from_config import repair_options
 
 _PACKAGES = ("torch", "timm", "mmengine", "mmsegmentation", "numpy")
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ttr_backbones.benchmark.plan import BenchmarkPlan
 from ttr_backbones.compare.cells import CellResult
-from ttr_backbones.compare.image_parts import OfImages, read_parts
 from ttr_backbones.compare.kinds import NONE
 from ttr_backbones.compare.plan import Cell, TableRow
+from ttr_backbones.compare.stored_image_parts import StoredImageParts, read_parts
 from ttr_backbones.errors import InputError
 from ttr_backbones.evaluation.bootstrap import Interval, bootstrap_scores, percentile_interval
 from ttr_backbones.evaluation.image_parts import ImageParts
@@ -151,7 +151,7 @@ def results(
 
 
 def _drawn(cells: Sequence[Cell], outcomes: Mapping[str, CellResult], rounds: int) -> _Drawn | None:
-    kept: dict[int | None, OfImages] = {}
+    kept: dict[int | None, StoredImageParts] = {}
     for cell in cells:
         if cell.name in outcomes:
             of_images = read_parts(cell.folder, cell.row.metric)
@@ -165,7 +165,7 @@ def _drawn(cells: Sequence[Cell], outcomes: Mapping[str, CellResult], rounds: in
 
 
 def _bootstrapped(
-    kept: Mapping[int | None, OfImages], parts: ImageParts, rounds: int, name: str
+    kept: Mapping[int | None, StoredImageParts], parts: ImageParts, rounds: int, name: str
 ) -> _Drawn:
     names = next(iter(kept.values())).names
     if any(of_images.names != names for of_images in kept.values()):

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.benchmark.plan import BenchmarkRequest, check_request, plan_benchmark
     from ttr_backbones.benchmark.suite import choose_suite
     from ttr_backbones.cli.exit_codes import exit_code_of
-    from ttr_backbones.compare.running import run_cells
+    from ttr_backbones.compare.run_cells import run_cells
     from ttr_backbones.images.photos import photo_files
 
     if args.rounds < 100:

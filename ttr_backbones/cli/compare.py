@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Run or reuse every cell, print the table, and return 1 if a cell failed."""
     kinds, seeds = _kinds(args.repairs), integer_list("--seeds", args.seeds, least=0)
     from ttr_backbones.cli.exit_codes import exit_code_of
-    from ttr_backbones.compare.running import run_cells
+    from ttr_backbones.compare.run_cells import run_cells
     from ttr_backbones.compare.side_effects import measure_side_effects
     from ttr_backbones.images.photos import photo_files
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ttr_backbones.evaluation.held_out import HeldOutScores, held_out_scores, random_halves
+from ttr_backbones.evaluation.split_half import HeldOutScores, held_out_scores, random_halves
 from ttr_backbones.text_table import aligned
 
 if TYPE_CHECKING:

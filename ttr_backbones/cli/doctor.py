@@ -246,7 +246,7 @@ def device() -> str:
 
 def configs() -> str:
     """Say where the shipped configs are and how many there are of each axis."""
-    from ttr_backbones.packaged import configs_dir
+    from ttr_backbones.package_data import configs_dir
     from ttr_backbones.recipes import AXES, axis_files
 
     numbers = ", ".join(f"{len(axis_files(axis))} {axis}" for axis in AXES)

@@ -7,7 +7,7 @@ import json
 import textwrap
 from typing import Any
 
-from ttr_backbones.packaged import ARTIFACTS, NEURON_LISTS
+from ttr_backbones.package_data import ARTIFACTS, NEURON_LISTS
 from ttr_backbones.text_table import aligned
 
 _WIDTH = 100

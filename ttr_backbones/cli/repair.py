@@ -241,7 +241,7 @@ def _check_out(out: Path, repair: Repair) -> None:
 
 
 def _in_config(repair: Repair, out: Path) -> str:
-    from ttr_backbones.repairs.choice import repair_text
+    from ttr_backbones.repairs.from_config import repair_text
 
     what = "neurons" if out.suffix == ".json" else "artifact"
     return repair_text({"type": repair.type, what: str(out)})

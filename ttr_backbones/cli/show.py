@@ -19,7 +19,7 @@ from ttr_backbones.result_names import relative_paths
 if TYPE_CHECKING:
     from ttr_backbones.app.vit_source import VitSource
     from ttr_backbones.registers import RegisterNeurons
-    from ttr_backbones.repairs.choice import Choice
+    from ttr_backbones.repairs.from_config import ConfiguredRepair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from ttr_backbones.images.batches import image_batches
-    from ttr_backbones.report.show import as_shown, inspect_kinds, write_report
+    from ttr_backbones.report.show import as_shown, inspect_columns, write_report
     from ttr_backbones.report.summary import summarize
     from ttr_backbones.vits.family import family_of
 
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         warn_of_doubts(neurons, vit, max(size))
     bar = ProgressBar()
     try:
-        inspections = inspect_kinds(
+        inspections = inspect_columns(
             vit,
             images,
             kinds,
@@ -171,11 +171,16 @@ _CONTROL = (
 
 def _choices(
     source: VitSource, neurons: Path | None, listed: str | None
-) -> tuple[list[str], list[Choice]]:
+) -> tuple[list[str], list[ConfiguredRepair]]:
     """The columns, and the repairs among them with everything looked up."""
     from ttr_backbones.repairs import REPAIRS
-    from ttr_backbones.repairs.choice import DEFAULT, number_of_list, repair_options, with_neurons
-    from ttr_backbones.report.kinds import NONE
+    from ttr_backbones.repairs.from_config import (
+        DEFAULT,
+        number_of_list,
+        repair_options,
+        with_neurons,
+    )
+    from ttr_backbones.report.columns import NONE
 
     default = dict(source.repair or REPAIRS[DEFAULT].auto())
     if neurons is not None:
@@ -210,9 +215,9 @@ def _repairs(kinds: list[str], default: dict[str, Any]) -> dict[str, dict[str, A
     Raises:
         InputError: no repair, or two of one type.
     """
-    from ttr_backbones.repairs.choice import repair_of_words
     from ttr_backbones.repairs.controls import split_control
-    from ttr_backbones.report.kinds import NONE, TRAINED
+    from ttr_backbones.repairs.from_config import repair_of_words
+    from ttr_backbones.report.columns import NONE, TRAINED
 
     repairs: dict[str, dict[str, Any]] = {}
     for index, kind in enumerate(kinds):
@@ -232,7 +237,9 @@ def _repairs(kinds: list[str], default: dict[str, Any]) -> dict[str, dict[str, A
     return repairs
 
 
-def _neurons(source: VitSource, choices: list[Choice], vit: Any) -> RegisterNeurons | None:
+def _neurons(
+    source: VitSource, choices: list[ConfiguredRepair], vit: Any
+) -> RegisterNeurons | None:
     """The neurons whose activations are shown: those moved, else the model's if there are any."""
     for choice in choices:
         if choice.neurons is not None:

@@ -145,7 +145,7 @@ def _repairs(wanted: str | None, backbone: Any) -> list[Any]:
     """Values of `backbone.repair` to sweep over."""
     from ttr_backbones.app.messages import note
     from ttr_backbones.repairs import REPAIRS
-    from ttr_backbones.repairs.choice import DEFAULT, NO_REPAIR, is_auto, repair_options
+    from ttr_backbones.repairs.from_config import DEFAULT, NO_REPAIR, is_auto, repair_options
 
     default = dict(backbone.get("repair") or REPAIRS[DEFAULT].auto())
     names = comma_list(wanted) if wanted else [NO_REPAIR, str(default.get("type"))]

@@ -88,9 +88,9 @@ def _of(args: argparse.Namespace, source: VitSource) -> TextVectors:
     if args.classes == IMAGENET:
         classes: Sequence[Sequence[str]] = [(name,) for name in imagenet_names()]
     elif Path(args.classes).is_dir():
-        from ttr_backbones.datasets.names_of_folder import names_of_folder
+        from ttr_backbones.datasets.folder_class_names import folder_class_names
 
-        classes = [(name,) for name in names_of_folder(Path(args.classes))]
+        classes = [(name,) for name in folder_class_names(Path(args.classes))]
     else:
         classes = read_classes(args.classes)
     templates = templates_named(args.templates or IMAGENET)

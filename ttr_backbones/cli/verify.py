@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ttr_backbones.neuron_search.verification import Verification
     from ttr_backbones.registers import RegisterNeurons
-    from ttr_backbones.repairs.choice import Choice
+    from ttr_backbones.repairs.from_config import ConfiguredRepair
 
 EXIT_FAILED = 1
 
@@ -91,9 +91,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _verify_repairs(args: argparse.Namespace) -> int:
     """Measure repairs side by side, print the table and a verdict for each."""
-    from ttr_backbones.repairs.choice import choices_of_words
     from ttr_backbones.repairs.effects import measure_effects
     from ttr_backbones.repairs.fit_facts import fit_facts
+    from ttr_backbones.repairs.from_config import choices_of_words
     from ttr_backbones.repairs.judgement import judge
     from ttr_backbones.report.effects_text import effects_report
 
@@ -141,7 +141,7 @@ def _verify_repairs(args: argparse.Namespace) -> int:
     return 0 if all(verdict.passed for verdict in judged) else EXIT_FAILED
 
 
-def _check_weights(choices: Mapping[str, Choice], vit: nn.Module) -> None:
+def _check_weights(choices: Mapping[str, ConfiguredRepair], vit: nn.Module) -> None:
     """Refuse an artifact of other weights."""
     from ttr_backbones.vits.class_swap import sharing_copy
 

@@ -27,8 +27,8 @@ from ttr_backbones.app.progress import rate_and_eta
 from ttr_backbones.app.runner import build_runner
 from ttr_backbones.app.testing import only_test, use_tta
 from ttr_backbones.atomic import write_atomically
-from ttr_backbones.compare.image_parts import FILE, KeepImageParts, check_parts, write_parts
 from ttr_backbones.compare.plan import Cell
+from ttr_backbones.compare.stored_image_parts import FILE, KeepImageParts, check_parts, write_parts
 from ttr_backbones.engine import latest_checkpoint, stop_signals
 from ttr_backbones.errors import InputError
 from ttr_backbones.tasks import find_task

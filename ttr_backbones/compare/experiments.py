@@ -37,8 +37,8 @@ from ttr_backbones.recipes import (
     repair_config,
     trained_siblings,
 )
-from ttr_backbones.repairs.choice import DEFAULT, is_auto, repair_options
 from ttr_backbones.repairs.controls import split_control
+from ttr_backbones.repairs.from_config import DEFAULT, is_auto, repair_options
 from ttr_backbones.vits.family import family_of
 
 

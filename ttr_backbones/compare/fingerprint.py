@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ttr_backbones.repairs.choice import repair_options
+from ttr_backbones.repairs.from_config import repair_options
 
 # These change where a result goes and how fast it comes, not what it is.
 _OUTSIDE = {

@@ -14,8 +14,8 @@ from typing import Any
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.recipes import axis_files, repair_config
 from ttr_backbones.repairs import REPAIRS, load_repair, repair_named
-from ttr_backbones.repairs.choice import repair_of_words
 from ttr_backbones.repairs.controls import control_words, split_control, with_control
+from ttr_backbones.repairs.from_config import repair_of_words
 
 NONE, TRAINED = "none", "trained"
 # Colours that colour-blind people tell apart from those of the repairs; grey is the state before.

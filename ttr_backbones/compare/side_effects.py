@@ -16,10 +16,10 @@ from ttr_backbones.compare.kinds import TRAINED, kind_label
 from ttr_backbones.compare.plan import Cell
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
-from ttr_backbones.repairs.choice import Choice, repair_options
 from ttr_backbones.repairs.effects import NONE as AS_IT_IS
 from ttr_backbones.repairs.effects import Effect, measure_effects
 from ttr_backbones.repairs.fit_facts import NOTHING, FitFacts, fit_facts
+from ttr_backbones.repairs.from_config import ConfiguredRepair, repair_options
 
 MOST_IMAGES = 64
 
@@ -85,7 +85,7 @@ def _of_backbone(
     notes: list[str],
 ) -> None:
     repaired = {kind: backbone for kind, backbone in kinds.items() if kind != TRAINED}
-    choices: dict[str, Choice] = {}
+    choices: dict[str, ConfiguredRepair] = {}
     for kind, backbone in repaired.items():
         choice = repair_options(backbone["model"], backbone.get("repair"))
         if choice is not None:
@@ -114,7 +114,7 @@ def _of_backbone(
 def _columns(
     title: str,
     vit: nn.Module,
-    choices: Mapping[str, Choice],
+    choices: Mapping[str, ConfiguredRepair],
     images: ImageBatches,
     notes: list[str],
 ) -> tuple[dict[str, Effect], str]:

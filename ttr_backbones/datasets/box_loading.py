@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from ttr_backbones.datasets.box_sample import BoxSample
-from ttr_backbones.datasets.turned import check_upright
+from ttr_backbones.datasets.orientation_check import check_upright
 from ttr_backbones.errors import InputError
 
 _SLACK = 1.0  # pixels; official annotations touch the border with rounding errors

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ttr_backbones.datasets.decoding import decode, pixels, read_file
 from ttr_backbones.datasets.lossless import check_lossless
-from ttr_backbones.datasets.turned import check_upright
+from ttr_backbones.datasets.orientation_check import check_upright
 from ttr_backbones.errors import InputError
 
 _NEAREST = 0.01  # of max_depth; a median below it is no scene but another unit

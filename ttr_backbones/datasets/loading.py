@@ -13,7 +13,7 @@ from ttr_backbones.datasets.bit_depth import check_bits
 from ttr_backbones.datasets.decoding import decode, pixels, read_file
 from ttr_backbones.datasets.exif import UPRIGHT, orientation
 from ttr_backbones.datasets.lossless import check_lossless
-from ttr_backbones.datasets.turned import check_upright
+from ttr_backbones.datasets.orientation_check import check_upright
 from ttr_backbones.errors import InputError
 
 _IGNORED = 255

@@ -14,7 +14,7 @@ from mmengine.hooks import CheckpointHook
 from mmseg.registry import HOOKS
 
 from ttr_backbones.atomic import remove_partial_files, writing_atomically
-from ttr_backbones.engine.atomic import AtomicBackend
+from ttr_backbones.engine.atomic_backend import AtomicBackend
 
 _POINTER = "last_checkpoint"
 

@@ -9,7 +9,6 @@ import torch
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from ttr_backbones.engine.fit import check_fit, left_aside
 from ttr_backbones.engine.plain_data import (
     NotPlainError,
     history_from_plain,
@@ -18,6 +17,7 @@ from ttr_backbones.engine.plain_data import (
 )
 from ttr_backbones.engine.published_names import renamed
 from ttr_backbones.engine.random_state import random_state, set_random_state
+from ttr_backbones.engine.state_dict_check import check_fit, left_aside
 from ttr_backbones.engine.unwrap import unwrapped
 from ttr_backbones.errors import InputError
 

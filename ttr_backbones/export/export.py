@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ttr_backbones.atomic import check_writable
 from ttr_backbones.errors import InputError, unknown_name
-from ttr_backbones.export.about import about
 from ttr_backbones.export.check import MismatchError, OutputDifference, compare
 from ttr_backbones.export.exportable import Exportable
 from ttr_backbones.export.files import check_opset, open_onnx, open_pt2, write_onnx, write_pt2
 from ttr_backbones.export.graph import Size
+from ttr_backbones.export.metadata import about
 from ttr_backbones.export.packages import PACKAGES, require_packages
 from ttr_backbones.export.trace import trace
 from ttr_backbones.vits.family import family_of

@@ -14,8 +14,8 @@ from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.padding import Margins, crop_map, margins
 from ttr_backbones.export.exportable import Exportable
 from ttr_backbones.export.resampling import resampled_table, resampled_window
-from ttr_backbones.vits.around import inner_grid
 from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.image_transform import inner_grid
 from ttr_backbones.vits.pos_embed import Positions, positions_of
 from ttr_backbones.vits.taps import Tap, tapped_maps
 

@@ -17,11 +17,11 @@ from torch import nn
 
 from ttr_backbones.app.config import datasets
 from ttr_backbones.app.config_errors import clear_config_errors
-from ttr_backbones.engine.fit import check_fit, left_aside
 from ttr_backbones.engine.input_size import far_from_calibrated
 from ttr_backbones.engine.normalization import end_range_check, normalization_problem
 from ttr_backbones.engine.published_names import renamed
 from ttr_backbones.engine.safe_loading import safe_loaders
+from ttr_backbones.engine.state_dict_check import check_fit, left_aside
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.tasks.of_config import needs_checkpoint
 

@@ -8,7 +8,7 @@ from ttr_backbones.compat import prepare_mmseg
 
 prepare_mmseg()
 
-from ttr_backbones.object_discovery.found import Found, FoundBatch
+from ttr_backbones.object_discovery.detections import Detection, Detections
 from ttr_backbones.object_discovery.lost import lost, lost_batch
 from ttr_backbones.object_discovery.methods import METHODS, build_method
 from ttr_backbones.object_discovery.model import NoModelWrapper, ObjectDiscoverer
@@ -17,9 +17,9 @@ from ttr_backbones.object_discovery.tokencut import tokencut, tokencut_batch
 
 __all__ = [
     "METHODS",
+    "Detection",
+    "Detections",
     "EachSizePreProcessor",
-    "Found",
-    "FoundBatch",
     "NoModelWrapper",
     "ObjectDiscoverer",
     "build_method",

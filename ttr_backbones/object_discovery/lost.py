@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.object_discovery.found import (
+from ttr_backbones.object_discovery.detections import (
     MOST_PAIRS,
-    Found,
-    FoundBatch,
+    Detection,
+    Detections,
     Geometry,
     Picked,
     as_batch,
@@ -46,7 +46,7 @@ def lost(
     bias: float = 0.0,
     *,
     normalize: bool = False,
-) -> Found:
+) -> Detection:
     """Find the object of one image; see `lost_batch`.
 
     Warns if the seed means nothing, which `lost_batch` reports as `collapsed`.
@@ -75,7 +75,7 @@ def lost_batch(
     bias: float = 0.0,
     *,
     normalize: bool = False,
-) -> FoundBatch:
+) -> Detections:
     """Find one object in each of B images of one size, on the device of the features.
 
     1. Similarity of two patches: the product of their features, plus `bias`.
@@ -109,7 +109,7 @@ def lost_batch(
 @torch.no_grad()
 def lost_over_biases(
     feats: Tensor, geometry: Geometry, k: int, biases: Sequence[float], *, normalize: bool
-) -> list[FoundBatch]:
+) -> list[Detections]:
     """Do `lost_batch` for each bias, with the similarities computed once."""
     if k < 1:
         raise InputError(f"k={k}: expected at least 1 patch")

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ttr_backbones.errors import InputError, unknown_name
-from ttr_backbones.object_discovery.found import FoundBatch, Geometry
+from ttr_backbones.object_discovery.detections import Detections, Geometry
 from ttr_backbones.object_discovery.lost import REMEDY as LOST_REMEDY
 from ttr_backbones.object_discovery.lost import lost_batch
 from ttr_backbones.object_discovery.tokencut import REMEDY as TOKENCUT_REMEDY
 from ttr_backbones.object_discovery.tokencut import tokencut_batch
 
-Method = Callable[..., FoundBatch]
+Method = Callable[..., Detections]
 METHODS: dict[str, tuple[Method, str]] = {
     "lost": (lost_batch, LOST_REMEDY),
     "tokencut": (tokencut_batch, TOKENCUT_REMEDY),

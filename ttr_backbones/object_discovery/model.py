@@ -15,7 +15,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.object_discovery.found import FoundBatch
+from ttr_backbones.object_discovery.detections import Detections
 from ttr_backbones.object_discovery.methods import build_method
 from ttr_backbones.object_discovery.preprocessor import by_size
 
@@ -111,7 +111,7 @@ class ObjectDiscoverer(BaseModel):
         return samples
 
     @torch.no_grad()
-    def _find(self, images: Tensor) -> tuple[FoundBatch, tuple[int, int]]:
+    def _find(self, images: Tensor) -> tuple[Detections, tuple[int, int]]:
         """Images [B, 3, H, W] of one size -> what was found, and the grid."""
         maps = self.backbone(images)[0]
         grid = (maps.shape[2], maps.shape[3])

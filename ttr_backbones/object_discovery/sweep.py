@@ -17,7 +17,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.object_discovery.found import Geometry
+from ttr_backbones.object_discovery.detections import Geometry
 from ttr_backbones.object_discovery.lost import lost_over_biases
 from ttr_backbones.object_discovery.model import on_disk
 from ttr_backbones.object_discovery.preprocessor import by_size

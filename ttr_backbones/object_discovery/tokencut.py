@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.object_discovery.found import (
+from ttr_backbones.object_discovery.detections import (
     MOST_PAIRS,
-    Found,
-    FoundBatch,
+    Detection,
+    Detections,
     Geometry,
     Picked,
     as_batch,
@@ -37,7 +37,7 @@ def tokencut(
     image_size: tuple[int, int],
     tau: float = 0.2,
     eps: float = 1e-5,
-) -> Found:
+) -> Detection:
     """Find the object of one image; see `tokencut_batch`, and `lost` for the arguments.
 
     Warns if there was nothing to cut.
@@ -56,7 +56,7 @@ def tokencut_batch(
     image_size: tuple[int, int],
     tau: float = 0.2,
     eps: float = 1e-5,
-) -> FoundBatch:
+) -> Detections:
     """Find one object in each of B images of one size, on the device of the features.
 
     Patches whose cosine similarity is above `tau` are linked with weight 1, all others with `eps`.

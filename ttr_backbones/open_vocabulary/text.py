@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.package_data import configs_dir
 from ttr_backbones.text_vectors import TextVectors, read_classes
 from ttr_backbones.text_vectors.in_space import vectors_of
 

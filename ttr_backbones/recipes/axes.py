@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.package_data import configs_dir
 
 Axis = Literal["backbones", "repairs", "protocols"]
 AXES: tuple[Axis, ...] = get_args(Axis)

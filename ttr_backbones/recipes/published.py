@@ -7,7 +7,7 @@ import functools
 from typing import NamedTuple
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.package_data import configs_dir
 
 
 class PublishedNumber(NamedTuple):

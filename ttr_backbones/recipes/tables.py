@@ -11,7 +11,7 @@ from typing import Any
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError
-from ttr_backbones.packaged import configs_dir
+from ttr_backbones.package_data import configs_dir
 from ttr_backbones.recipes.axes import protocol_named
 from ttr_backbones.recipes.evaluate import evaluate
 from ttr_backbones.recipes.names import RecipeName

@@ -17,8 +17,8 @@ from ttr_backbones.images.batches import ImageBatches
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.registry import register_repair
 from ttr_backbones.repairs.repair import Repair
-from ttr_backbones.vits.around import Around, mix_around
 from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.image_transform import ImageTransform, mix_image_transform
 from ttr_backbones.vits.shifted_views import (
     Fill,
     Views,
@@ -39,7 +39,7 @@ _OPTIONS = {
 }
 
 
-class AveragedViews(Around):
+class AveragedViews(ImageTransform):
     """A ViT that runs on n views of an image and averages each patch over those that show it.
 
     CLS and trained registers are those of the image itself.
@@ -124,7 +124,7 @@ class AverageViews(Repair):
         views, colour = _draw(vit, drawn)
         like = next(vit.parameters())
         patch = family_of(vit).facts(vit).patch_size
-        averaged = mix_around(vit, AveragedViews)
+        averaged = mix_image_transform(vit, AveragedViews)
         fill = None if colour is None else like.new_tensor(colour)
         averaged.hold(views.to(like.device), fill, drawn, patch)
 

@@ -13,7 +13,7 @@ from torch import nn
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches
 from ttr_backbones.neuron_search.search import FoundNeurons
-from ttr_backbones.packaged import ARTIFACTS
+from ttr_backbones.package_data import ARTIFACTS
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.vits.class_swap import Mixin, unmix_all
 from ttr_backbones.vits.neurons import RegisterNeurons, tagged_name

@@ -18,14 +18,14 @@ from ttr_backbones.images.batches import ImageBatches
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.registry import register_repair
 from ttr_backbones.repairs.repair import Repair
-from ttr_backbones.vits.around import Around, mix_around
 from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.image_transform import ImageTransform, mix_image_transform
 from ttr_backbones.vits.tokens import Grid
 
 _WIDTH = 1
 
 
-class Ringed(Around):
+class Ringed(ImageTransform):
     """A ViT whose images have a ring of blank patches around them."""
 
     width: int
@@ -81,7 +81,7 @@ class Ring(Repair):
         width = artifact.facts.get("width", _WIDTH) if width is None else width
         _check_width(width)
         patch = family_of(vit).facts(vit).patch_size
-        ringed = mix_around(vit, Ringed)
+        ringed = mix_image_transform(vit, Ringed)
         ringed.width, ringed.patch = width, patch
 
     def describe(self, vit: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ttr_backbones.neuron_search.provenance import differences
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.report.figures.overview import draw_overview
 from ttr_backbones.report.pca import pca_maps
-from ttr_backbones.report.show import as_shown, heading, inspect_kinds
+from ttr_backbones.report.show import as_shown, heading, inspect_columns
 from ttr_backbones.report.summary import summarize
 from ttr_backbones.vits.family import family_of
 
@@ -51,7 +51,7 @@ def compare_artifacts(
     vit = create_vit(model, pretrained=checkpoint is None, checkpoint=checkpoint)
     vit.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     squares = torch.cat(list(image_batches(files, vit, size=size)))
-    inspections = inspect_kinds(vit, squares, neurons=chosen)
+    inspections = inspect_columns(vit, squares, neurons=chosen)
     summary = summarize(
         inspections,
         model=model,

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import num_inner_prefix_tokens, token_norms
 from ttr_backbones.repairs import describe_repair, repair_of
-from ttr_backbones.report.kinds import kind_key
+from ttr_backbones.report.columns import column_key
 from ttr_backbones.vits.attention import cls_attention
 from ttr_backbones.vits.family import family_of, naming_block
 from ttr_backbones.vits.neurons import mlp_width
@@ -32,7 +32,7 @@ class Inspection:
     All tensors are float32 on the CPU; norms are L2 norms of raw block outputs.
 
     Args:
-        registers: key of what the model has (`report.kinds`).
+        registers: key of what the model has (`report.columns`).
         num_registers: how many registers its repair has, in whatever form.
         norms: patch norms, [L, B, h, w].
         cls_norms: norms of the CLS token, [L, B]; None without one.
@@ -125,10 +125,10 @@ def inspect_model(
 
 
 def registers_of(vit: nn.Module) -> str:
-    """Return the key of what a timm ViT has (`report.kinds`)."""
+    """Return the key of what a timm ViT has (`report.columns`)."""
     trained = family_of(vit).layout(vit).num_trained > 0
     repair = repair_of(vit)
-    return kind_key(None if repair is None else repair.type, trained=trained)
+    return column_key(None if repair is None else repair.type, trained=trained)
 
 
 def attention_block_indices(vit: nn.Module, blocks: Sequence[int]) -> list[int]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ttr_backbones.report.columns import column_caption
 from ttr_backbones.report.inspection import Inspection
-from ttr_backbones.report.kinds import kind_caption
 
 STEPS = 255
 RANGE = 1e4  # values below the largest / RANGE are stored as that: no colour tells them apart
@@ -78,7 +78,7 @@ def page_data(
 
 def kind_label(inspection: Inspection) -> str:
     """Name what the model has in a few words."""
-    return kind_caption(inspection.registers, inspection.num_registers)
+    return column_caption(inspection.registers, inspection.num_registers)
 
 
 def quantize(maps: Sequence[Tensor], *, seen: Tensor | None = None) -> dict[str, Any]:

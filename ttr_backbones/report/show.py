@@ -19,14 +19,19 @@ from ttr_backbones.backbones.repair_options import add_repair
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.repairs import REPAIRS, remove_repair
-from ttr_backbones.repairs.choice import DEFAULT, Choice, repair_options, with_neurons
+from ttr_backbones.repairs.from_config import (
+    DEFAULT,
+    ConfiguredRepair,
+    repair_options,
+    with_neurons,
+)
+from ttr_backbones.report.columns import NONE, TRAINED
 from ttr_backbones.report.figures.attention import draw_heads, draw_mean_attention
 from ttr_backbones.report.figures.curves import DRAWN_FROM_NUMBERS
 from ttr_backbones.report.figures.neuron import draw_neurons
 from ttr_backbones.report.figures.norms import draw_norms_per_block
 from ttr_backbones.report.figures.overview import draw_overview, draw_pca
 from ttr_backbones.report.inspection import Inspection, inspect_model, registers_of
-from ttr_backbones.report.kinds import NONE, TRAINED
 from ttr_backbones.report.page import write_page
 from ttr_backbones.report.pca import PcaMaps, pca_maps
 from ttr_backbones.vits.facts import ArchitectureFacts
@@ -34,13 +39,13 @@ from ttr_backbones.vits.facts import ArchitectureFacts
 MOST_DRAWN, MOST_ON_PAGE, MOST_NEURONS = 8, 16, 3
 
 
-def inspect_kinds(
+def inspect_columns(
     vit: nn.Module,
     images: Tensor,
     kinds: Sequence[str] = (NONE, DEFAULT),
     *,
     neurons: RegisterNeurons | None = None,
-    choices: Sequence[Choice] = (),
+    choices: Sequence[ConfiguredRepair] = (),
     attention_blocks: Sequence[int] = (-1,),
     progress: Callable[[int, int | None], None] | None = None,
 ) -> list[Inspection]:
@@ -65,7 +70,7 @@ def inspect_kinds(
         InputError: an unknown kind or none, "trained" for a model without trained registers, or
             a repair that was not chosen; see also `inspect_model` and `add_repair`.
     """
-    _check_kinds(vit, kinds)
+    _check_columns(vit, kinds)
     chosen = {choice.repair.type: choice for choice in choices}
     if neurons is not None:
         listed = repair_options("", with_neurons(neurons))
@@ -93,7 +98,7 @@ def inspect_kinds(
     return found
 
 
-def _check_kinds(vit: nn.Module, kinds: Sequence[str]) -> None:
+def _check_columns(vit: nn.Module, kinds: Sequence[str]) -> None:
     known = (NONE, TRAINED, *REPAIRS)
     for kind in kinds:
         if kind not in known:

@@ -17,8 +17,8 @@ from ttr_backbones.neuron_search.onset import onset_of_norms
 from ttr_backbones.neuron_search.search import NoOutliersError
 from ttr_backbones.neuron_search.thresholds import NormHistogram
 from ttr_backbones.registers import RegisterNeurons
+from ttr_backbones.report.columns import NONE, column_caption
 from ttr_backbones.report.inspection import Inspection
-from ttr_backbones.report.kinds import NONE, kind_caption
 
 GONE = 0.01  # at most this share of the outliers is left where a register removes them
 HELPS = 0.5
@@ -212,7 +212,7 @@ def _norm(value: float | None) -> str:
 
 
 def _named(inspection: Inspection) -> str:
-    return kind_caption(inspection.registers, inspection.num_registers)
+    return column_caption(inspection.registers, inspection.num_registers)
 
 
 def _share_and_largest(inspection: Inspection, rule: OutlierRule) -> tuple[float, float]:

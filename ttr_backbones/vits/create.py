@@ -17,7 +17,7 @@ from ttr_backbones.vits.family import is_vit, no_vit
 from ttr_backbones.vits.finite_weights import require_finite
 from ttr_backbones.vits.hf_source import create_hf_vit, is_hf_name, refuse_options
 from ttr_backbones.vits.hub import bounded_hub
-from ttr_backbones.vits.undrawn import UndrawnParameters
+from ttr_backbones.vits.skip_init import SkipInit
 from ttr_backbones.vits.weights import load_weights
 
 _SOURCES = ("hf-hub:", "local-dir:")
@@ -57,7 +57,7 @@ def create_vit(
         raise InputError("model_kwargs has dynamic_img_size=False: dense tasks need every size")
     local = pretrained and model.startswith("local-dir:")
     filled = local or checkpoint is not None  # `load_weights` fills all of it, or refuses
-    with UndrawnParameters() if filled else contextlib.nullcontext():
+    with SkipInit() if filled else contextlib.nullcontext():
         vit = _create(model, pretrained=pretrained and not local, kwargs=kwargs)
     if not is_vit(vit):
         raise InputError(f"{model}: {no_vit(type(vit).__name__)}")

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.block_parts import BlockParts, no_parts
 from ttr_backbones.vits.facts import ArchitectureFacts
-from ttr_backbones.vits.refused import why_refused
 from ttr_backbones.vits.tokens import Grid, Heads, TokenLayout, Tokens
+from ttr_backbones.vits.unsupported import why_refused
 
 
 class Family(ABC):

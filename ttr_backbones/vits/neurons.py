@@ -14,7 +14,7 @@ from torch import nn
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError, MissingFileError
-from ttr_backbones.packaged import NEURON_LISTS
+from ttr_backbones.package_data import NEURON_LISTS
 from ttr_backbones.vits.family import family_of, naming_block
 
 _FORMAT = 'expected JSON {"model": "<tagged timm name>", "layers": {"<block>": [<unit>, ...]}, ...}'

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.vits.around import Around, outer_tokens
 from ttr_backbones.vits.family import Family, family_of, naming_block
+from ttr_backbones.vits.image_transform import ImageTransform, outer_tokens
 
 Place = Literal["input", "attention", "mlp", "hidden", "output"]
 Callback = Callable[[Tensor], object]
@@ -34,7 +34,7 @@ class Site(NamedTuple):
 def reading(vit: Any, sites: Mapping[Site, Callback]) -> Iterator[None]:
     """Hand activations to callbacks in every pass of `vit` within the context.
 
-    Of a model that runs on other images than it is given (`around`), what belongs to these is
+    Of a model that transforms its input images (`image_transform`), what belongs to these is
     handed over, as the model gives it out.
 
     What the model computes is not touched, unless a callback writes into what it is handed. An
@@ -59,7 +59,7 @@ def reading(vit: Any, sites: Mapping[Site, Callback]) -> Iterator[None]:
 
 def _outer(vit: Any, site: Site, callback: Callback) -> Callback:
     """Let a callback have the tokens of the images that the model is given."""
-    if not isinstance(vit, Around):
+    if not isinstance(vit, ImageTransform):
         return callback
     if site.block is not None:
         return lambda tokens: callback(outer_tokens(vit, tokens))

@@ -147,10 +147,10 @@ class RegisterTokens(RegisterMixin):
     Each family has its own, which puts the tokens in and leaves them out.
 
     Attributes:
-        takes_other_images: whether the family runs it on the images of `around.inner_images`.
+        transforms_images: whether the family runs it on `image_transform.inner_images`.
     """
 
-    takes_other_images = False
+    transforms_images = False
 
     num_test_time_registers = 0
     register_neurons: RegisterNeurons

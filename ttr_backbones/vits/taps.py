@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.vits.around import Around, inner_images, outer_tokens
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.grid_argument import grid_argument
+from ttr_backbones.vits.image_transform import ImageTransform, inner_images, outer_tokens
 from ttr_backbones.vits.pos_embed import Positions
 from ttr_backbones.vits.register_tokens import drop_registers, num_inner_prefix_tokens
 from ttr_backbones.vits.tokens import Grid
@@ -121,7 +121,7 @@ def tapped_sequences(
         tokens = family.run_block(vit, index, tokens, positions.rotation, **options)
         of_tokens = [tap for tap in here if tap.facet == "token"]
         taken |= {tap: family.final_norm(vit, tokens) if tap.norm else tokens for tap in of_tokens}
-    if isinstance(vit, Around):
+    if isinstance(vit, ImageTransform):
         taken = {tap: outer_tokens(vit, tokens) for tap, tokens in taken.items()}
         grid = vit.outer_grid
     return taken, grid

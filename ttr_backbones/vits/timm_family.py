@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.vits.around import (
-    Around,
+from ttr_backbones.vits.facts import ArchitectureFacts
+from ttr_backbones.vits.family import Family
+from ttr_backbones.vits.image_transform import (
+    ImageTransform,
     inner_images,
     outer_parts,
     outer_tokens,
     refuse_mask,
 )
-from ttr_backbones.vits.facts import ArchitectureFacts
-from ttr_backbones.vits.family import Family
 from ttr_backbones.vits.register_tokens import drop_registers, num_test_time_registers
 from ttr_backbones.vits.timm_registers import TimmRegisterTokens
 from ttr_backbones.vits.tokens import Grid, TokenLayout, Tokens
@@ -130,7 +130,7 @@ class TimmFamily(Family):
         """Run timm's `forward_intermediates`, and keep the registers."""
         inner: Any = super(TimmRegisterTokens, vit) if isinstance(vit, TimmRegisterTokens) else vit
         has_prefix = vit.num_prefix_tokens > 0
-        if isinstance(vit, Around):
+        if isinstance(vit, ImageTransform):
             refuse_mask(kwargs.pop("attn_mask", None))
         out = inner.forward_intermediates(
             inner_images(vit, images),

@@ -19,7 +19,7 @@ _FORMATS = ("NCHW", "NLC")
 class TimmRegisterTokens(RegisterTokens):
     """A ViT of timm with test-time registers; subclasses put them into its sequence."""
 
-    takes_other_images = True
+    transforms_images = True
     num_prefix_tokens: int
     blocks: Any
     patch_embed: Any

@@ -28,11 +28,11 @@ from ttr_backbones.vits.checkpoint_layout import (
     stored_backbones,
     tensors_by_name,
 )
-from ttr_backbones.vits.declared import declared_misfit
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.finite_weights import require_finite
-from ttr_backbones.vits.fitting_name import fitting_model
-from ttr_backbones.vits.misfit import foreign_layout, misfit, other_patch
+from ttr_backbones.vits.matching_architecture import fitting_model
+from ttr_backbones.vits.mismatch import foreign_layout, mismatch, other_patch
+from ttr_backbones.vits.weights_config import declared_misfit
 
 # Scalars in OpenAI's files of CLIP and in no other's.
 _OPENAI = ("input_resolution", "context_length", "vocab_size")
@@ -110,10 +110,10 @@ def _converted(stored: StoredBackbone, vit: nn.Module, path: Path) -> dict[str, 
         plain = {k: v for k, v in stored.state.items() if k != "pos_embed" and not is_head(k)}
         if "blocks.0.norm1.weight" in plain:  # timm's own names, which need no conversion
             expected = {key: value for key, value in wanted.items() if key != "pos_embed"}
-            why = misfit(plain, expected, _name(vit)) or _unknown_grid(stored, {}, vit) or why
+            why = mismatch(plain, expected, _name(vit)) or _unknown_grid(stored, {}, vit) or why
         raise _refusal(vit, stored, path, why) from error
     state = {key: value for key, value in state.items() if key in wanted or not is_head(key)}
-    problem = misfit(state, wanted, _name(vit)) or _unknown_grid(stored, state, vit)
+    problem = mismatch(state, wanted, _name(vit)) or _unknown_grid(stored, state, vit)
     if problem is not None:
         raise _refusal(vit, stored, path, problem)
     return state

@@ -17,12 +17,12 @@ from ttr_backbones.images.batches import ImageBatches
 from ttr_backbones.neuron_search.onset import find_onset
 from ttr_backbones.neuron_search.provenance import made_with
 from ttr_backbones.repairs.artifact import Artifact
-from ttr_backbones.repairs.neighbours.outstanding import (
+from ttr_backbones.repairs.neighbours.outlier_patches import (
     by_direction,
     by_local_outlier_factor,
     by_norm,
 )
-from ttr_backbones.repairs.neighbours.replaced import replaced_by_neighbours
+from ttr_backbones.repairs.neighbours.replacement import replaced_by_neighbours
 from ttr_backbones.repairs.registry import register_repair
 from ttr_backbones.repairs.repair import Repair
 from ttr_backbones.repairs.sinder.directions import Direction, defect_directions

@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from ttr_backbones.report.columns import column_colour, column_title
 from ttr_backbones.report.figures.maps import DPI, plain_log_ticks
-from ttr_backbones.report.kinds import kind_colour, kind_title
 
 Summary = dict[str, Any]
 _TOKENS = {"patch": "#56b4e9", "cls": "#e69f00", "register": "#009e73"}
@@ -31,14 +31,14 @@ def draw_blocks(summary: Summary, *, title: str) -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     for kind, numbers in summary["registers"].items():
         blocks = range(len(numbers["largest_norm"]))
-        colour = kind_colour(kind)
+        colour = column_colour(kind)
         left.plot(blocks, numbers["largest_norm"], color=colour, **_LARGEST)
         left.plot(blocks, numbers["median_norm"], color=colour, **_MEDIAN)
         if numbers["register_norm"] is not None:
             left.plot(blocks, numbers["register_norm"], color=colour, **_REGISTER)
         right.plot(blocks, numbers["outlier_fraction_per_block"], color=colour, **_LARGEST)
     handles = [
-        _line(color=kind_colour(kind), label=kind_title(kind)) for kind in summary["registers"]
+        _line(color=column_colour(kind), label=column_title(kind)) for kind in summary["registers"]
     ]
     handles += [
         _line(color="grey", **_LARGEST, label="largest patch"),
@@ -76,7 +76,7 @@ def draw_histograms(summary: Summary, *, title: str) -> Figure:
                 axis.stairs(counts, edges, fill=True, facecolor=colour)
         if summary["threshold"] is not None:
             axis.axvline(summary["threshold"], color=_BLACK, linewidth=0.7)
-        axis.set_title(kind_title(kind), fontsize=9, loc="left")
+        axis.set_title(column_title(kind), fontsize=9, loc="left")
         axis.set_ylabel("tokens (log scale)", fontsize=9)
     axes[0].set(xscale="log", yscale="log", ylim=(0.7, None))
     for side in (axes[0].xaxis, axes[0].yaxis):
@@ -100,7 +100,7 @@ def draw_positions(summary: Summary, *, title: str) -> Figure:
         drawn = axis.imshow(counts, cmap="cividis", norm=Normalize(0, images))
         total, places = counts.sum(), (counts > 0).sum()
         found = f"{total} outliers in {places} places" if total else "no outliers"
-        axis.set_title(f"{kind_title(kind)}\n{found}", fontsize=9)
+        axis.set_title(f"{column_title(kind)}\n{found}", fontsize=9)
         axis.set_xlabel("column of the grid", fontsize=8)
         for side in (axis.xaxis, axis.yaxis):
             side.set_major_locator(MaxNLocator(6, integer=True))

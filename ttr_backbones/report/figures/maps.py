@@ -18,8 +18,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ttr_backbones.report.columns import column_title
 from ttr_backbones.report.inspection import Inspection
-from ttr_backbones.report.kinds import kind_title
 
 DPI = 200
 _TILE, _SMALL_TILE = 1.6, 1.0  # inches
@@ -141,7 +141,7 @@ def photographs_in_pairs(
 
 def titles(inspections: Sequence[Inspection], between: str = " ") -> list[str]:
     """Name the kinds of registers."""
-    return [kind_title(inspection.registers, between) for inspection in inspections]
+    return [column_title(inspection.registers, between) for inspection in inspections]
 
 
 def _draw_tiles(axis: Axes, group: Maps, width: float, together: int) -> AxesImage:

@@ -5,7 +5,7 @@ import json
 
 import torch
 
-from ttr_backbones.export.about import about
+from ttr_backbones.export.metadata import about
 
 
 def test_about__is_flat_text_and_json(make_exportable):

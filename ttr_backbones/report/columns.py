@@ -14,7 +14,7 @@ _COLOURS = {NONE: "#d55e00", TRAINED: "#009e73"}
 _BESIDE_TRAINED = "#cc79a7"
 
 
-def kind_key(repair: str | None, *, trained: bool) -> str:
+def column_key(repair: str | None, *, trained: bool) -> str:
     """Return the key of a model.
 
     Args:
@@ -26,43 +26,43 @@ def kind_key(repair: str | None, *, trained: bool) -> str:
     return _JOINT + repair if trained else repair
 
 
-def kind_repair(kind: str) -> Repair | None:
+def column_repair(column: str) -> Repair | None:
     """Return the repair of a key, or None.
 
     Raises:
         InputError: no repair of this type is known.
     """
-    return None if kind in (NONE, TRAINED) else repair_named(kind.removeprefix(_JOINT))
+    return None if column in (NONE, TRAINED) else repair_named(column.removeprefix(_JOINT))
 
 
-def kind_title(kind: str, between: str = " ") -> str:
+def column_title(column: str, between: str = " ") -> str:
     """Name a key in two parts that `between` keeps apart."""
-    repair = kind_repair(kind)
+    repair = column_repair(column)
     if repair is None:
-        return between.join(("without" if kind == NONE else "trained", "registers"))
-    if kind.startswith(_JOINT):
+        return between.join(("without" if column == NONE else "trained", "registers"))
+    if column.startswith(_JOINT):
         return between.join(("trained +", repair.label))
     first, _, last = repair.label.partition(" ")
     return between.join(filter(None, (first, last)))
 
 
-def kind_caption(kind: str, num: int) -> str:
+def column_caption(column: str, num: int) -> str:
     """Say in a few words what a model has.
 
     Args:
-        kind: its key.
+        column: its key.
         num: registers of its repair, 0 if that has none.
     """
-    repair = kind_repair(kind)
+    repair = column_repair(column)
     if repair is None:
-        return "without registers" if kind == NONE else "with its trained registers"
-    beside = " beside the trained ones" if kind.startswith(_JOINT) else ""
+        return "without registers" if column == NONE else "with its trained registers"
+    beside = " beside the trained ones" if column.startswith(_JOINT) else ""
     return f"with {repair.caption(num)}{beside}"
 
 
-def kind_colour(kind: str) -> str:
+def column_colour(column: str) -> str:
     """Return the colour of a key."""
-    repair = kind_repair(kind)
+    repair = column_repair(column)
     if repair is None:
-        return _COLOURS[kind]
-    return _BESIDE_TRAINED if kind.startswith(_JOINT) else repair.colour
+        return _COLOURS[column]
+    return _BESIDE_TRAINED if column.startswith(_JOINT) else repair.colour

@@ -24,7 +24,7 @@ _DRAWING = frozenset({
 })  # fmt: skip
 
 
-class UndrawnParameters(TorchFunctionMode):
+class SkipInit(TorchFunctionMode):
     """Within it, what would draw random values in place leaves a tensor as it is.
 
     Every other value, such as a norm's ones and a table of positions, is made. Only where all that

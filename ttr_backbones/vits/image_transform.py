@@ -1,8 +1,8 @@
-"""A ViT that runs on images made of those that it is given, and gives out what belongs to these.
+"""A ViT that transforms its input images first, and maps its tokens back to these.
 
-`mix_around` puts such a class on a model. Its own pass, `Family.run`, the taps and readers then all
-hand the images in by `inner_images` and every sequence of tokens out by `outer_tokens`: whoever
-calls the model sees as many images, tokens and positions as without.
+`mix_image_transform` puts such a class on a model. The model's forward pass, `Family.run`, taps and
+readers all transform images by `inner_images` and map sequences of tokens back by `outer_tokens`:
+the caller sees as many images, tokens and positions as without it.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.tokens import Grid, Tokens
 
 
-class Around(Mixin):
-    """What a ViT takes on; subclasses say which images, and how to get back from their tokens.
+class ImageTransform(Mixin):
+    """Mixin of such a ViT; subclasses define the transform and how tokens are mapped back.
 
     Attributes:
-        outer_grid: (h, w) of the images given last.
+        outer_grid: (h, w) of the last input images, before the transform.
     """
 
     is_test_time = False
     outer_grid: Grid
 
     def inner_images(self, images: Tensor) -> Tensor:
-        """Images given [B, 3, H, W] -> those that the model runs on."""
+        """Input images [B, 3, H, W] -> the transformed images that the blocks run on."""
         raise NotImplementedError
 
     def inner_grid(self, grid: Grid) -> Grid:
-        """Patches (h, w) of an image given -> of one that the model runs on."""
+        """Patches (h, w) of an input image -> of its transformed image."""
         return grid
 
     def outer_prefix(self, prefix: Tensor) -> Tensor:
-        """CLS and trained registers of what the model ran on -> of the images given, [B, P, C]."""
+        """CLS and trained registers of the transformed images -> of the input images, [B, P, C]."""
         raise NotImplementedError
 
     def outer_patches(self, patches: Tensor, grid: Grid) -> Tensor:
-        """Patches of what the model ran on -> of the images given, [B, h * w, C]."""
+        """Patches of the transformed images -> of the input images, [B, h * w, C]."""
         raise NotImplementedError
 
     def forward_features(self, x: Tensor, attn_mask: Tensor | None = None, **kwargs: Any) -> Tensor:
-        """Give the tokens that the model gives: [B, P + N, C]."""
+        """Return the tokens of the input images, [B, P + N, C]."""
         refuse_mask(attn_mask)
         inner: Any = super()
         return outer_tokens(self, inner.forward_features(inner_images(self, x), **kwargs))
@@ -55,26 +55,26 @@ class Around(Mixin):
         self.__dict__.pop("outer_grid", None)
 
 
-def mix_around(vit: nn.Module, kind: type[Around]) -> Any:
-    """Let `vit` run on other images, until `unmix_all`.
+def mix_image_transform(vit: nn.Module, kind: type[ImageTransform]) -> Any:
+    """Let `vit` transform its input images, until `unmix_all`.
 
     Args:
-        vit: without a repair, for every size; changed in place.
-        kind: how.
+        vit: without a repair, for images of any size; changed in place.
+        kind: the transform.
 
     Returns:
         `vit`.
 
     Raises:
-        InputError: a model for one size alone, or of a family that only runs on what it is given.
+        InputError: a model for one image size, or of a family whose inputs cannot be transformed.
     """
     check_plain(vit)
     family = family_of(vit)
     family.check(vit)
-    if not family.register_tokens.takes_other_images:
+    if not family.register_tokens.transforms_images:
         raise InputError(
-            f"a {family.name} runs only on the images that it is given: use another repair, or the "
-            "same weights in timm"
+            f"the inputs of a {family.name} cannot be transformed: use another repair, or the same "
+            "weights in timm"
         )
     if family.facts(vit).only_this_size:
         raise InputError(
@@ -88,20 +88,20 @@ def mix_around(vit: nn.Module, kind: type[Around]) -> Any:
 
 
 def inner_images(vit: nn.Module, images: Tensor) -> Tensor:
-    """Return what `vit` runs on when it is given images [B, 3, H, W]."""
-    if not isinstance(vit, Around):
+    """Return the images that the blocks of `vit` run on, of input images [B, 3, H, W]."""
+    if not isinstance(vit, ImageTransform):
         return images
     vit.outer_grid = family_of(vit).facts(vit).grid_of((images.shape[2], images.shape[3]))
     return vit.inner_images(images)
 
 
 def inner_grid(vit: nn.Module, grid: Grid) -> Grid:
-    """Return the patches (h, w) that `vit` has inside for images of `grid` patches."""
-    return vit.inner_grid(grid) if isinstance(vit, Around) else grid
+    """Return the patches (h, w) of a transformed image, of input images of `grid` patches."""
+    return vit.inner_grid(grid) if isinstance(vit, ImageTransform) else grid
 
 
 def outer_tokens(vit: nn.Module, sequence: Tensor) -> Tensor:
-    """Return what belongs to the images given, of a sequence of the last pass.
+    """Map a sequence of the last forward pass back to the input images.
 
     Args:
         vit: the model.
@@ -110,7 +110,7 @@ def outer_tokens(vit: nn.Module, sequence: Tensor) -> Tensor:
     Returns:
         [B, P + h * w, C].
     """
-    if not isinstance(vit, Around):
+    if not isinstance(vit, ImageTransform):
         return sequence
     prefix, patches = sequence.tensor_split((family_of(vit).num_prefix(vit),), dim=1)
     patches = vit.outer_patches(patches, vit.outer_grid)
@@ -118,8 +118,8 @@ def outer_tokens(vit: nn.Module, sequence: Tensor) -> Tensor:
 
 
 def outer_parts(vit: nn.Module, tokens: Tokens) -> Tokens:
-    """Return what belongs to the images given, of the parts of a sequence."""
-    if not isinstance(vit, Around):
+    """Map the parts of a sequence back to the input images."""
+    if not isinstance(vit, ImageTransform):
         return tokens
     patches = vit.outer_patches(tokens.patches, vit.outer_grid)
     prefix, registers = map(vit.outer_prefix, (tokens.prefix, tokens.registers))
@@ -127,9 +127,9 @@ def outer_parts(vit: nn.Module, tokens: Tokens) -> Tokens:
 
 
 def refuse_mask(mask: Tensor | None) -> None:
-    """Raise InputError for a mask of tokens that the model does not have."""
+    """Raise InputError for a mask, which is of the tokens of the input images."""
     if mask is not None:
         raise InputError(
-            "this model runs on other images than it is given, which have other tokens: there is "
-            "no attn_mask for them"
+            "attn_mask is of the tokens of the input images, and this model transforms its inputs "
+            "first: leave attn_mask out, or take the repair off"
         )

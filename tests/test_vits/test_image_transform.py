@@ -1,4 +1,4 @@
-"""Models that run on other images than they are given: views, and a ring."""
+"""Models that transform their input images: views, and a ring."""
 
 from __future__ import annotations
 
@@ -116,5 +116,5 @@ def test_what_cannot_be_is_explained(make_vit, images):
         averaged(images[:, :, :, :90])
     mask = torch.ones(2, 1, 25, 25, dtype=torch.bool)
     for run in (averaged.forward_features, averaged.forward_intermediates):
-        with pytest.raises(InputError, match="no attn_mask"):
+        with pytest.raises(InputError, match="leave attn_mask out"):
             run(images, attn_mask=mask)

@@ -14,7 +14,7 @@ _OPENMMLAB = re.compile(r"patch_embed\.projection\.|^(\w+\.)?layers\.\d+\.(ln|ff
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 
-def misfit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], model: str) -> str | None:
+def mismatch(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], model: str) -> str | None:
     """Compare the tensors of a file with those of a model.
 
     Args:

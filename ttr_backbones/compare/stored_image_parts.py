@@ -21,7 +21,7 @@ from ttr_backbones.tasks import Metric, Task
 FILE = "images.npz"
 
 
-class OfImages(NamedTuple):
+class StoredImageParts(NamedTuple):
     """The parts of a metric, see `evaluation.image_parts`.
 
     Attributes:
@@ -45,7 +45,7 @@ class KeepImageParts(Hook):
 
     def __init__(self, task: Task[Any] | None) -> None:
         self._task = task
-        self.found: OfImages | None = None
+        self.found: StoredImageParts | None = None
 
     def before_test(self, runner: Any) -> None:
         """Have the results pass by here on their way to `compute_metrics`."""
@@ -64,13 +64,13 @@ class KeepImageParts(Hook):
         def keep_and_compute(results: list[Any]) -> Any:
             assert task.image_parts is not None
             if len(results) == len(names):
-                self.found = OfImages(list(names), task.image_parts.of_results(results))
+                self.found = StoredImageParts(list(names), task.image_parts.of_results(results))
             return compute(results)
 
         metric.compute_metrics = keep_and_compute
 
 
-def check_parts(found: OfImages, task: Task[Any], value: float) -> str | None:
+def check_parts(found: StoredImageParts, task: Task[Any], value: float) -> str | None:
     """Return why the parts do not belong to a metric's value; None if they do."""
     assert task.image_parts is not None
     again = float(task.image_parts.score(found.parts.sum(axis=0)))
@@ -80,14 +80,14 @@ def check_parts(found: OfImages, task: Task[Any], value: float) -> str | None:
     return f"single images make {again:g} and the evaluator says {value:g}"
 
 
-def write_parts(folder: Path, found: OfImages) -> None:
+def write_parts(folder: Path, found: StoredImageParts) -> None:
     """Write them atomically."""
     content = io.BytesIO()
     np.savez_compressed(content, names=np.array(found.names, dtype=np.str_), parts=found.parts)
     write_atomically(folder / FILE, content.getvalue())
 
 
-def read_parts(folder: Path, metric: Metric) -> OfImages | None:
+def read_parts(folder: Path, metric: Metric) -> StoredImageParts | None:
     """Read what a cell kept of single images; None if it kept nothing.
 
     Raises:
@@ -104,4 +104,4 @@ def read_parts(folder: Path, metric: Metric) -> OfImages | None:
             f"{path} holds no {metric.name} of single images ({error!r}): delete its folder to "
             "run the cell anew"
         ) from error
-    return OfImages(names, parts)
+    return StoredImageParts(names, parts)

@@ -23,7 +23,7 @@ DEFAULT = TestTimeRegisters.type  # the method that this package is about
 
 
 @dataclass(frozen=True)
-class Choice:
+class ConfiguredRepair:
     """A config's `repair` with everything looked up.
 
     Args:
@@ -90,7 +90,7 @@ class Choice:
         return apply_repair(vit, self.artifact, **self.options)
 
 
-def repair_options(model: str, repair: Any, *, frozen: bool = True) -> Choice | None:
+def repair_options(model: str, repair: Any, *, frozen: bool = True) -> ConfiguredRepair | None:
     """Check a config's `repair` and look everything up.
 
     Args:
@@ -126,7 +126,7 @@ def repair_options(model: str, repair: Any, *, frozen: bool = True) -> Choice | 
             f"repair=dict(type={kind!r}) changes weights of the model, and frozen=False trains "
             f"them: use frozen=True, or {' or '.join(others)}, which leaves the weights alone"
         )
-    return Choice(found, *found.choose(model, options))
+    return ConfiguredRepair(found, *found.choose(model, options))
 
 
 def repair_of_words(text: str, current: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
@@ -164,7 +164,7 @@ def repair_of_words(text: str, current: Mapping[str, Any] | None = None) -> dict
     return {"type": artifact.type, "artifact": text}
 
 
-def choices_of_words(texts: Sequence[str], model: str) -> dict[str, Choice]:
+def choices_of_words(texts: Sequence[str], model: str) -> dict[str, ConfiguredRepair]:
     """Look up several repairs of the command line, by names that tell them apart.
 
     Args:
@@ -189,7 +189,7 @@ def choices_of_words(texts: Sequence[str], model: str) -> dict[str, Choice]:
     }
 
 
-def number_of_list(choice: Choice) -> Choice:
+def number_of_list(choice: ConfiguredRepair) -> ConfiguredRepair:
     """Take the number of registers that a list was found with, unless the options say another."""
     number = None if choice.neurons is None else choice.neurons.provenance.get("num_registers")
     if not number or "num" not in choice.repair.options:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.evaluation.held_out import held_out_scores, random_halves
+from ttr_backbones.evaluation.split_half import held_out_scores, random_halves
 
 
 def mean(sums):

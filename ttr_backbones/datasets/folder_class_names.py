@@ -8,7 +8,7 @@ from ttr_backbones.datasets.class_folders import class_names
 from ttr_backbones.datasets.typographic import attacks, union
 
 
-def names_of_folder(folder: Path) -> list[str]:
+def folder_class_names(folder: Path) -> list[str]:
     """Return the classes in the order that the data sets of such folders number them in.
 
     Args:

@@ -32,7 +32,7 @@ class Geometry(NamedTuple):
     image_size: tuple[int, int]
 
 
-class Found(NamedTuple):
+class Detection(NamedTuple):
     """The object of one image.
 
     Attributes:
@@ -46,11 +46,11 @@ class Found(NamedTuple):
     degrees: Tensor
 
 
-class FoundBatch(NamedTuple):
+class Detections(NamedTuple):
     """The objects of a batch, on the features' device.
 
     Attributes:
-        boxes: as in `Found`, int64 [B, 4].
+        boxes: as in `Detection`, int64 [B, 4].
         seeds: int64 [B].
         degrees: [B, N].
         collapsed: where the method had nothing to choose by, so that the seed means nothing, [B].
@@ -63,7 +63,7 @@ class FoundBatch(NamedTuple):
 
 
 class Picked(NamedTuple):
-    """What a method gives for some images: `FoundBatch` with masks [B, N] in place of boxes."""
+    """What a method gives for some images: `Detections` with masks [B, N] in place of boxes."""
 
     masks: Tensor
     seeds: Tensor
@@ -98,7 +98,7 @@ def checked(feats: Tensor, geometry: Geometry) -> Tensor:
     return feats.float()
 
 
-def to_boxes(picked: Picked, feats: Tensor, geometry: Geometry) -> FoundBatch:
+def to_boxes(picked: Picked, feats: Tensor, geometry: Geometry) -> Detections:
     """Put a box around the component of each mask that holds the seed.
 
     Raises:
@@ -116,12 +116,12 @@ def to_boxes(picked: Picked, feats: Tensor, geometry: Geometry) -> FoundBatch:
         )
     components = seed_components(on_cpu, seeds.cpu().numpy())
     boxes = boxes_around(components, geometry.patch, geometry.image_size)
-    return FoundBatch(torch.from_numpy(boxes).to(feats.device), seeds, degrees, collapsed)
+    return Detections(torch.from_numpy(boxes).to(feats.device), seeds, degrees, collapsed)
 
 
-def single(found: FoundBatch) -> Found:
+def single(found: Detections) -> Detection:
     """Return the object of a batch of one."""
-    return Found(found.boxes[0], int(found.seeds[0]), found.degrees[0])
+    return Detection(found.boxes[0], int(found.seeds[0]), found.degrees[0])
 
 
 def as_batch(feats: Tensor) -> Tensor:
