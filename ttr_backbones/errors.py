@@ -36,11 +36,16 @@ class StopSignal(KeyboardInterrupt):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return the message for an unknown `name`: the nearest known ones, then all (at most 20)."""
+    """Return the message for an unknown `name`: the nearest known ones, then all (at most 20).
+
+    Of hundreds the first twenty of the alphabet help nobody who is told the nearest.
+    """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     listed = ", ".join(known[:20]) + (f", ... ({len(known)} in all)" if len(known) > 20 else "")
+    if near and len(known) > 100:
+        return f"unknown {kind} {name!r}.{hint} ({len(known):,} are known.)"
     return f"unknown {kind} {name!r}.{hint} Known: {listed}."
 
 

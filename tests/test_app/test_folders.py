@@ -73,3 +73,12 @@ def test_folders__suggest_the_root_that_fits(tmp_path, root):
     with pytest.raises(MissingFileError) as caught:
         check_folders(loader(wrong.resolve()), "train_dataloader")
     assert f"did you mean --data-root {right}? " in str(caught.value)
+
+
+def test_folders__suggest_no_root_that_only_exists(tmp_path):
+    """Where a data set asks for nothing inside its root, every folder around it would do."""
+    data = loader(tmp_path / "absent", data_prefix={"img_path": ""})
+    (tmp_path / "other").mkdir()
+    with pytest.raises(MissingFileError) as caught:
+        check_folders(data, "train_dataloader")
+    assert "did you mean" not in str(caught.value)

@@ -1,5 +1,7 @@
 """What a benchmark runs on the data that is there, and what it leaves out and why."""
 
+import dataclasses
+
 import pytest
 
 from ttr_backbones.benchmark.plan import BenchmarkRequest, check_request, plan_benchmark
@@ -35,6 +37,8 @@ def test_suites__short_and_full_share_what_trains_nothing():
     assert short.changed("lost_voc07") == full.changed("linear_ade20k") == ""
     with pytest.raises(InputError, match="unknown protocol 'lost_voc7'"):
         choose_suite("short", ["lost_voc7"], None)
+    with pytest.raises(InputError, match="--iterations 9: nothing of lost_voc07 is trained"):
+        choose_suite("short", ["lost_voc07"], 9)
 
 
 def test_plan__is_bound_to_the_content_of_data_and_weights(request_of, moved):
@@ -57,6 +61,9 @@ def test_plan__is_bound_to_the_content_of_data_and_weights(request_of, moved):
         plan_benchmark(request_of(moved))
     with pytest.raises(MissingFileError, match="expected a folder of data sets"):
         check_request(request_of(moved / "nowhere"))
+    slip = dataclasses.replace(request_of(), backbones={"augreg_vitt17": None})
+    with pytest.raises(MissingFileError, match=r"'augreg_vitt17'\. Did you mean 'augreg_vitt16'"):
+        check_request(slip)
 
 
 def test_plan__a_repair_that_does_not_exist_for_a_backbone_is_named(request_of):

@@ -186,7 +186,7 @@ def test_result_that_cannot_be_read__is_named(run, capsys):
             ["--seeds", "0,x"],
             "--seeds 0,x: expected whole numbers of 0 or more separated by commas",
         ),
-        (["--repairs", "none,test-time"], "unknown choice 'test-time'. Did you mean 'test_time'"),
+        (["--repairs", "none,test-time"], "unknown repair 'test-time'. Did you mean 'test_time'"),
         (["--repairs", "trained"], "nothing to compare: tiny, trained is left out"),
         (["--data-root", "KITTI=/x"], "KITTI=/x: unknown data set type or config 'KITTI'"),
     ],

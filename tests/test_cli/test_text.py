@@ -36,7 +36,7 @@ def test_text__writes_what_is_read_without_a_text_tower(config, tmp_path, capsys
     assert found.model == OPENAI
 
     assert main([*command, "--source", "classifier", "--templates", "one"]) == 2
-    assert "--templates belong to texts" in capsys.readouterr().err
+    assert "--templates: only for texts" in capsys.readouterr().err
     assert main([*command[:-1], "vectors.pt"]) == 2
 
 
@@ -72,6 +72,7 @@ def test_rows_file__names_the_line_that_is_wrong(tmp_path):
         "dog: 3\ndog: 4": "line 2 names 'dog' again",
         "dog: 3\ncat: five": "line 2 has the rows 'five'",
         "dog: 9-3": "line 1 has the rows '9-3'",
+        "dog: 1-99999999999": "line 1 has the rows '1-99999999999'",
         "": "is empty",
     }
     for text, message in wrong.items():

@@ -62,8 +62,13 @@ def test_classifier_rows__score_as_the_classifier_does(make_vit):
         expected = vit.head(pooled)[:, [3, 1, 0]]
     assert torch.allclose(pooled @ vectors.vectors.T + vectors.bias, expected, atol=1e-6)
 
-    for rows in ({"cat": []}, {"cat": [5]}, {"cat": [1, 1]}, {}):
-        with pytest.raises(InputError, match=r"0\.\.4|no classes"):
+    for rows, got in (
+        ({"cat": []}, r"no row: .*0\.\.4"),
+        ({"cat": range(1000)}, r"row 5: .*0\.\.4"),  # and not the thousand
+        ({"cat": [1, 1]}, r"row 1 twice: .*0\.\.4"),
+        ({}, "no classes"),
+    ):
+        with pytest.raises(InputError, match=got):
             classifier_vectors(vit, rows)
     with pytest.raises(InputError, match="no classifier"):
         classifier_vectors(make_vit(num_classes=0), {"cat": [1]})

@@ -55,6 +55,9 @@ def test_no_list_names_the_command_that_computes_one():
         RegisterNeurons.bundled(name)
     with pytest.raises(ValueError, match="no register-neuron list ships for 'my_own_vit'"):
         RegisterNeurons.bundled("my_own_vit")
+    with pytest.raises(ValueError, match=f"Did you mean '{TINY}'") as caught:
+        RegisterNeurons.bundled(f"{TINY[:-1]}x")
+    assert "augreg_in21k_ft_in1x" in str(caught.value)
 
 
 def test_a_name_without_a_tag_stands_for_timms_default_tag():
@@ -90,6 +93,13 @@ def test_bad_files_are_explained_and_named(tmp_path, content, message):
 def test_missing_file_is_explained(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no register-neuron list at .*ttrb find-neurons"):
         RegisterNeurons.load(tmp_path / "none.json")
+
+
+def test_a_fitted_repair_in_the_place_of_a_list_is_sent_to_where_it_goes(tmp_path):
+    file = tmp_path / "sinder.safetensors"
+    file.write_bytes(b"\x85")
+    with pytest.raises(ValueError, match="give it as --repairs FILE"):
+        RegisterNeurons.load(file)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ttr_backbones.compare.kinds import check_kind
 from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.compare.plan import Cell, TableRow, make_plan
 from ttr_backbones.errors import InputError, MissingFileError
-from ttr_backbones.recipes import RecipeName, protocol_facts
+from ttr_backbones.recipes import RecipeName, check_backbone, protocol_facts
 
 _SHOWN = 3  # problems of a data set
 
@@ -75,12 +75,13 @@ def check_request(request: BenchmarkRequest) -> None:
     """Check what was named, before data are hashed or repairs fitted, which takes minutes.
 
     Raises:
-        MissingFileError: no such weights or folder.
+        MissingFileError: no such backbone, weights or folder.
         InputError: no such repair, or an option that is for none of the configs.
     """
     if not request.data.is_dir():
         raise MissingFileError(f"--data {request.data}: expected a folder of data sets")
     for backbone, file in request.backbones.items():
+        check_backbone(backbone)
         if file is not None and not file.is_file():
             raise MissingFileError(f"{backbone}={file}: there is no such file of weights")
     for kind in request.kinds:
@@ -116,12 +117,22 @@ def plan_benchmark(request: BenchmarkRequest) -> BenchmarkPlan:
         for protocol in plan.data:
             _add_cells(backbone, protocol, request, options, plan)
     if not plan.cells:
-        raise InputError(
-            f"nothing can be run on {request.data}:\n  "
-            + "\n  ".join(f"{what}: {why}" for what, why in plan.left_out)
-        )
+        raise InputError(_nothing(request, plan))
     options.check_all_used()
     return plan
+
+
+def _nothing(request: BenchmarkRequest, plan: BenchmarkPlan) -> str:
+    """Say why no protocol that was asked for can be run, every reason once."""
+    others = request.suite.others
+    reasons: dict[str, list[str]] = {}
+    for what, why in plan.left_out:
+        if what not in others:
+            reasons.setdefault(why, []).append(what)
+    lines = [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
+    if others:
+        lines.append(f"{len(others)} more are no part of this --suite")
+    return f"nothing can be run on {request.data}:\n  " + "\n  ".join(lines)
 
 
 def _options(request: BenchmarkRequest) -> ConfigChanges:

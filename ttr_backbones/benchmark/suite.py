@@ -57,6 +57,8 @@ def choose_suite(name: str, protocols: Sequence[str] | None, iterations: int | N
     for protocol in protocols or ():
         if protocol not in known:
             raise InputError(f"--protocols: {unknown_name('protocol', protocol, known)}")
+    if protocols and iterations is not None and not any(map(_trains, protocols)):
+        raise InputError(f"--iterations {iterations}: nothing of {','.join(protocols)} is trained")
     if protocols is not None:
         return Suite(tuple(protocols), iterations, {})
     alone = [*axis_files("protocols"), *_BY_ROWS]

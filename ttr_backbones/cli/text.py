@@ -125,7 +125,7 @@ def _of_classifier(args: argparse.Namespace, source: VitSource) -> TextVectors:
     }
     needless = [option for option, value in without_use.items() if value is not None]
     if needless:
-        raise InputError(f"{', '.join(needless)} belong to texts, and --source classifier has none")
+        raise InputError(f"{', '.join(needless)}: only for texts, and --source classifier has none")
     from ttr_backbones.text_vectors import classifier_vectors
     from ttr_backbones.text_vectors.rows_file import imagenet_rows, read_rows
 

@@ -81,7 +81,7 @@ def check_kind(kind: str, more: Iterable[str] = ()) -> None:
     known = dict.fromkeys((NONE, TRAINED, *REPAIRS, *axis_files("repairs"), *more))
     what, control = split_control(kind)
     if not is_path(kind) and what not in known:
-        raise InputError(f"--repairs: {unknown_name('choice', what, known)}")
+        raise InputError(f"--repairs: {unknown_name('repair', what, known)}")
     if control and what in (NONE, TRAINED):
         raise InputError(f"--repairs {kind}: {what!r} has no control")
     if is_path(kind) or control:

@@ -10,7 +10,7 @@ from ttr_backbones.recipes.axes import (
 )
 from ttr_backbones.recipes.facts import backbone_facts, protocol_facts, trained_siblings
 from ttr_backbones.recipes.folders import on_folders
-from ttr_backbones.recipes.names import RecipeName, all_names, parse_name
+from ttr_backbones.recipes.names import RecipeName, all_names, check_backbone, parse_name
 from ttr_backbones.recipes.published import PublishedNumber, published_numbers
 from ttr_backbones.recipes.recipe import named_config, recipe, repair_config, repair_imports
 
@@ -21,6 +21,7 @@ __all__ = [
     "all_names",
     "axis_files",
     "backbone_facts",
+    "check_backbone",
     "data_files",
     "method_files",
     "named_config",

@@ -6,6 +6,7 @@ that reads text vectors runs on a model that was trained on classes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,10 +34,12 @@ def classifier_vectors(vit: Any, rows: Mapping[str, Sequence[int]]) -> TextVecto
         raise InputError("no classes: expected {name: rows of the classifier}")
     for name, numbers in rows.items():
         wrong = [n for n in numbers if not 0 <= n < head.out_features]
-        if wrong or not numbers or len(set(numbers)) < len(numbers):
+        twice = [n for n, times in Counter(numbers).items() if times > 1]
+        if wrong or twice or not numbers:
+            got = "no row" if not numbers else f"row {wrong[0]}" if wrong else f"row {twice[0]} twice"
             raise InputError(
-                f"class {name!r} has rows {list(numbers)}: expected at least one, each once, out "
-                f"of 0..{head.out_features - 1}"
+                f"class {name!r} has {got}: expected at least one row of the classifier, each once, "
+                f"out of 0..{head.out_features - 1}"
             )
     taken = [number for numbers in rows.values() for number in numbers]
     return TextVectors(

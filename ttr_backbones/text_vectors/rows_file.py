@@ -9,6 +9,8 @@ from ttr_backbones.datasets.text_file import read_text
 from ttr_backbones.errors import InputError, MissingFileError
 
 _EXPECTED = "expected lines 'CLASS: ROWS', as in 'cat: 281-285' or 'bird: 7-24, 80-100, 127-146'"
+# No classifier has so many rows: a slip of the keyboard should not fill the memory with numbers.
+_TOO_MANY = 10_000_000
 
 
 def read_rows(path: str | Path) -> dict[str, list[int]]:
@@ -46,6 +48,7 @@ def imagenet_rows() -> dict[str, list[int]]:
 
 def _range(text: str, path: str | Path, number: int) -> range:
     match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
-    if match is None or (match[2] is not None and int(match[2]) < int(match[1])):
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+    if not first <= last < _TOO_MANY:
         raise InputError(f"{path}, line {number} has the rows {text.strip()!r}: {_EXPECTED}")
-    return range(int(match[1]), int(match[2] or match[1]) + 1)
+    return range(first, last + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -94,6 +95,11 @@ class RegisterNeurons:
                 f"no register-neuron list at {path}: give the path of a JSON file, or compute one "
                 "with `ttrb find-neurons MODEL --images DIR --out FILE.json`"
             )
+        if path.suffix in (".safetensors", ".pth"):
+            raise InputError(
+                f"{path} is no register-neuron list but, by its name, a fitted repair: give it as "
+                "--repairs FILE, or in a config as repair=dict(type=TYPE, artifact=FILE)"
+            )
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -153,10 +159,13 @@ class RegisterNeurons:
         tagged = tagged_name(model)
         path = NEURON_LISTS / f"{tagged}.json"
         if not path.is_file():
-            shipped = ", ".join(sorted(found.stem for found in NEURON_LISTS.glob("*.json")))
+            shipped = sorted(found.stem for found in NEURON_LISTS.glob("*.json"))
+            # Near enough for a slip of the keyboard: another size of the model is farther away.
+            near = difflib.get_close_matches(tagged, shipped, n=1, cutoff=0.95)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
             raise InputError(
-                f"no register-neuron list ships for {tagged!r}. Lists ship for {shipped}. Compute "
-                f"one with `ttrb find-neurons {model} --images DIR --out {model}.json` and pass "
+                f"no register-neuron list ships for {tagged!r}. {hint}Lists ship for "
+                f"{', '.join(shipped)}. Compute one with `ttrb find-neurons {model} --images DIR --out {model}.json` and pass "
                 f"neurons='{model}.json'"
             )
         return cls.load(path)
