@@ -149,7 +149,8 @@ def _elsewhere(dataset: ConfigDict, root: Path) -> str:
     """Suggest a folder near `root`, inside, around or beside it, in which everything is there."""
     for near in _folders_near(root.expanduser()):
         found = list(_paths(dataset, near))
-        if any(path != near for _, path, _ in found) and not any(_problem(path, is_folder=f) for _, path, f in found):
+        asks_for_more = any(path != near for _, path, _ in found)
+        if asks_for_more and not any(_problem(path, is_folder=f) for _, path, f in found):
             return f"{near} has all of it: did you mean --data-root {near}? "
     return ""
 

@@ -36,10 +36,10 @@ def classifier_vectors(vit: Any, rows: Mapping[str, Sequence[int]]) -> TextVecto
         wrong = [n for n in numbers if not 0 <= n < head.out_features]
         twice = [n for n, times in Counter(numbers).items() if times > 1]
         if wrong or twice or not numbers:
-            got = "no row" if not numbers else f"row {wrong[0]}" if wrong else f"row {twice[0]} twice"
+            got = [*(f"row {n}" for n in wrong), *(f"row {n} twice" for n in twice), "no row"][0]
             raise InputError(
-                f"class {name!r} has {got}: expected at least one row of the classifier, each once, "
-                f"out of 0..{head.out_features - 1}"
+                f"class {name!r} has {got}: expected at least one row of the classifier, each "
+                f"once, out of 0..{head.out_features - 1}"
             )
     taken = [number for numbers in rows.values() for number in numbers]
     return TextVectors(

@@ -165,8 +165,8 @@ class RegisterNeurons:
             hint = f"Did you mean {near[0]!r}? " if near else ""
             raise InputError(
                 f"no register-neuron list ships for {tagged!r}. {hint}Lists ship for "
-                f"{', '.join(shipped)}. Compute one with `ttrb find-neurons {model} --images DIR --out {model}.json` and pass "
-                f"neurons='{model}.json'"
+                f"{', '.join(shipped)}. Compute one with `ttrb find-neurons {model} --images DIR "
+                f"--out {model}.json` and pass neurons='{model}.json'"
             )
         return cls.load(path)
 
