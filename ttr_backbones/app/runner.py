@@ -46,6 +46,9 @@ def build_runner(cfg: Config) -> Runner:
     _prepare_for_processes(cfg)
     _name_apart(cfg)
     pin_loaders(cfg)
+    # mmengine logs and stores the text of a config up to four times, and has yapf lay it out anew
+    # every time, which takes longer than a small test. Its text without that is as readable.
+    object.__setattr__(cfg, "_format_python_code", False)
     with clear_config_errors():
         runner = RUNNERS.build(cfg) if "runner_type" in cfg else SafeRunner.from_cfg(cfg)
     copy_without_waiting(runner.model)

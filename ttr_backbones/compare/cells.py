@@ -8,6 +8,7 @@ import gc
 import io
 import json
 import logging
+import operator
 import time
 import warnings
 from collections.abc import Callable
@@ -144,7 +145,7 @@ def _train(cfg: Config, earlier: Path | None, log: Log) -> None:
     if earlier is not None:
         cfg.load_from = str(earlier)
     cfg.resume = earlier is not None
-    _run(cfg, log, Runner.train)
+    _run(cfg, log, operator.methodcaller("train"))
 
 
 def _test(cell: Cell, checkpoint: Path | None, log: Log, kept: KeepImageParts) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def _test(cell: Cell, checkpoint: Path | None, log: Log, kept: KeepImageParts) -
     only_test(cfg)
     if cell.tta:
         use_tta(cfg)
-    return _run(cfg, log, Runner.test, kept)
+    return _run(cfg, log, operator.methodcaller("test"), kept)
 
 
 def _run(cfg: Config, log: Log, step: Callable[[Runner], Any], *hooks: Hook) -> Any:

@@ -6,8 +6,9 @@ from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import LoggerHook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from mmseg.registry import HOOKS, RUNNERS
+from torch import nn
 
 from ttr_backbones.engine.safe_loading import safe_loaders
 
@@ -28,6 +29,32 @@ class SingleReportLoggerHook(LoggerHook):
 @RUNNERS.register_module()
 class SafeRunner(Runner):
     """mmengine's Runner as this project runs it; mmengine itself is left as it is."""
+
+    def train(self) -> nn.Module:
+        """Train, and let the loaders' processes end."""
+        try:
+            return super().train()
+        finally:
+            self._end_workers()
+
+    def test(self) -> dict[str, float]:
+        """Test, and let the loaders' processes end."""
+        try:
+            return super().test()
+        finally:
+            self._end_workers()
+
+    def _end_workers(self) -> None:
+        """Let go of the iterators over data that outlive their epoch, so that torch ends them now.
+
+        A Runner is part of reference cycles. The garbage collector closes the queues of a loader in
+        them before torch can tell its processes to end, and torch waits five seconds for each.
+        """
+        for loop in (self._train_loop, self._val_loop, self._test_loop):
+            if isinstance(loop, BaseLoop):
+                if hasattr(loop, "dataloader_iterator"):
+                    loop.dataloader_iterator = None
+                loop.dataloader._iterator = None  # noqa: SLF001 -- with persistent_workers
 
     def load_checkpoint(self, *args: Any, **kwargs: Any) -> Any:
         """Load a checkpoint without unpickling it.
