@@ -123,9 +123,9 @@ def test_bench__all_parts_in_a_short_form(bench, monkeypatch):
     [
         (["speed"], "unknown part of the bench 'speed'"),
         (["forword"], "Did you mean 'forward'"),
-        (["memory", "--rounds", "2"], "--rounds says nothing to `ttrb bench memory`; it goes with"),
-        (["--heads", "2"], "--heads says nothing to `ttrb bench all`; it goes with train, memory"),
-        (["train", "--quick"], "--quick says nothing to `ttrb bench train`; it goes with forward"),
+        (["memory", "--rounds", "2"], "--rounds is no option of `ttrb bench memory`; it goes with"),
+        (["--heads", "2"], "--heads is no option of `ttrb bench all`; it goes with train, memory"),
+        (["train", "--quick"], "--quick is no option of `ttrb bench train`; it goes with forward"),
         (["search", "--num-images", "0"], "--num-images 0: expected a number, 1 or more"),
         (["forward", "--rounds", "0"], "--rounds 0: expected a number, 1 or more"),
         (["forward", "--batch-sizes", "1,x"], "--batch-sizes 1,x: expected whole numbers of 1 or"),

@@ -15,14 +15,14 @@ from torch.nn.functional import normalize
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.text_vectors.encode import encode_names
 from ttr_backbones.text_vectors.open_clip_tower import tower_from_folder
-from ttr_backbones.text_vectors.templates import ONE, imagenet_templates, templates_named
+from ttr_backbones.text_vectors.templates import PHOTO_TEMPLATE, imagenet_templates, templates_named
 from ttr_backbones.text_vectors.text_of_model import image_tower, text_vectors
 from ttr_backbones.vits.family import family_of
 
 transformers = pytest.importorskip("transformers")
 
 CLASSES = (("cat", "kitten"), ("tennis ball",), ("cat",))
-TEMPLATES = (*imagenet_templates()[:2], *ONE)
+TEMPLATES = (*imagenet_templates()[:2], *PHOTO_TEMPLATE)
 CLOSE = {"rtol": 0, "atol": 1e-6}
 
 
@@ -72,7 +72,9 @@ def test_one_file__that_does_not_hold_both_says_what_to_give(clips, tmp_path):
 
     def vectors(changed, names=CLASSES):
         torch.save(changed, tmp_path / "file.pt")
-        return text_vectors(LAION, names, ONE, checkpoint=tmp_path / "file.pt", model_kwargs=SMALL)
+        return text_vectors(
+            LAION, names, PHOTO_TEMPLATE, checkpoint=tmp_path / "file.pt", model_kwargs=SMALL
+        )
 
     image_alone = {key: value for key, value in state.items() if key.startswith("visual.")}
     other_space = {**state, "text_projection": state["text_projection"][:, :8]}
@@ -99,7 +101,7 @@ def test_without_the_extra__the_message_says_how_to_install_it(clips, monkeypatc
     with pytest.raises(InputError, match=r'pip install -e "\.\[clip\]"'):
         templates_named("imagenet")
     with pytest.raises(InputError, match=r'pip install -e "\.\[clip\]"'):
-        text_vectors(LAION, CLASSES, ONE, checkpoint=clips[LAION][1], model_kwargs=SMALL)
+        text_vectors(LAION, CLASSES, PHOTO_TEMPLATE, checkpoint=clips[LAION][1], model_kwargs=SMALL)
 
 
 def test_templates__have_the_name_in_one_place(tmp_path):

@@ -28,9 +28,9 @@ class Report:
         began = time.strftime("%Y-%m-%d %H:%M:%S %Z")
         self._record: dict[str, Any] = {"began": began, **setting, "steps": []}
         self._lines: list[str] = []
-        said = ", ".join(f"{name} {value}" for name, value in setting.items())
-        self._say(f"GPU check of {began}: {said}", "", "| step | what | found | goal | |")
-        self._say("|---|---|---|---|---|")
+        line = ", ".join(f"{name} {value}" for name, value in setting.items())
+        self._print(f"GPU check of {began}: {line}", "", "| step | what | found | goal | |")
+        self._print("|---|---|---|---|---|")
 
     @property
     def seconds(self) -> float:
@@ -67,9 +67,9 @@ class Report:
             if not fact["met"]
         ]
         not_ok = ", ".join(states) or "none"
-        self._say("", f"{len(steps)} steps in {self.seconds:.0f} s; not ok: {not_ok}.")
-        self._say(f"{len(judged)} values had a goal, {len(missed)} missed it.")
-        self._say(*(f"- {line}" for line in missed))
+        self._print("", f"{len(steps)} steps in {self.seconds:.0f} s; not ok: {not_ok}.")
+        self._print(f"{len(judged)} values had a goal, {len(missed)} missed it.")
+        self._print(*(f"- {line}" for line in missed))
         self._record["seconds"] = round(self.seconds, 1)
         self._write()
         bad = {"failed", "cut", "no time"}
@@ -77,9 +77,9 @@ class Report:
 
     def _row(self, *cells: str | None) -> None:
         shown = [(cell or "").replace("|", "\\|").replace("\n", " ") for cell in cells]
-        self._say(f"| {' | '.join(shown)} |")
+        self._print(f"| {' | '.join(shown)} |")
 
-    def _say(self, *lines: str) -> None:
+    def _print(self, *lines: str) -> None:
         self._lines += lines
         for line in lines:
             print(line, flush=True)

@@ -196,6 +196,6 @@ def _find_the_first(launcher: str, port: int | None) -> None:
             os.environ["MASTER_ADDR"] = (listed.split() or [""])[0]
     if not os.environ.get("MASTER_ADDR"):
         raise InputError(
-            f"--launcher {launcher}: nobody says where process 0 runs: set the environment "
-            "variable MASTER_ADDR to its host, the same for all processes"
+            f"--launcher {launcher}: MASTER_ADDR is not set: expected the host of process 0 in "
+            "this environment variable, the same for all processes"
         )

@@ -92,15 +92,15 @@ class Findings:
 
     def numbers(self) -> dict[str, Any]:
         """The fields of `Entry` that were measured."""
-        told: dict[str, Any] = {"status": self.status, "verdict": self.verdict}
+        numbers: dict[str, Any] = {"status": self.status, "verdict": self.verdict}
         if self.neurons is not None and self.seen is not None:
-            told |= {
+            numbers |= {
                 "outliers_before": self.seen.outliers_before,
                 "outliers_after": self.seen.outliers_after,
                 "cosine": self.seen.cosine,
                 "neurons": {str(b): list(units) for b, units in self.neurons.layers.items()},
             }
-        return told
+        return numbers
 
 
 def examine(vit: nn.Module, images: ImageBatches) -> Findings:
@@ -123,14 +123,14 @@ def examine(vit: nn.Module, images: ImageBatches) -> Findings:
     except NoOutliersError as error:
         verdict = f"No neurons to move: {error}"
         return Findings(NO_OUTLIERS, verdict, thumbnail(vit, shown, -1))
-    told = provenance(found, vit, searched) | {"verification": _told(seen)}
+    facts = provenance(found, vit, searched) | {"verification": _verification(seen)}
     if not seen.passed:
-        told["doubt"] = f"it failed on {seen.num_images} other images ({_failures(seen)})"
+        facts["doubt"] = f"it failed on {seen.num_images} other images ({_failures(seen)})"
     return Findings(
         PASSED if seen.passed else FAILED,
         _verdict(found, seen),
         thumbnail(vit, shown, seen.detect_block, found),
-        RegisterNeurons(found.model, found.layers, told),
+        RegisterNeurons(found.model, found.layers, facts),
         seen,
     )
 
@@ -141,7 +141,7 @@ def failed(model: str, source: str, error: Exception) -> Entry:
     return Entry(model, source, ERROR, why)
 
 
-def _told(seen: Verification) -> dict[str, Any]:
+def _verification(seen: Verification) -> dict[str, Any]:
     return {
         "num_images": seen.num_images,
         "outliers_before": seen.outliers_before,

@@ -32,13 +32,13 @@ def atlas_models(names: Sequence[str], checkpoints: Sequence[str]) -> dict[str, 
         InputError: no name at all, or one that is unknown or matches nothing.
     """
     found: dict[str, VitSource] = {}
-    for given in checkpoints:
-        name, equals, file = given.partition("=")
+    for option in checkpoints:
+        name, equals, file = option.partition("=")
         if not (name and equals and file):
-            raise InputError(f"--checkpoint {given}: expected NAME=FILE")
+            raise InputError(f"--checkpoint {option}: expected NAME=FILE")
         path = Path(file).expanduser()
         if not path.is_file():
-            raise MissingFileError(f"--checkpoint {given}: no such file {path}")
+            raise MissingFileError(f"--checkpoint {option}: no such file {path}")
         found[f"{name}={path}"] = VitSource(_model(name), path)
     for name in names:
         if set(name) & set("*?["):

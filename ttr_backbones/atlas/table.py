@@ -103,7 +103,7 @@ def comma_separated(entries: Sequence[Entry]) -> str:
 def page(entries: Sequence[Entry], folder: Path) -> str:
     """One HTML file that needs no network: the table, with a picture of every model in it."""
     counts = [f"{sum(e.status == s for e in entries)} {word}" for s, word in _WORDS.items()]
-    told = ", ".join(count for count in counts if not count.startswith("0 "))
+    summary = ", ".join(count for count in counts if not count.startswith("0 "))
     heads = "".join(
         f'<th scope="col">{heading}</th>'
         for heading in ("model", "norms of one image", *HEADINGS[2:7], "verdict")
@@ -113,7 +113,7 @@ def page(entries: Sequence[Entry], folder: Path) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>Register neurons of {len(entries)} models</title><style>{_STYLE}</style></head>\n"
-        f"<body><h1>Register neurons of {len(entries)} models</h1><p>{escape(told)}.</p>"
+        f"<body><h1>Register neurons of {len(entries)} models</h1><p>{escape(summary)}.</p>"
         f"<p>{escape(_EXPLANATION)}</p>\n<table><thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n"
         "</tbody></table></body></html>\n"
     )
@@ -135,14 +135,14 @@ def _row(entry: Entry, folder: Path) -> str:
     numbers = "".join(
         f'<td class="number">{c}</td>' for c in (before, after, count, blocks, cosine)
     )
-    told = escape(entry.verdict)
-    if len(told) > _SHORT:
-        told = f"<details><summary>why</summary>{told}</details>"
+    verdict_text = escape(entry.verdict)
+    if len(verdict_text) > _SHORT:
+        verdict_text = f"<details><summary>why</summary>{verdict_text}</details>"
     return (
         f'<tr class="{entry.status.replace(" ", "-")}">'
         f'<td class="model">{model}<small>weights: {source}</small><small>licence: {licence}'
         f"</small>{listed}</td><td>{picture}</td>{numbers}"
-        f'<td class="verdict"><b>{verdict}</b><small>{told}</small></td></tr>'
+        f'<td class="verdict"><b>{verdict}</b><small>{verdict_text}</small></td></tr>'
     )
 
 

@@ -49,7 +49,8 @@ class AttentionForeground(BaseModel):
         (self.block,) = vit.block_indices([block], "block")
         if not vit.family.layout(vit.vit).num_cls:
             raise InputError(
-                "AttentionForeground takes the attention of the CLS token, and this model has none"
+                "AttentionForeground takes the attention of the CLS token: expected a backbone "
+                "with one, and this model has none"
             )
 
     @torch.no_grad()

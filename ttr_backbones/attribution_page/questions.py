@@ -112,8 +112,8 @@ def questions(
         of_image = boxes.get(file.name, {})
         if CATEGORY in prompt:
             found += [
-                Question(names[file], image, asked, noun, of_noun)
-                for noun, asked, of_noun in category_prompts(prompt, of_image)
+                Question(names[file], image, question_text, noun, of_noun)
+                for noun, question_text, of_noun in category_prompts(prompt, of_image)
             ]
         else:
             found.append(Question(names[file], image, prompt, named, of_image.get(str(named), ())))

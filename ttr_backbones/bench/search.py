@@ -56,11 +56,11 @@ def bench_search(
     rows: list[BenchRow] = []
     same: dict[int, bool] = {}
     for batch_size in batch_sizes:
-        ways = _ways(vit, images, batch_size)
-        tops = [run() for run in ways.values()]
+        searches = _searches(vit, images, batch_size)
+        tops = [run() for run in searches.values()]
         same[batch_size] = all(set(top) == set(tops[0]) for top in tops)
         plain = partial(plain_forwards, vit, images, batch_size)
-        runs: dict[str, Callable[[], object]] = {PLAIN: plain, **ways}
+        runs: dict[str, Callable[[], object]] = {PLAIN: plain, **searches}
         contestants = [
             Contestant(
                 name,
@@ -80,7 +80,7 @@ def bench_search(
     return Measured("search", setting, rows, notes, {"same_neurons": all(same.values())})
 
 
-def _ways(
+def _searches(
     vit: nn.Module, images: Tensor, batch_size: int
 ) -> dict[str, Callable[[], list[tuple[int, int]]]]:
     """The three ways to search; each gives the best (block, unit) pairs."""

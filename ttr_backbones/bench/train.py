@@ -95,7 +95,7 @@ def bench_train(
             contestants += _contestants(trainings, variant, heads, common)
         rows += measure("train", contestants, device, rounds=rounds, log=log)
         torch._dynamo.reset()  # noqa: SLF001 (each shape is compiled for itself)
-    for name in (_many(heads), _strided(heads)):
+    for name in (_heads_label(heads), _strided_label(heads)):
         losses[name] /= heads  # they tell their sum
     listed = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
     described = {
@@ -143,19 +143,19 @@ def make_trainings(
         PLAIN: make_training(usual, head=MmsegLossHead, **common),
         BARE: make_training(_ours(backbone, variant), **common),
         TOKEN: make_training(_ours(token, variant), **common),
-        _many(heads): make_training(_ours(backbone, variant), heads=heads, **common),
-        _strided(heads): make_training(
+        _heads_label(heads): make_training(_ours(backbone, variant), heads=heads, **common),
+        _strided_label(heads): make_training(
             _ours(backbone, variant), heads=heads, loss_stride=LOSS_STRIDE, **common
         ),
     }
 
 
-def _many(heads: int) -> str:
+def _heads_label(heads: int) -> str:
     return f"ours, {heads} heads in one pass"
 
 
-def _strided(heads: int) -> str:
-    return f"{_many(heads)}, loss_stride={LOSS_STRIDE}"
+def _strided_label(heads: int) -> str:
+    return f"{_heads_label(heads)}, loss_stride={LOSS_STRIDE}"
 
 
 class _AsBackbone(nn.Module):
@@ -185,7 +185,7 @@ def _contestants(
             name,
             training.step,
             against=against.get(name, BARE),
-            goal=GOAL_PROBES if name in {_many(8), _strided(8)} else None,
+            goal=GOAL_PROBES if name in {_heads_label(8), _strided_label(8)} else None,
             cost=partial(_cost, training, variant),
             **common,
         )

@@ -111,7 +111,7 @@ def plan_benchmark(request: BenchmarkRequest) -> BenchmarkPlan:
     known: dict[str, DataFacts] = {}
     options = _options(request)
     for protocol in request.suite.protocols:
-        _look_at(RecipeName(first, None, protocol), request, options, known, plan)
+        _check_data(RecipeName(first, None, protocol), request, options, known, plan)
     plan.left_out += [*request.suite.others.items(), *request.not_fitted]
     for backbone in request.backbones:
         for protocol in plan.data:
@@ -148,7 +148,7 @@ def _options(request: BenchmarkRequest) -> ConfigChanges:
     return ConfigChanges((), [*changes, *request.cfg_options], request.data)
 
 
-def _look_at(
+def _check_data(
     recipe: RecipeName,
     request: BenchmarkRequest,
     options: ConfigChanges,

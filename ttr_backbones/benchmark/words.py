@@ -73,7 +73,7 @@ def summary(report: Report) -> list[str]:
 
 def shown(report: Report) -> list[str]:
     """Name the differences that are not zero, by their intervals."""
-    return [f"{_said(result)}." for result in report.shown]
+    return [f"{_sentence(result)}." for result in report.shown]
 
 
 def results_text(report: Report) -> list[str]:
@@ -100,7 +100,7 @@ def results_text(report: Report) -> list[str]:
     return text[1:]
 
 
-def _said(result: RowResult) -> str:
+def _sentence(result: RowResult) -> str:
     row = result.row
     return (
         f"{kind_label(row.repair)} is {result.verdict} on {row.task} ({row.backbone}) by "

@@ -71,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
             atlas.add(title, entry)
             warn(f"{place}: {entry.verdict}")
         failures += entry.status == ERROR
-        told = "could not be done" if entry.status == ERROR else f"{entry.status}. {entry.verdict}"
-        print(f"{place}: {told}", flush=True)
+        line = "could not be done" if entry.status == ERROR else f"{entry.status}. {entry.verdict}"
+        print(f"{place}: {line}", flush=True)
     print(f"table: {args.out / 'atlas.html'}, atlas.md, atlas.csv")
     return EXIT_FAILED if failures else 0
 

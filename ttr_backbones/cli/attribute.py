@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
     # All that is quick, before gigabytes of weights.
     neurons = RegisterNeurons.load(args.neurons)
-    asked = _questions(args)
+    questions = _questions(args)
     check_writable(args.out)
     device = choose_device(args.device)
 
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         comparison = compare(
             vlm,
-            asked,
+            questions,
             neurons,
             method=args.method,
             max_new_tokens=args.max_new_tokens,

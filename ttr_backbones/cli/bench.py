@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print one table, write the numbers if asked."""
-    wanted = _wanted(args)
+    parts = _parts_to_measure(args)
     from ttr_backbones.app.devices import choose_device
     from ttr_backbones.app.messages import log_to_stderr
     from ttr_backbones.app.progress import StatusLine
@@ -109,9 +109,7 @@ def run(args: argparse.Namespace) -> int:
     log_to_stderr()
     status = StatusLine()
     try:
-        measured = [
-            MEASURES[part](options, device, status.show) for part, options in wanted.items()
-        ]
+        measured = [MEASURES[part](options, device, status.show) for part, options in parts.items()]
         timed = any(part.rows for part in measured)
         machine = this_machine(device, matrix_products=timed, log=status.show)
     finally:
@@ -123,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _wanted(args: argparse.Namespace) -> dict[str, argparse.Namespace]:
+def _parts_to_measure(args: argparse.Namespace) -> dict[str, argparse.Namespace]:
     """Return the parts to measure, each with all its options, checked.
 
     Raises:
@@ -137,20 +135,19 @@ def _wanted(args: argparse.Namespace) -> dict[str, argparse.Namespace]:
     for name in sorted(known & set(chosen) - set(_OPTIONS[args.part])):
         places = [part for part, options in _OPTIONS.items() if name in options]
         raise InputError(
-            f"{_spelt(name)} says nothing to `ttrb bench {args.part}`; it goes with "
+            f"{_spelt(name)} is no option of `ttrb bench {args.part}`; it goes with "
             f"{', '.join(places)}"
         )
     _check(chosen)
-    parts = list(PARTS) if args.part == "all" else [args.part]
-    wanted = {}
-    for part in parts:
+    parts = {}
+    for part in PARTS if args.part == "all" else [args.part]:
         short = {}
         if args.part == "all" or args.quick:
             short = {**_SHORT[part], "rounds": _OPTIONS["all"]["rounds"]}
-        own = {"short": False, **_OPTIONS[part], **short, **chosen}
-        own["batch_sizes"] = integer_list("--batch-sizes", own["batch_sizes"], least=1)
-        wanted[part] = argparse.Namespace(**own)
-    return wanted
+        options = {"short": False, **_OPTIONS[part], **short, **chosen}
+        options["batch_sizes"] = integer_list("--batch-sizes", options["batch_sizes"], least=1)
+        parts[part] = argparse.Namespace(**options)
+    return parts
 
 
 def _check(chosen: dict[str, Any]) -> None:

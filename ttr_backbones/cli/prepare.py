@@ -127,14 +127,14 @@ def _write(
     try:
         for done, (pair, content) in enumerate(zip(pairs, contents, strict=True), start=1):
             for name, data in zip(pair, content, strict=True):
-                _put(args.out / name, data, force=args.force)
+                _write_file(args.out / name, data, force=args.force)
             bar(done, len(pairs))
     finally:
         bar.close()
-    _put(args.out / list_name, listed, force=args.force)
+    _write_file(args.out / list_name, listed, force=args.force)
 
 
-def _put(path: Path, content: bytes, *, force: bool) -> None:
+def _write_file(path: Path, content: bytes, *, force: bool) -> None:
     from ttr_backbones.atomic import write_atomically
 
     if _differs(path, content, force=force):

@@ -94,7 +94,9 @@ def write_probe_configs(cfg: Config, probes: Sequence[Probe]) -> None:
 
 def _probe_models() -> dict[str, str]:
     """Type of a model -> type of the one that trains many heads in its place."""
-    return {model: many for task in TASKS.values() for model, many in task.probes.items()}
+    return {
+        model: probe_model for task in TASKS.values() for model, probe_model in task.probes.items()
+    }
 
 
 def _blocks(cfg: Config) -> list[int]:

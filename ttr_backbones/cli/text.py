@@ -70,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
 
     source = vit_source(args)
     check_writable(args.out.parent)
-    vectors = _of_classifier(args, source) if args.source == "classifier" else _of(args, source)
+    vectors = (
+        _of_classifier(args, source) if args.source == "classifier" else _of_tower(args, source)
+    )
     vectors.save(args.out)
     queries, channels = vectors.vectors.shape
     made_of = f"{len(vectors.templates)} templates" if vectors.templates else "a classifier's rows"
@@ -81,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _of(args: argparse.Namespace, source: VitSource) -> TextVectors:
+def _of_tower(args: argparse.Namespace, source: VitSource) -> TextVectors:
     from ttr_backbones.text_vectors import read_classes
     from ttr_backbones.text_vectors.templates import imagenet_names, templates_named
 

@@ -39,4 +39,7 @@ def backbone_of_artifact(
         cfg = experiment.config(NONE, options)
         if may_belong(name, cfg.model.backbone.model):
             return cfg.model.backbone
-    raise InputError(f"{path} belongs to {name!r}, which none of these configs has")
+    raise InputError(
+        f"{path} belongs to {name!r}, which none of these configs has: leave it out, or add a "
+        "config of that model"
+    )

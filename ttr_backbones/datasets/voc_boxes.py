@@ -119,8 +119,7 @@ def _parse(path: Path) -> ET.Element:
         ) from None
     except LookupError:
         raise InputError(
-            f"{path} declares an encoding that nobody knows: {path.read_bytes()[:80]!r}. Save it "
-            "as UTF-8."
+            f"{path} declares an unknown encoding: {path.read_bytes()[:80]!r}. Save it as UTF-8."
         ) from None
     except (ET.ParseError, ValueError) as error:
         raise InputError(

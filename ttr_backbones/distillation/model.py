@@ -42,7 +42,9 @@ class PhRegDistiller(BaseModel):
         super().__init__(data_preprocessor=data_preprocessor)
         if backbone.get("repair") is not None or not backbone.get("frozen", True):
             raise InputError(
-                "the student of PH-Reg is made of a backbone with frozen=True and repair=None"
+                "PhRegDistiller makes its student of a backbone with frozen=True and repair=None, "
+                f"got frozen={backbone.get('frozen', True)} and repair={backbone.get('repair')}: "
+                "set them so in the config"
             )
         self.backbone: TimmViT = MODELS.build(dict(backbone))
         vit = self.backbone.vit

@@ -44,7 +44,7 @@ class SaveOnSignal(Hook):
     def before_train(self, runner: Any) -> None:
         """From now on a signal waits for the end of an iteration."""
         self._training = True
-        self._last_look, self._next_look = (runner.iter, time.monotonic()), runner.iter + 1
+        self._last_check, self._next_check = (runner.iter, time.monotonic()), runner.iter + 1
         defer_stop()
 
     def before_test(self, runner: Any) -> None:  # noqa: ARG002
@@ -76,13 +76,13 @@ class SaveOnSignal(Hook):
     def _signal_anywhere(self, step: int) -> signal.Signals | None:
         if get_world_size() == 1:
             return stop_signal()
-        if step < self._next_look:
+        if step < self._next_check:
             return None
-        (last_step, then), now = self._last_look, time.monotonic()
+        (last_step, then), now = self._last_check, time.monotonic()
         state = torch.tensor([int(stop_signal() or 0), (now - then) / (step - last_step)])
         all_reduce(state, op="max")  # so that all know the same, also when to look next
         number, seconds = state.tolist()
-        self._last_look, self._next_look = (step, now), step + max(1, int(self.every / seconds))
+        self._last_check, self._next_check = (step, now), step + max(1, int(self.every / seconds))
         return signal.Signals(int(number)) if number else None
 
 

@@ -73,8 +73,8 @@ def stop_signals() -> Iterator[None]:
         return
     _shield_workers()
     _listener = listener = _Listener()
-    heard = [n for n in SIGNALS if n != signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
-    before = {number: signal.signal(number, listener) for number in heard}
+    numbers = [n for n in SIGNALS if n != signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, listener) for number in numbers}
     try:
         yield
     finally:

@@ -47,8 +47,8 @@ def bootstrap_scores(parts: Parts, score: Score, rounds: int, seed: int) -> NDAr
     rng, num_images = np.random.default_rng(seed), parts.shape[1]
     found = []
     for start in range(0, rounds, _AT_ONCE):
-        many = min(_AT_ONCE, rounds - start)
-        times = rng.multinomial(num_images, np.full(num_images, 1 / num_images), size=many)
+        draws = min(_AT_ONCE, rounds - start)
+        times = rng.multinomial(num_images, np.full(num_images, 1 / num_images), size=draws)
         found.append(score(np.einsum("rn,mnp->mrp", times.astype(float), parts, optimize=True)))
     return np.concatenate(found, axis=1)
 

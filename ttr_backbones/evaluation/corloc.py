@@ -55,7 +55,7 @@ def corloc_hits(
     if not num_gt.all():
         raise InputError(
             f"{int((num_gt == 0).sum())} of {len(gt)} images have no true box, the first is image "
-            f"{int(num_gt.argmin())}: nothing can be right there. Leave such images out."
+            f"{int(num_gt.argmin())}: CorLoc is not defined there. Leave such images out."
         )
     # Every predicted box of an image beside every true one of that image.
     pairs = num_pred * num_gt

@@ -74,8 +74,8 @@ def _difference(run: Run, eager: Run, image: torch.Tensor) -> OutputDifference:
     absolute, relative = [], []
     for name, right in expected.items():
         if name not in got or got[name].shape != right.shape:
-            came = {key: tuple(value.shape) for key, value in got.items()}
-            raise MismatchError(f"it gives {came}, expected {name} of {tuple(right.shape)}")
+            shapes = {key: tuple(value.shape) for key, value in got.items()}
+            raise MismatchError(f"it gives {shapes}, expected {name} of {tuple(right.shape)}")
         largest = (got[name] - right).abs().max()
         absolute.append(largest)
         relative.append(largest / right.abs().max().clamp(min=1e-12))

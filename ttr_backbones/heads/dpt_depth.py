@@ -44,15 +44,15 @@ class DPTDepthHead(DepthHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(in_channels, in_index, **kwargs)
-        given = self.maps.channels
+        widths_in = self.maps.channels
         # Eighths of C are the width of the finest scale.
-        if len(given) != _NUM_MAPS or len(set(given)) > 1 or given[0] % 16:
+        if len(widths_in) != _NUM_MAPS or len(set(widths_in)) > 1 or widths_in[0] % 16:
             raise InputError(
-                f"in_channels={given}: DPTDepthHead takes four maps of 2C channels each (patch and "
-                "CLS token side by side), C a multiple of 8. Give the backbone four out_indices "
-                "and cls_token='concat'"
+                f"in_channels={widths_in}: DPTDepthHead takes four maps of 2C channels each (patch "
+                "and CLS token side by side), C a multiple of 8. Give the backbone four "
+                "out_indices and cls_token='concat'"
             )
-        self.width = given[0] // 2
+        self.width = widths_in[0] // 2
         widths = [self.width // 8, self.width // 4, self.width // 2, self.width]
         self.reassemble_blocks = ReassembleBlocks(self.width, widths, readout_type="project")
         self.convs = nn.ModuleList(

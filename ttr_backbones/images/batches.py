@@ -216,11 +216,11 @@ class _Subset:
     """Those images of a stream whose index is wanted."""
 
     def __init__(self, whole: ImageBatches, wanted: Callable[[int], bool]) -> None:
-        self._whole, self._wanted = whole, wanted
+        self._whole, self._is_in = whole, wanted
 
     def __iter__(self) -> Iterator[Tensor]:
         stream = self._whole._stream()  # noqa: SLF001 (a part of it)
-        return (image for index, image in enumerate(stream) if self._wanted(index))
+        return (image for index, image in enumerate(stream) if self._is_in(index))
 
 
 def _photos(

@@ -80,7 +80,10 @@ def test_dataset(cfg: Config) -> dict[str, Any]:
     for _, dataset in datasets(cfg, ("test_dataloader",)):
         if "pipeline" in dataset:
             return dataset
-    raise InputError("the config has no test_dataloader.dataset.pipeline to read images by")
+    raise InputError(
+        "the config has no test_dataloader.dataset.pipeline, by which images are read: add one, or "
+        "take a config that can be tested"
+    )
 
 
 def classes_and_palette(

@@ -29,7 +29,10 @@ def random_neurons(
     for block, units in neurons.layers.items():
         others = [unit for unit in range(mlp_width(vit, block)) if unit not in set(units)]
         if len(others) < len(units):
-            raise InputError(f"block {block} has no {len(units)} units beside the listed ones")
+            raise InputError(
+                f"block {block} has {len(others)} units beside the {len(units)} listed ones: "
+                "expected at least as many, to draw the random control from"
+            )
         drawn = torch.randperm(len(others), generator=generator)[: len(units)]
         layers[block] = [others[i] for i in drawn.tolist()]
     return RegisterNeurons(

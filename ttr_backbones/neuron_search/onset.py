@@ -67,13 +67,13 @@ def onset_of_norms(norms: Sequence[NormHistogram], *, num_images: int | None = N
     detect = max(range(len(norms)), key=contrast.__getitem__)
     threshold = thresholds[detect]
     if threshold is None:
-        raise NoOutliersError(_what_was_seen(norms, num_images))
+        raise NoOutliersError(_no_outliers_message(norms, num_images))
     above = [_outliers(histogram, threshold).sum() for histogram in norms]
     first = next(block for block, count in enumerate(above) if count >= above[detect] / 2)
     return Onset(first, detect, threshold)
 
 
-def _what_was_seen(norms: Sequence[NormHistogram], num_images: int | None) -> str:
+def _no_outliers_message(norms: Sequence[NormHistogram], num_images: int | None) -> str:
     """Say that there are no outliers, with the block where the largest norm stands out most."""
     block = max(range(len(norms)), key=lambda b: norms[b].largest() / norms[b].median())
     seen = norms[block]

@@ -55,17 +55,17 @@ class Trials:
 
     def __init__(self, attempt: Callable[[tuple[Neuron, ...], int, str], Trial]) -> None:
         self._attempt = attempt
-        self._made: dict[tuple[frozenset[Neuron], int], Trial] = {}
+        self._trials: dict[tuple[frozenset[Neuron], int], Trial] = {}
 
     def __call__(self, neurons: Sequence[Neuron], num: int, step: str) -> Trial:
         """Return the trial of this set, made now or before."""
         key = frozenset(neurons), num
-        if key not in self._made:
-            self._made[key] = self._attempt(tuple(neurons), num, step)
-        return self._made[key]
+        if key not in self._trials:
+            self._trials[key] = self._attempt(tuple(neurons), num, step)
+        return self._trials[key]
 
     def __iter__(self) -> Iterator[Trial]:
-        return iter(self._made.values())
+        return iter(self._trials.values())
 
 
 def choose_neurons(ranking: Sequence[Neuron], attempt: Trials) -> Trial:

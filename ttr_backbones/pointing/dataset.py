@@ -75,7 +75,10 @@ class COCOPointing(BaseDataset):
         if instances.problems:
             raise AnnotationsError(self.ann_file, instances.problems, infos)
         if not infos:
-            raise InputError(f"{self.ann_file} names the category of no object: expected COCO's")
+            raise InputError(
+                f"{self.ann_file}: no object has a named category; expected a COCO instances file "
+                "with `categories`"
+            )
         return infos
 
 

@@ -36,7 +36,10 @@ class PointingMetric(BaseMetric):
         """Average over what all processes have kept."""
         played = [result["played"] for result in results if result["played"] is not None]
         if not played:
-            raise InputError("of none of the questions does the model see a box")
+            raise InputError(
+                "no question can be scored: what the model sees of each image holds none of its "
+                "boxes. Take other images or boxes, or a processor that crops less"
+            )
         means = [100 * sum(column) / len(played) for column in zip(*played, strict=True)]
         entropies, shares, norms = zip(*(result["numbers"] for result in results), strict=True)
         return {

@@ -136,7 +136,10 @@ class AverageViews(Repair):
         """Options that there are."""
         unknown = artifact.facts.keys() - _DEFAULTS.keys()
         if unknown:
-            raise InputError(f"an artifact of type={self.type!r} with {', '.join(sorted(unknown))}")
+            raise InputError(
+                f"an artifact of type={self.type!r} with the unknown options "
+                f"{', '.join(sorted(unknown))}: expected some of {', '.join(_DEFAULTS)}"
+            )
 
     def shipped(self, model: str) -> Artifact:
         """The same for every model."""

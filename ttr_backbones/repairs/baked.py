@@ -45,8 +45,8 @@ class BakedRegisters:
         for name in ("keys", "values"):
             tensor = getattr(self, name)
             if not (isinstance(tensor, Tensor) and tensor.ndim == 4 and tensor.numel()):
-                came = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
-                raise InputError(f"{name}: expected [blocks, heads, R, head_dim], got {came}")
+                shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+                raise InputError(f"{name}: expected [blocks, heads, R, head_dim], got {shape}")
             if not tensor.is_floating_point():
                 raise InputError(f"{name}: expected floating-point numbers, got {tensor.dtype}")
             if not tensor.isfinite().all():

@@ -126,7 +126,9 @@ def fit_control(
     what, control = split_control(text)
     kept, parent = fitted_control(text), load_repair(what)
     if kept is None:
-        raise InputError(f"{text} names no control that has to be fitted")
+        raise InputError(
+            f"{text}: expected a control that has to be fitted, as in FILE.safetensors:CONTROL"
+        )
     repair, settings = repair_named(parent.type), parent.provenance
     parent.check_weights(vit, repair.command())
     options = repair.control_options(parent, control)

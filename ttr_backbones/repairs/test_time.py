@@ -189,7 +189,10 @@ class TestTimeRegisters(Repair):
         self.neurons(artifact)
         unknown = artifact.facts.keys() - {"layers", *_MOVES}
         if unknown:
-            raise InputError(f"an artifact of type='test_time' with {', '.join(sorted(unknown))}")
+            raise InputError(
+                f"an artifact of type='test_time' with the unknown options "
+                f"{', '.join(sorted(unknown))}: expected some of {', '.join(_MOVES)}"
+            )
         _check_scale(artifact.facts.get("scale", 1.0))
 
     def neurons(self, artifact: Artifact) -> RegisterNeurons:

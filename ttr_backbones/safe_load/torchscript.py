@@ -67,7 +67,10 @@ def read_torchscript(path: Path, device: str = "cpu") -> dict[str, Tensor]:
     """
     module, _ = unpickle_archive(path)
     if not isinstance(module, Inert):
-        raise InputError(f"{path}: its data.pkl holds a {type(module).__name__}, not a module.")
+        raise InputError(
+            f"{path}: its data.pkl holds a {type(module).__name__}, not a module. Expected an "
+            "archive of torch.jit.save, or a state_dict written by torch.save."
+        )
     return {name: tensor.to(device) for name, tensor in _tensors(module, path)}
 
 
@@ -84,7 +87,10 @@ def unpickle_archive(path: Path) -> tuple[Any, list[str]]:
     entries = check_archive(path)
     roots = [e.filename.removesuffix("data.pkl") for e in entries if _is_root(e.filename)]
     if len(roots) != 1:
-        raise InputError(f"{path} has {len(roots)} data.pkl where an archive of torch has one.")
+        raise InputError(
+            f"{path} has {len(roots)} data.pkl where an archive of torch has one. Write it with "
+            "torch.save again, or fetch it from its author."
+        )
     with zipfile.ZipFile(path) as archive:
         _check_byte_order(archive, roots[0])
         storages = _Storages(archive, roots[0])
@@ -111,7 +117,10 @@ def _tensors(module: Inert, path: Path) -> Iterator[tuple[str, Tensor]]:
         prefix, value, above = waiting.pop()
         names += 1
         if names > _MOST_NAMES:
-            raise InputError(f"{path} has over {_MOST_NAMES} names of modules and tensors.")
+            raise InputError(
+                f"{path} has over {_MOST_NAMES} names of modules and tensors: expected those of a "
+                "model. Save its state_dict with torch.save and use that file."
+            )
         if isinstance(value, Tensor):
             yield prefix, value
         if not isinstance(value, Inert):

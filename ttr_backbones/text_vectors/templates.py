@@ -9,7 +9,7 @@ from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 from ttr_backbones.text_vectors.open_clip_package import require_open_clip
 
 PLACE = "{}"  # of the name in a template
-ONE = ("a photo of a {}.",)
+PHOTO_TEMPLATE = ("a photo of a {}.",)
 
 
 def imagenet_templates() -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def templates_named(name: str) -> tuple[str, ...]:
     if name == "imagenet":
         return imagenet_templates()
     if name == "one":
-        return ONE
+        return PHOTO_TEMPLATE
     path = Path(name).expanduser()
     if not path.is_file():
         if "." in name or "/" in name:

@@ -184,7 +184,7 @@ class DenseLastBlock(Mixin, GridBlock):
             InputError: a mask.
         """
         if any(mask is not None and mask is not False for mask in (*args, *kwargs.values())):
-            raise InputError("a last block with other attention takes no mask")
+            raise InputError("a last block with other attention takes no mask: leave attn_mask out")
         if grid is None and self.note is not None:
             grid = self.note.grid
         attended = self._attended(self.norm1(x), grid)

@@ -104,7 +104,7 @@ def layout_of(vit: Any) -> Layout:
         ["CLS"] * layout.num_cls
         + [f"{registers} register{'s' * (registers > 1)}"] * bool(registers)
     )
-    scaled = getattr(block, "gamma_1", None) is not None or _is_there(block, "ls1")
+    scaled = getattr(block, "gamma_1", None) is not None or _has(block, "ls1")
     norms = [
         f"{before}{_kind(getattr(vit, name))}{behind}"
         for before, name, behind in (
@@ -112,7 +112,7 @@ def layout_of(vit: Any) -> Layout:
             ("", "norm", ""),
             ("", "fc_norm", " of the pool"),
         )
-        if _is_there(vit, name)
+        if _has(vit, name)
     ]
     return Layout(
         type(vit).__name__,
@@ -149,7 +149,7 @@ def _attention(block: Any) -> str:
         kinds.append("shared k, v")
     if getattr(attention, "q_bias", None) is not None:
         kinds.append("no bias of k")
-    if _is_there(attention, "norm"):
+    if _has(attention, "norm"):
         kinds.append("norm")
     return ", ".join(kinds)
 
@@ -158,10 +158,10 @@ def _mlp(block: Any) -> str:
     mlp = getattr(block, "mlp", None)
     if mlp is None:
         return "in the block"
-    return f"{_kind(mlp)}, {_kind(mlp.act)}{', norm' * _is_there(mlp, 'norm')}"
+    return f"{_kind(mlp)}, {_kind(mlp.act)}{', norm' * _has(mlp, 'norm')}"
 
 
-def _is_there(module: Any, name: str) -> bool:
+def _has(module: Any, name: str) -> bool:
     return not isinstance(getattr(module, name, None) or _IDENTITY, nn.Identity)
 
 

@@ -55,12 +55,12 @@ def local_outlier_factors(tokens: Tensor, k: int) -> Tensor:
         number, dim=2, largest=False
     )
     reach = nearest[..., -1]  # [B, N], the distance of the k-th
-    reached = torch.maximum(_of(reach, neighbours), nearest)  # [B, N, k]
+    reached = torch.maximum(_gather(reach, neighbours), nearest)  # [B, N, k]
     density = 1 / reached.mean(dim=2).clamp_min(1e-12)
-    return _of(density, neighbours).mean(dim=2) / density
+    return _gather(density, neighbours).mean(dim=2) / density
 
 
-def _of(values: Tensor, neighbours: Tensor) -> Tensor:
+def _gather(values: Tensor, neighbours: Tensor) -> Tensor:
     """Values [B, N] of the neighbours [B, N, k]."""
     whole = values[:, None, :].expand(-1, neighbours.shape[1], -1)
     return whole.gather(2, neighbours)

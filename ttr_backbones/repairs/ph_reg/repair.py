@@ -180,10 +180,13 @@ class PhReg(Repair):
         """Registers [R, C], and a last block that is known."""
         registers = artifact.tensors.get(REGISTERS)
         if registers is None or registers.ndim != 2 or not len(registers):
-            came = "none" if registers is None else str(tuple(registers.shape))
-            raise InputError(f"an artifact of type='ph_reg' has `registers` [R, C], got {came}")
+            shape = "none" if registers is None else str(tuple(registers.shape))
+            raise InputError(f"an artifact of type='ph_reg' has `registers` [R, C], got {shape}")
         if artifact.facts.get("last_block", "own") not in ("own", "value"):
-            raise InputError(f"an artifact of type='ph_reg' with {dict(artifact.facts)}")
+            raise InputError(
+                f"an artifact of type='ph_reg' with last_block={artifact.facts['last_block']!r}: "
+                "expected 'own' or 'value'"
+            )
 
     def read(self, path: str | Path) -> Artifact:
         """Read an artifact, or a file that the authors released."""
