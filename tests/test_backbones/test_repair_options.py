@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ttr_backbones.backbones import TimmViT, create_vit
-from ttr_backbones.backbones.repair_options import logged_choice
+from ttr_backbones.backbones.repair_options import resolve_repair
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import (
     BakedRegisters,
@@ -15,7 +15,7 @@ from ttr_backbones.registers import (
     remove_test_time_registers,
 )
 from ttr_backbones.repairs import REPAIRS, Artifact, load_repair
-from ttr_backbones.repairs.from_config import is_auto, repair_of_words, repair_options
+from ttr_backbones.repairs.from_config import is_auto, parse_repair, repair_options
 
 MODEL = "vit_tiny_patch16_224"
 TINY = f"{MODEL}.augreg_in21k_ft_in1k"
@@ -100,10 +100,10 @@ def test_doubts_about_a_list__are_told_in_either_form(monkeypatch, baked):
         "ttr_backbones.backbones.repair_options.print_log", lambda text, **_: told.append(text)
     )
     doubtful = RegisterNeurons("", {1: [3]}, {"doubt": "found on a Sunday"})
-    logged_choice(MODEL, {"type": "test_time", "neurons": doubtful})
+    resolve_repair(MODEL, {"type": "test_time", "neurons": doubtful})
     provenance = {"neurons": doubtful.provenance}
     constants = BakedRegisters("", {1: [3]}, **baked.tensors, provenance=provenance).artifact
-    logged_choice(MODEL, {"type": "bias", "artifact": constants})
+    resolve_repair(MODEL, {"type": "bias", "artifact": constants})
     assert [text.partition(": ")[2] for text in told] == ["found on a Sunday"] * 2
 
 
@@ -164,20 +164,20 @@ def test_bias__works_for_the_real_vit_by_name(tiny_weights, photos):
 
 
 def test_repair_of_words__names_types_files_and_lists(tmp_path, baked):
-    assert repair_of_words("none", {"type": "bias"}) is None
-    assert repair_of_words("bias") == {"type": "bias", "artifact": "auto"}
-    assert repair_of_words("auto") == {"type": "test_time", "neurons": "auto"}
+    assert parse_repair("none", {"type": "bias"}) is None
+    assert parse_repair("bias") == {"type": "bias", "artifact": "auto"}
+    assert parse_repair("auto") == {"type": "test_time", "neurons": "auto"}
     own = {"type": "test_time", "neurons": "other.json", "num": 2}
-    assert repair_of_words("auto", own) == {"type": "test_time", "neurons": "auto", "num": 2}
+    assert parse_repair("auto", own) == {"type": "test_time", "neurons": "auto", "num": 2}
     file = str(tmp_path / "s.safetensors")
     for artifact in (baked, LIST):
         artifact.save(file)
-        assert repair_of_words(file, own) == {"type": artifact.type, "artifact": file}
-        assert repair_options("", repair_of_words(file)).artifact.sha256 == artifact.sha256
+        assert parse_repair(file, own) == {"type": artifact.type, "artifact": file}
+        assert repair_options("", parse_repair(file)).artifact.sha256 == artifact.sha256
     listed = str(tmp_path / "list.json")
     RegisterNeurons("", {1: [3]}).save(listed)
-    assert repair_of_words(listed, own) == {"type": "test_time", "neurons": listed, "num": 2}
-    assert repair_of_words(listed, {"type": "bias"}) == {"type": "test_time", "neurons": listed}
+    assert parse_repair(listed, own) == {"type": "test_time", "neurons": listed, "num": 2}
+    assert parse_repair(listed, {"type": "bias"}) == {"type": "test_time", "neurons": listed}
     assert load_repair(listed).type == "test_time"
     with pytest.raises(InputError, match=r"unknown repair 'bais'. Did you mean 'bias'.*\.json or"):
-        repair_of_words("bais")
+        parse_repair("bais")

@@ -6,9 +6,9 @@ import torch
 from ttr_backbones.bench import compile_counts as counts_module
 from ttr_backbones.bench.compile_counts import (
     compile_counts,
+    compile_failure,
     host_reads,
     possible_variants,
-    why_not_compiled,
 )
 from ttr_backbones.bench.contestants import AUTHORS, as_variant
 from ttr_backbones.bench.variants import VARIANTS
@@ -70,16 +70,16 @@ def test_why_not_compiled__gives_the_reason(monkeypatch):
         raise RuntimeError("No working C++ compiler found\nmore of it")
 
     monkeypatch.setattr(torch, "compile", broken)
-    assert why_not_compiled(CPU) == "No working C++ compiler found"
+    assert compile_failure(CPU) == "No working C++ compiler found"
     monkeypatch.setattr(torch, "compile", lambda function: function)
-    assert why_not_compiled(CPU) is None
+    assert compile_failure(CPU) is None
 
 
 def test_possible_variants__says_what_cannot_be_compiled(monkeypatch):
     eager, compiled = VARIANTS["eager"], VARIANTS["compiled"]
-    monkeypatch.setattr(counts_module, "why_not_compiled", lambda device: None)
+    monkeypatch.setattr(counts_module, "compile_failure", lambda device: None)
     assert possible_variants("train", [compiled, eager], CPU) == ([compiled, eager], [])
-    monkeypatch.setattr(counts_module, "why_not_compiled", lambda device: "no compiler")
+    monkeypatch.setattr(counts_module, "compile_failure", lambda device: "no compiler")
     assert possible_variants("train", [eager], CPU) == ([eager], [])
     told = "train: nothing compiled, torch.compile does not work here: no compiler"
     assert possible_variants("train", [compiled, eager], CPU) == ([eager], [told])

@@ -88,7 +88,7 @@ def test_bench_forward__counts_what_a_register_adds(bench):
 @pytest.mark.nightly
 def test_bench_forward__compiled(small, layers, monkeypatch):
     """Traced, one block, and not translated to kernels, which would take a minute."""
-    monkeypatch.setattr(compile_counts, "why_not_compiled", lambda device: None)
+    monkeypatch.setattr(compile_counts, "compile_failure", lambda device: None)
     layers = {0: layers[0]}
     benched = BenchedVit(
         "vit_tiny_patch16_224",

@@ -43,7 +43,7 @@ def search(tiny_weights, photos, tmp_path, monkeypatch):
         *options, model=MODEL, checkpoint=tiny_weights, images=photos, out=None, picture=False
     ):
         if not picture:
-            monkeypatch.setattr("ttr_backbones.cli.repair.draw_found", lambda *_: None)
+            monkeypatch.setattr("ttr_backbones.cli.repair.draw_found_neurons", lambda *_: None)
         arguments = ["--checkpoint", checkpoint, "--images", images]
         arguments += ["--out", out or tmp_path / "n.json", *options]
         return main(["find-neurons", model, *map(str, arguments)])

@@ -4,7 +4,7 @@ import pytest
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.export import check_target, packages
-from ttr_backbones.export.packages import require_packages, why_not
+from ttr_backbones.export.packages import missing_packages_reason, require_packages
 
 
 @pytest.fixture
@@ -43,6 +43,6 @@ def test_pt2__needs_none_of_them(without):
 )
 def test_old_torch(monkeypatch, version, old):
     monkeypatch.setattr(packages.metadata, "version", lambda name: version)
-    reason = why_not(".pt2")
+    reason = missing_packages_reason(".pt2")
     assert (reason is not None) == old
     assert not old or f"this is {version}: pip install" in reason

@@ -123,9 +123,9 @@ def test_a_batch_gives_what_each_image_gives(real_maps, monkeypatch):
     for index, feature in enumerate(feats):
         one = lost_batch(feature[None], *place, bias=-20)
         assert_same(one, [field[index : index + 1] for field in whole])
-        single = lost(feature, *place, bias=-20)
-        assert single.box.tolist() == whole.boxes[index].tolist()
-        assert single.seed == whole.seeds[index]
+        alone = lost(feature, *place, bias=-20)
+        assert alone.box.tolist() == whole.boxes[index].tolist()
+        assert alone.seed == whole.seeds[index]
     monkeypatch.setattr(sys.modules["ttr_backbones.object_discovery.lost"], "_CPU_ROWS", 50)
     assert_same(lost_batch(feats, *place, bias=-20), whole)
 

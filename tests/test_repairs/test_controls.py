@@ -4,14 +4,14 @@ import pytest
 import torch
 from PIL import Image
 
-from ttr_backbones.cli.fitted_controls import kept_control, waiting_controls
+from ttr_backbones.cli.fitted_controls import fitted_control_file, unfitted_controls
 from ttr_backbones.compare.kinds import kind_colour, kind_folder, kind_label
 from ttr_backbones.errors import InputError
 from ttr_backbones.neuron_search.controls import random_neurons
 from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
 from ttr_backbones.repairs import Artifact, apply_repair, fit_repair, load_repair, remove_repair
-from ttr_backbones.repairs.controls import fit_control, fitted_control, is_kept
-from ttr_backbones.repairs.from_config import choices_of_words, repair_of_words
+from ttr_backbones.repairs.controls import fit_control, fitted_control, is_stored
+from ttr_backbones.repairs.from_config import parse_repair, parse_repairs
 from ttr_backbones.vits.class_swap import sharing_copy
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
@@ -34,19 +34,19 @@ def test_fitted__as_the_artifact_was_but_for_the_direction(make_vit, tmp_path):
     fit_repair("sinder", vit, folder, direction="block", **given).save(path)
     text = f"{path}:random"
     assert fitted_control(text) == tmp_path / "mine.random.safetensors"
-    assert not is_kept(text)
+    assert not is_stored(text)
     with pytest.raises(InputError, match="has to be trained: name the artifact"):
-        repair_of_words(text)
+        parse_repair(text)
     with pytest.raises(InputError, match="was fitted on with --fit-images DIR"):
-        waiting_controls([text], None)
+        unfitted_controls([text], None)
     with pytest.raises(InputError, match=r"other photographs than those that .* was fitted on"):
         fit_control(text, vit, drawings(tmp_path / "others", 3))
     with pytest.raises(InputError, match="made from other weights"):
         fit_control(text, make_vit(seed=1), folder)
     control = load_repair(fit_control(text, vit, folder))
-    assert is_kept(text)
-    assert waiting_controls([text], None) == []
-    assert kept_control(text) == str(fitted_control(text))
+    assert is_stored(text)
+    assert unfitted_controls([text], None) == []
+    assert fitted_control_file(text) == str(fitted_control(text))
     again = fit_repair("sinder", vit, folder, direction="random", **given)
     assert control.sha256 == again.sha256
     assert control.tensors
@@ -57,7 +57,7 @@ def test_fitted__as_the_artifact_was_but_for_the_direction(make_vit, tmp_path):
     none = fit_repair("sinder", vit, folder, direction="random", **given | {"threshold": 30.0})
     assert not none.tensors, "where a random direction finds no defects, the control is the model"
     fit_repair("sinder", vit, folder, direction="block", **given | {"steps": 4}).save(path)
-    assert not is_kept(text), "it belongs to another artifact now"
+    assert not is_stored(text), "it belongs to another artifact now"
 
 
 def test_derived__random_neurons_cleared_ones_and_a_random_direction(make_vit):
@@ -90,7 +90,7 @@ def test_words__of_the_command_line(tmp_path):
     (tmp_path / "a").mkdir()
     path = tmp_path / "a" / "ph.safetensors"
     Artifact("ph_reg", TAG, {"registers": torch.zeros(2, 192)}).save(path)
-    found = choices_of_words(["test_time", "test_time:random", f"{path}:noise", str(path)], TAG)
+    found = parse_repairs(["test_time", "test_time:random", f"{path}:noise", str(path)], TAG)
     assert {name: choice.label for name, choice in found.items()} == {
         "test_time": "test-time register",
         "test_time:random": "test-time register, random neurons (control)",
@@ -103,8 +103,8 @@ def test_words__of_the_command_line(tmp_path):
     assert kind_colour("ph_reg:noise") != kind_colour("ph_reg")
     config = {"type": "test_time", "neurons": "auto", "peak": "layer", "control": "cleared"}
     kept = {"type": "test_time", "neurons": "auto", "peak": "layer"}
-    assert repair_of_words("auto", config) == kept
-    assert repair_of_words("auto:random", config) == {**kept, "control": "random"}
+    assert parse_repair("auto", config) == kept
+    assert parse_repair("auto:random", config) == {**kept, "control": "random"}
     for text, message in (
         ("test_time:randm", "unknown control of test_time 'randm'. Did you mean 'random'"),
         ("bias:random", "a repair of type 'bias' has no control"),
@@ -112,4 +112,4 @@ def test_words__of_the_command_line(tmp_path):
         ("none:random", "none"),
     ):
         with pytest.raises(InputError, match=message):
-            repair_of_words(text)
+            parse_repair(text)

@@ -149,7 +149,7 @@ def test_direction__by_hand():
     assert found.direction.tolist() == pytest.approx([0.0, 1.0])
     # 0.7 is the cosine of 45.6 degrees: up by 1 and aside by 1 is at 45, by 1.1 at 47.7 degrees.
     nearby = found.centre + torch.tensor([[1.0, 1.0], [1.1, 1.0], [0.0, -1.0], [0.0, 0.1]])
-    assert found.points_there(nearby).tolist() == [True, False, False, True]
+    assert found.is_outlier_direction(nearby).tolist() == [True, False, False, True]
     assert direction_of_sums(outlier_direction([(features, outliers & False)])) is None
 
 

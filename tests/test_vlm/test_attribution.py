@@ -9,7 +9,7 @@ from tiny_vlms import KINDS, llava
 from ttr_backbones.errors import InputError
 from ttr_backbones.registers import add_test_time_registers, remove_test_time_registers
 from ttr_backbones.vlm import VLM, attribute
-from ttr_backbones.vlm.inputs import prompted
+from ttr_backbones.vlm.inputs import prompt_batch
 from ttr_backbones.vlm.replay import METHODS
 
 PROMPTS = ["what is in this photo ?", "where is the cat ?", "a"]
@@ -19,7 +19,7 @@ def own_maps(vlm, picture, prompt):
     """Ids and attention [T, layers, heads, L] by `generate` itself, all layers eager."""
     eager = copy.deepcopy(vlm.model)
     eager.set_attn_implementation("eager")
-    batch = prompted(vlm, [picture], [prompt])
+    batch = prompt_batch(vlm, [picture], [prompt])
     given = eager.generate(
         **batch.kwargs,
         max_new_tokens=4,
@@ -56,7 +56,7 @@ def test_weights__are_those_of_generate_and_of_batches(vlms, pictures, kind):
 def test_rollout_and_gradient__are_what_they_are_by_hand(vlms, pictures):
     vlm = vlms["llava"]
     model = vlm.model
-    batch = prompted(vlm, pictures[:1], ["cat"])
+    batch = prompt_batch(vlm, pictures[:1], ["cat"])
     answer = vlm.processor.tokenizer.encode("dog bear", add_special_tokens=False)
     ids = torch.cat([batch.kwargs["input_ids"], torch.tensor([answer])], dim=1)
     eager = copy.deepcopy(model)
@@ -84,7 +84,7 @@ def test_rollout_and_gradient__are_what_they_are_by_hand(vlms, pictures):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_registers__leave_tokens_and_generation_as_they_were(vlms, pictures, kind, dtype):
     vlm = VLM(copy.deepcopy(vlms[kind].model).to(dtype), vlms[kind].processor)
-    batch = prompted(vlm, pictures, PROMPTS)
+    batch = prompt_batch(vlm, pictures, PROMPTS)
     images = {k: v for k, v in batch.kwargs.items() if k in ("pixel_values", "image_sizes")}
 
     def features():
@@ -117,7 +117,7 @@ def test_prompt__begins_once(vlms, pictures):
     """Chat templates and tokenizers both write the beginning-of-sequence token."""
     vlm = vlms["llava"]
     prompts = ["USER : <image> a", "<s> USER : <image> a"]
-    ids = [prompted(vlm, pictures[:1], [each]).kwargs["input_ids"].tolist() for each in prompts]
+    ids = [prompt_batch(vlm, pictures[:1], [each]).kwargs["input_ids"].tolist() for each in prompts]
     assert ids[0] == ids[1]
     assert ids[0][0].count(1) == 1
 

@@ -10,12 +10,12 @@ from tiny_vlms import TOWER, llava
 from ttr_backbones.errors import InputError
 from ttr_backbones.vlm import feature_block
 from ttr_backbones.vlm.canvas import canvas_size, laid_over
-from ttr_backbones.vlm.inputs import prompted
+from ttr_backbones.vlm.inputs import prompt_batch
 from ttr_backbones.vlm.token_map import token_patches
 
 
 def place(vlm, size):
-    return prompted(vlm, [Image.new("RGB", size)], ["a"]).images[0]
+    return prompt_batch(vlm, [Image.new("RGB", size)], ["a"]).images[0]
 
 
 def near(boxes, expected):

@@ -9,7 +9,7 @@ from importlib import metadata
 import torch
 
 from gpu_steps.step import Check
-from ttr_backbones.bench.compile_counts import why_not_compiled
+from ttr_backbones.bench.compile_counts import compile_failure
 from ttr_backbones.bench.machine import NUMBERS, matrix_rate, this_machine
 
 _PACKAGES = ("timm", "mmengine", "mmcv-lite", "mmcv", "mmsegmentation", "numpy", "triton")
@@ -31,7 +31,7 @@ def run(check: Check) -> None:
         "TF32 for fp32", tf32, ", ".join(f"{n}: {'on' if v else 'off'}" for n, v in tf32.items())
     )
     if device.type == "cuda":
-        check.record("torch.compile", why_not_compiled(device) or "works")
+        check.record("torch.compile", compile_failure(device) or "works")
     else:
         check.record("torch.compile", "rehearsed: what is to be compiled runs eagerly")
     for number, dtype in NUMBERS.items():

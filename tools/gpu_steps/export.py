@@ -11,7 +11,7 @@ import torch
 from gpu_steps.step import Check, NotPossibleError
 from ttr_backbones.app import runner as _registers_everything  # noqa: F401
 from ttr_backbones.export import export_model, load_exportable
-from ttr_backbones.export.packages import PACKAGES, why_not
+from ttr_backbones.export.packages import PACKAGES, missing_packages_reason
 from ttr_backbones.heads import LinearSegHead
 
 
@@ -21,7 +21,7 @@ def run(check: Check) -> None:
     size = check.scale.sizes[0]
     reasons = []
     for suffix in reversed(PACKAGES):
-        reason = why_not(suffix)
+        reason = missing_packages_reason(suffix)
         if reason is not None:
             check.record(suffix, None, reason)
             reasons.append(reason)

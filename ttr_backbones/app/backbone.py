@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from ttr_backbones.app.config_errors import clear_config_errors
 from ttr_backbones.app.model_or_config import read_backbone
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.repairs.from_config import repair_of_words
+from ttr_backbones.repairs.from_config import parse_repair
 
 
 class Normalised(NamedTuple):
@@ -35,7 +35,7 @@ def make_backbone(
     Args:
         name: tagged timm name, `hf-hub:...`, `local-dir:...`, `hf:...`, or a config or its
             packaged name.
-        repair: see `repair_of_words`; None leaves it to the config, and means "none" for a timm
+        repair: see `parse_repair`; None leaves it to the config, and means "none" for a timm
             model.
         checkpoint: local weight file of the backbone, in place of the hub's.
         blocks: blocks whose output is taken; None leaves it to the config.
@@ -48,7 +48,7 @@ def make_backbone(
     found = read_backbone(name, cfg_options=cfg_options, checkpoint=checkpoint)
     options, preprocessor = found.options, found.preprocessor
     if repair is not None:
-        options["repair"] = repair_of_words(repair, options.get("repair"))
+        options["repair"] = parse_repair(repair, options.get("repair"))
     if blocks is not None:
         options["out_indices"] = tuple(blocks)
     with clear_config_errors():

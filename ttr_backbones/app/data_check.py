@@ -57,7 +57,7 @@ def _loads(transform: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedDataset:
     """What was found in a data set.
 
     Args:
@@ -89,11 +89,11 @@ class Checked:
         return f"the published sets have {listed}"
 
 
-def check(cfg: Config, loaders: str, dataset: ConfigDict) -> Checked:
+def check(cfg: Config, loaders: str, dataset: ConfigDict) -> CheckedDataset:
     """Open every file of a data set, and say what is wrong."""
     kind = type_name(dataset)
     if not dataset.pipeline:
-        return Checked(
+        return CheckedDataset(
             loaders,
             kind,
             ["its pipeline has no Load... transform, so that it would open no file."],
@@ -105,7 +105,7 @@ def check(cfg: Config, loaders: str, dataset: ConfigDict) -> Checked:
         with clear_config_errors():
             built, annotations = _built(dataset)
     except InputError as error:
-        return Checked(loaders, kind, [original_message(error)])
+        return CheckedDataset(loaders, kind, [original_message(error)])
     samples, problems, bar = len(built), annotations, ProgressBar()
     problems += left_out(built)
     labels = LabelCounts()
@@ -120,7 +120,9 @@ def check(cfg: Config, loaders: str, dataset: ConfigDict) -> Checked:
         bar.close()
     classes = built.metainfo.get("classes") or ()
     infos = [built.get_data_info(index) for index in range(samples)]
-    return Checked(loaders, kind, problems + labels.problems(classes), labels.note(classes), infos)
+    return CheckedDataset(
+        loaders, kind, problems + labels.problems(classes), labels.note(classes), infos
+    )
 
 
 def _built(dataset: ConfigDict) -> tuple[Any, list[str]]:

@@ -1,4 +1,4 @@
-"""Looking at the data folders before anything slow begins; `check_data` opens the files."""
+"""Checking the data folders before anything slow begins; `check_data` opens the files."""
 
 from __future__ import annotations
 

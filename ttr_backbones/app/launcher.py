@@ -51,7 +51,7 @@ def this_process() -> Process:
 
 
 def is_first() -> bool:
-    """Whether this process tells and writes what concerns all."""
+    """Whether this is process 0, which prints and writes for all."""
     return os.environ.get("RANK", "0") == "0"
 
 

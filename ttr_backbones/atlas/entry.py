@@ -74,7 +74,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Findings:
-    """What one model gives.
+    """Results of one model: verdict, picture, and its neurons if there are any.
 
     Args:
         status: see `Entry`.
@@ -136,7 +136,7 @@ def examine(vit: nn.Module, images: ImageBatches) -> Findings:
 
 
 def failed(model: str, source: str, error: Exception) -> Entry:
-    """The row of a model that could not be looked at."""
+    """The row of a model whose search raised an error."""
     why = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
     return Entry(model, source, ERROR, why)
 

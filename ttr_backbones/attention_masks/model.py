@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ttr_backbones.attention_masks.foreground import foreground
-from ttr_backbones.backbones.preprocessor import images_of_one_size
+from ttr_backbones.backbones.preprocessor import build_preprocessor
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.attention import cls_attention
 from ttr_backbones.vits.reader import Site, reading
@@ -44,7 +44,7 @@ class AttentionForeground(BaseModel):
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         vit: Any = MODELS.build(backbone)
-        super().__init__(images_of_one_size(vit, data_preprocessor), init_cfg)
+        super().__init__(build_preprocessor(vit, data_preprocessor), init_cfg)
         self.backbone = vit
         (self.block,) = vit.block_indices([block], "block")
         if not vit.family.layout(vit.vit).num_cls:

@@ -50,7 +50,7 @@ class Question:
 
 @dataclass(frozen=True)
 class ModelAnswer:
-    """What one kind of model says to a question, and where it looks."""
+    """Answer and attribution of the model without or with a register."""
 
     attribution: Attribution
     spread: Spread
@@ -59,7 +59,7 @@ class ModelAnswer:
 
 @dataclass(frozen=True)
 class Pair:
-    """The two sides of a question.
+    """The answers to one question without and with a register.
 
     Args:
         question: the question.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ttr_backbones.backbones.description import description
 from ttr_backbones.backbones.feature_cache import FeatureCache
-from ttr_backbones.backbones.timm_vit import TimmViT, is_watched
+from ttr_backbones.backbones.timm_vit import TimmViT, has_hooks
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.image_patches import image_patches
 from ttr_backbones.vits.taps import Tap
@@ -36,7 +36,7 @@ class CachedTimmViT(TimmViT):
         and not where the maps depend on patches that are named beside the images.
         """
         keeps = self.cache_training or not self.training
-        return keeps and not is_watched(self) and image_patches(self.vit) is None
+        return keeps and not has_hooks(self) and image_patches(self.vit) is None
 
     def tapped(self, x: Tensor, taps: Sequence[Tap]) -> dict[Tap, Tensor]:
         """As `TimmViT.tapped`, which computes only what is not on disk.

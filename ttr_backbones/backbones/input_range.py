@@ -1,4 +1,4 @@
-"""Telling that the images were normalised unlike those that the checkpoint was trained on."""
+"""Warns of images that are normalised unlike those that the checkpoint was trained on."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 
-def images_of_one_size(backbone: Any, config: Mapping[str, Any] | None) -> nn.Module:
+def build_preprocessor(backbone: Any, config: Mapping[str, Any] | None) -> nn.Module:
     """Build a data_preprocessor; None is mmengine's, with the backbone's mean and std, for BGR."""
     default = {
         "type": "ImgDataPreprocessor",

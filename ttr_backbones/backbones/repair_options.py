@@ -14,7 +14,7 @@ from ttr_backbones.repairs import repair_named
 from ttr_backbones.repairs.from_config import DEFAULT, ConfiguredRepair, repair_options, repair_text
 
 
-def logged_choice(model: str, repair: Any, *, frozen: bool = True) -> ConfiguredRepair | None:
+def resolve_repair(model: str, repair: Any, *, frozen: bool = True) -> ConfiguredRepair | None:
     """Look a config's `repair` up and log what is doubtful about it; see `repair_options`."""
     choice = repair_options(model, repair, frozen=frozen)
     _warn([] if choice is None else choice.doubts())

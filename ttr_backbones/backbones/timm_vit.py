@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from ttr_backbones.backbones.input_range import check_input_once
 from ttr_backbones.backbones.padding import Pad, crop_map, margins, pad_image
 from ttr_backbones.backbones.precision import Precision, autocast, settle_precision
-from ttr_backbones.backbones.repair_options import add_repair, logged_choice, refuse_registers
+from ttr_backbones.backbones.repair_options import add_repair, refuse_registers, resolve_repair
 from ttr_backbones.backbones.unsaved_frozen_vit import UnsavedFrozenVit
-from ttr_backbones.backbones.vit_options import authors_way, check_options, require
+from ttr_backbones.backbones.vit_options import authors_pos_embed, check_options, require
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.create import create_vit
 from ttr_backbones.vits.family import Family, family_of
@@ -107,7 +107,7 @@ class TimmViT(UnsavedFrozenVit):
         require("precision", precision, get_args(Precision))
         # First, because the weights may be gigabytes to fetch and the list may not exist.
         refuse_registers(registers)
-        choice = logged_choice(model, repair, frozen=frozen)
+        choice = resolve_repair(model, repair, frozen=frozen)
         self.vit = create_vit(
             model,
             pretrained=pretrained,
@@ -127,7 +127,7 @@ class TimmViT(UnsavedFrozenVit):
         self.pad, self.crop, self.frozen = pad, crop, frozen
         self.precision, self.compiled = precision, compiled
         self.patch_size: tuple[int, int] = self.family.facts(self.vit).patch_size
-        self.pos_embed = pos_embed or authors_way(self.vit, model, checkpoint)
+        self.pos_embed = pos_embed or authors_pos_embed(self.vit, model, checkpoint)
         self._tables = PositionTables(self.pos_embed)
         check_options(self, model)
         if choice is not None:
@@ -254,7 +254,7 @@ class TimmViT(UnsavedFrozenVit):
         around = margins((x.shape[2], x.shape[3]), self.patch_size, self.pad)
         bf16 = settle_precision(self, x.device)
         # Whoever looks inside, with hooks, sees an eager pass.
-        run = _compiled(function) if self.compiled and not is_watched(self) else function
+        run = _compiled(function) if self.compiled and not has_hooks(self) else function
         # Inference mode keeps no books for autograd at all, but no compiler follows it.
         inference = self.frozen and not torch.compiler.is_compiling()
         # Made before: to a compiler tensors of inference mode are another kind.
@@ -280,7 +280,7 @@ class TimmViT(UnsavedFrozenVit):
         return torch.no_grad() if self.frozen else contextlib.nullcontext()
 
 
-def is_watched(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
     """Whether hooks look at what `module` does on the way: then it has to do it, eagerly."""
     hooks = ("_forward_hooks", "_forward_pre_hooks")
     return any(getattr(part, name) for part in module.modules() for name in hooks)

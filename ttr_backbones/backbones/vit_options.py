@@ -22,7 +22,7 @@ def require(what: str, value: Any, choices: Sequence[Any]) -> None:
         raise InputError(unknown_name(what, str(value), map(str, choices)))
 
 
-def authors_way(vit: Any, model: str, checkpoint: str | Path | None) -> PosEmbed:
+def authors_pos_embed(vit: Any, model: str, checkpoint: str | Path | None) -> PosEmbed:
     """Return how the authors of `model` resample its positions; say so where it is a guess."""
     _, named, tag = model.partition(".") if ":" not in model else ("", "", "")
     found = authors_resampling(vit, tag or model_name(vit).partition(".")[2])

@@ -79,7 +79,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def why_not_compiled(device: torch.device) -> str | None:
+def compile_failure(device: torch.device) -> str | None:
     """Say why torch.compile does not work on `device`; None if it does."""
     try:
         torch.compile(lambda x: x + 1)(torch.ones(8, device=device))
@@ -99,7 +99,7 @@ def possible_variants(
     Raises:
         InputError: there are no others.
     """
-    reason = why_not_compiled(device) if any(one.compiled for one in variants) else None
+    reason = compile_failure(device) if any(one.compiled for one in variants) else None
     if reason is None:
         return variants, []
     kept = [variant for variant in variants if not variant.compiled]
@@ -110,7 +110,7 @@ def possible_variants(
 
 
 def host_reads(run: Callable[[], object], device: torch.device) -> int:
-    """Count how often one call waits for the device to tell Python a value.
+    """Count the host-device synchronisations of one call.
 
     On a GPU torch itself tells (`torch.cuda.set_sync_debug_mode`); elsewhere the operations are
     counted that would have to wait there.

@@ -14,7 +14,7 @@ from ttr_backbones.bench.row import Cost
 
 
 def cost_of(run: Callable[[], object], held: Iterable[Tensor], device: torch.device) -> Cost:
-    """Run an eager model once more, untimed, and tell its operations and its peak memory.
+    """Run an eager model once more, untimed, and return its operations and its peak memory.
 
     Args:
         run: one run of a contestant, which has run before: what it keeps from then on is there.

@@ -75,7 +75,7 @@ def bytes_of(tensors: Iterable[Tensor]) -> int:
 
 
 def peak_bytes(run: Callable[[], object], held: Iterable[Tensor], device: torch.device) -> int:
-    """Call `run`, and tell the most bytes that lived at once, `held` among them.
+    """Call `run` and return the most bytes that lived at once, `held` among them.
 
     On a GPU it is what torch's allocator saw; elsewhere what `LiveMemory` did.
     """

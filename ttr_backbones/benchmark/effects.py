@@ -1,4 +1,4 @@
-"""What the repairs do to their models besides, on photographs, without what depends on the hour."""
+"""Side effects of the repairs on photographs, without timings, so that they are reproducible."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from ttr_backbones.repairs import REPAIRS, fit_repair
 from ttr_backbones.repairs.from_config import repair_options
 
 
-class Fitted(NamedTuple):
+class FittedRepairs(NamedTuple):
     """What is to be benchmarked then.
 
     Attributes:
@@ -32,7 +32,7 @@ class Fitted(NamedTuple):
 
 def fit_missing(
     backbones: Mapping[str, Path | None], kinds: Sequence[str], images: Path, out: Path
-) -> Fitted:
+) -> FittedRepairs:
     """Fit what does not ship, with the defaults of every repair; what is there is used again.
 
     Args:
@@ -58,7 +58,7 @@ def fit_missing(
                 left_out.append((f"{name}, {kind}", str(error)))
             else:
                 files.setdefault(name, []).append(str(path))
-    return Fitted([kind for kind in kinds if not missing.get(kind)], files, left_out)
+    return FittedRepairs([kind for kind in kinds if not missing.get(kind)], files, left_out)
 
 
 def _ships(kind: str, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The files that numbers are of, by their hashes."""
+"""Hashes of the data that the numbers were measured on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ttr_backbones.app.data_check import Checked
+from ttr_backbones.app.data_check import CheckedDataset
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class DataFacts:
         return "test_dataloader" in self.loaders
 
 
-def data_facts(found: Checked, folder: Path) -> DataFacts:
+def data_facts(found: CheckedDataset, folder: Path) -> DataFacts:
     """Hash what was checked.
 
     Args:
@@ -71,8 +71,8 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def together(hashes: Iterable[str]) -> str:
-    """One SHA-256 of several."""
+def combined_hash(hashes: Iterable[str]) -> str:
+    """Combine several SHA-256 into one."""
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 

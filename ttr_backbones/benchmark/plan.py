@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ttr_backbones.app.data_check import check, distinct_datasets
-from ttr_backbones.benchmark.inputs import DataFacts, data_facts, file_hash, together
+from ttr_backbones.benchmark.inputs import DataFacts, combined_hash, data_facts, file_hash
 from ttr_backbones.benchmark.suite import Suite
 from ttr_backbones.compare.kinds import check_kind
 from ttr_backbones.compare.options import ConfigChanges
@@ -220,7 +220,7 @@ def _add_cells(
         plan.left_out.append((name, str(error)))
         return
     inputs = [facts.sha256 for facts in plan.data[protocol]] + [plan.weights[backbone] or "hub"]
-    plan.cells += [_bound(cell, together([cell.fingerprint, *inputs])) for cell in found.cells]
+    plan.cells += [_bound(cell, combined_hash([cell.fingerprint, *inputs])) for cell in found.cells]
     plan.rows_left_out += found.left_out
     plan.protocols |= {cell.row.experiment: protocol for cell in found.cells}
     plan.left_out += [_split(note) for note in found.notes if " is left out: " in note]

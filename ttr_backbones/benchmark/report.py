@@ -102,7 +102,7 @@ class Report:
 
 
 @dataclass
-class Ran:
+class CellsRan:
     """What became of the cells.
 
     Args:
@@ -121,7 +121,7 @@ class Ran:
 
 
 def make_report(
-    plan: BenchmarkPlan, request: BenchmarkRequest, ran: Ran, rounds: int, command: str
+    plan: BenchmarkPlan, request: BenchmarkRequest, ran: CellsRan, rounds: int, command: str
 ) -> Report:
     """Put everything together.
 

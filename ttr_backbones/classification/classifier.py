@@ -10,7 +10,7 @@ from mmengine.model import BaseModel
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ttr_backbones.backbones.preprocessor import images_of_one_size
+from ttr_backbones.backbones.preprocessor import build_preprocessor
 from ttr_backbones.backbones.published_head import with_published_head
 from ttr_backbones.backbones.token_features import TokensOfTap, token_features, token_width
 from ttr_backbones.classification.zero_shot_start import zero_shot_weights
@@ -60,7 +60,7 @@ class ImageClassifier(BaseModel):
             option = "model.zero_shot.vectors"
             vectors = vectors_of(start.pop("vectors", ""), backbone, option=option)
         vit = _backbone(backbone, head, vectors)
-        super().__init__(images_of_one_size(vit, data_preprocessor), init_cfg)
+        super().__init__(build_preprocessor(vit, data_preprocessor), init_cfg)
         self.backbone: Any = vit
         self.decode_head: Any = MODELS.build(_with_channels(head, vit))
         self.train_cfg, self.test_cfg = train_cfg, test_cfg

@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
-from ttr_backbones.backbones.preprocessor import images_of_one_size
+from ttr_backbones.backbones.preprocessor import build_preprocessor
 from ttr_backbones.backbones.published_head import with_published_head
 from ttr_backbones.backbones.token_features import token_features
 from ttr_backbones.classification.knn import AT_ONCE, nearest, voted_classes
@@ -63,7 +63,7 @@ class KnnClassifier(BaseModel):
         vit: Any = MODELS.build(backbone)
         if len(vit.out_indices) != 1:
             raise InputError(f"backbone.out_indices={vit.out_indices}: kNN takes one block")
-        super().__init__(images_of_one_size(vit, data_preprocessor), init_cfg)
+        super().__init__(build_preprocessor(vit, data_preprocessor), init_cfg)
         self.backbone = vit
         self.k, self.temperature, self.token = tuple(k), temperature, token
         self.bank_dtype: torch.dtype = getattr(torch, bank_dtype)

@@ -146,11 +146,11 @@ def _report(
     args: argparse.Namespace,
 ) -> Report:
     from ttr_backbones.benchmark.effects import side_effects
-    from ttr_backbones.benchmark.report import Ran, make_report
+    from ttr_backbones.benchmark.report import CellsRan, make_report
     from ttr_backbones.benchmark.statistics import results
 
     lines = results(plan, outcomes, args.rounds)
-    ran = Ran(lines, failed, sum(outcome.seconds for outcome in outcomes.values()))
+    ran = CellsRan(lines, failed, sum(outcome.seconds for outcome in outcomes.values()))
     if args.images is not None:
         bar = ProgressBar()
         try:

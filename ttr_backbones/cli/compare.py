@@ -15,8 +15,8 @@ from ttr_backbones.cli.fitted_controls import (
     CONTROLS,
     add_fit_images,
     fit_controls,
-    kept_control,
-    waiting_controls,
+    fitted_control_file,
+    unfitted_controls,
 )
 from ttr_backbones.comma_list import comma_list
 from ttr_backbones.errors import InputError, MissingFileError
@@ -79,12 +79,12 @@ def run(args: argparse.Namespace) -> int:
 
     if args.images is not None:
         photo_files(args.images)
-    waiting = waiting_controls(kinds or (), args.fit_images)
+    waiting = unfitted_controls(kinds or (), args.fit_images)
     plan = _checked_plan(args, _without(kinds, waiting), seeds)
     check_writable(args.out)
     if waiting:
         _fit_controls(waiting, args)
-        plan = _checked_plan(args, [kept_control(kind) for kind in kinds or ()], seeds)
+        plan = _checked_plan(args, [fitted_control_file(kind) for kind in kinds or ()], seeds)
     ran = run_cells(plan.cells)
     outcomes, failed = ran.outcomes, ran.failed
     if ran.stopped is not None:

@@ -255,9 +255,9 @@ def configs() -> str:
 
 def export() -> str:
     """Say which files `ttrb export` can write here."""
-    from ttr_backbones.export.packages import PACKAGES, why_not
+    from ttr_backbones.export.packages import PACKAGES, missing_packages_reason
 
-    reasons = {suffix: why_not(suffix) for suffix in PACKAGES}
+    reasons = {suffix: missing_packages_reason(suffix) for suffix in PACKAGES}
     return "; ".join(f"{suffix}: {reason or 'yes'}" for suffix, reason in reasons.items())
 
 

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, and tell how the file compares."""
+    """Export, and print how the file compares with the model."""
     if args.dynamic and args.size is not None:
         raise InputError("--dynamic takes images of any size: leave out --size, or --dynamic")
     blocks = None if args.blocks is None else integer_list("--blocks", args.blocks)

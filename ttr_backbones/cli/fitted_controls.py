@@ -30,7 +30,7 @@ def add_fit_images(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def waiting_controls(texts: Sequence[str], folder: Path | None) -> list[str]:
+def unfitted_controls(texts: Sequence[str], folder: Path | None) -> list[str]:
     """Return what of `--repairs` is a control that has to be fitted before it can be used.
 
     Raises:
@@ -38,9 +38,9 @@ def waiting_controls(texts: Sequence[str], folder: Path | None) -> list[str]:
         InputError: no folder of photographs for it; no such control.
     """
     from ttr_backbones.images.photos import photo_files
-    from ttr_backbones.repairs.controls import fitted_control, is_kept
+    from ttr_backbones.repairs.controls import fitted_control, is_stored
 
-    waiting = [text for text in texts if fitted_control(text) is not None and not is_kept(text)]
+    waiting = [text for text in texts if fitted_control(text) is not None and not is_stored(text)]
     if waiting and folder is None:
         raise InputError(
             f"--repairs {waiting[0]}: this control has to be trained: give the photographs that "
@@ -62,14 +62,14 @@ def fit_controls(
     from ttr_backbones.repairs.controls import fit_control
 
     if folder is None:
-        return  # `waiting_controls` has seen to it that there is none to fit
+        return  # `unfitted_controls` has seen to it that there is none to fit
     for text in waiting:
         path = fit_control(text, vit, folder, progress=bar, on_step=StepBar(bar.line))
         bar.close()
         print(f"trained the control {text}: {path}", flush=True)
 
 
-def kept_control(text: str) -> str:
+def fitted_control_file(text: str) -> str:
     """Return the file of a control that was fitted; of anything else `text` itself."""
     from ttr_backbones.repairs.controls import fitted_control
 

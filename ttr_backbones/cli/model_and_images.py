@@ -57,7 +57,7 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
 def load(
     args: argparse.Namespace, progress: Any, source: VitSource | None = None
 ) -> tuple[nn.Module, ImageBatches]:
-    """Make the model on its device, and the images it is to see; tell what is odd about them.
+    """Make the model on its device, and its images; warn of what is odd about them.
 
     Args:
         args: the options of `add_model_arguments`.

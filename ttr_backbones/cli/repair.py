@@ -23,7 +23,7 @@ from ttr_backbones.cli.model_and_images import (
     photographs,
     warn_of_left_out_images,
 )
-from ttr_backbones.cli.search_result import draw_found, print_found_neurons
+from ttr_backbones.cli.search_result import draw_found_neurons, print_found_neurons
 from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _write(
     if is_first():
         repair.write(artifact, out)
     if searched is not None:
-        draw_found(searched, vit, images, out if is_first() else None)
+        draw_found_neurons(searched, vit, images, out if is_first() else None)
 
 
 def _print_fitted(

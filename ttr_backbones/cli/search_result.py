@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ttr_backbones.neuron_search.search import FoundNeurons
 
 
-def draw_found(found: FoundNeurons, vit: nn.Module, images: ImageBatches, out: Path | None) -> None:
+def draw_found_neurons(
+    found: FoundNeurons, vit: nn.Module, images: ImageBatches, out: Path | None
+) -> None:
     """Draw the search beside the list.
 
     Args:

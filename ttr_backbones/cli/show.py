@@ -216,7 +216,7 @@ def _repairs(kinds: list[str], default: dict[str, Any]) -> dict[str, dict[str, A
         InputError: no repair, or two of one type.
     """
     from ttr_backbones.repairs.controls import split_control
-    from ttr_backbones.repairs.from_config import repair_of_words
+    from ttr_backbones.repairs.from_config import parse_repair
     from ttr_backbones.report.columns import NONE, TRAINED
 
     repairs: dict[str, dict[str, Any]] = {}
@@ -226,7 +226,7 @@ def _repairs(kinds: list[str], default: dict[str, Any]) -> dict[str, dict[str, A
         if split_control(kind)[1]:
             raise InputError(f"--repairs: {kind} {_CONTROL}")
         same = default.get("type") == kind
-        repair = default if same else dict(repair_of_words(kind, default) or {})
+        repair = default if same else dict(parse_repair(kind, default) or {})
         kinds[index] = repair["type"]
         if repair["type"] in repairs:
             raise InputError(

@@ -13,8 +13,8 @@ from ttr_backbones.cli.fitted_controls import (
     CONTROLS,
     add_fit_images,
     fit_controls,
-    kept_control,
-    waiting_controls,
+    fitted_control_file,
+    unfitted_controls,
 )
 from ttr_backbones.cli.list_doubts import warn_of_doubts
 from ttr_backbones.cli.model_and_images import add_model_arguments, load, warn_of_left_out_images
@@ -93,7 +93,7 @@ def _verify_repairs(args: argparse.Namespace) -> int:
     """Measure repairs side by side, print the table and a verdict for each."""
     from ttr_backbones.repairs.effects import measure_effects
     from ttr_backbones.repairs.fit_facts import fit_facts
-    from ttr_backbones.repairs.from_config import choices_of_words
+    from ttr_backbones.repairs.from_config import parse_repairs
     from ttr_backbones.repairs.judgement import judge
     from ttr_backbones.report.effects_text import effects_report
 
@@ -101,14 +101,14 @@ def _verify_repairs(args: argparse.Namespace) -> int:
         if getattr(args, name) is not None:
             raise InputError(f"--{name} goes without --repairs, which may name the list itself")
     texts = comma_list(args.repairs)
-    waiting = waiting_controls(texts, args.fit_images)
+    waiting = unfitted_controls(texts, args.fit_images)
     if waiting and args.launcher != "none":
         raise InputError(
             f"--repairs {waiting[0]}: this control is trained by one process, and kept: verify it "
             "without --launcher first"
         )
-    known = [kept_control(text) for text in texts if text not in waiting]
-    choices = choices_of_words(known, args.model)
+    known = [fitted_control_file(text) for text in texts if text not in waiting]
+    choices = parse_repairs(known, args.model)
     if not choices and not waiting:
         raise InputError(f"--repairs {args.repairs}: expected at least one repair")
     join_processes(args)
@@ -118,7 +118,7 @@ def _verify_repairs(args: argparse.Namespace) -> int:
         if waiting:
             _check_weights(choices, vit)  # before a long fit
         fit_controls(waiting, vit, args.fit_images, bar)
-        choices = choices_of_words([kept_control(text) for text in texts], args.model)
+        choices = parse_repairs([fitted_control_file(text) for text in texts], args.model)
         for choice in choices.values():
             if choice.neurons is not None:
                 warn_of_doubts(choice.neurons, vit, max(images.size or (0,)))

@@ -1,4 +1,4 @@
-"""Telling whether a stored result belongs to a config."""
+"""Fingerprint of a config, by which stored results are found again."""
 
 from __future__ import annotations
 

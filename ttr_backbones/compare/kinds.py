@@ -1,4 +1,4 @@
-"""What one line of a table is of: a backbone as it is, trained with registers, or repaired.
+"""Kinds of lines of a table: a backbone as it is, trained with registers, or repaired.
 
 A kind is "none", "trained", the type of a repair, the name of a file in `configs/repairs`, or the
 path of an artifact or of a list of register neurons; and, with ":CONTROL" behind it, a control of
@@ -15,7 +15,7 @@ from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.recipes import axis_files, repair_config
 from ttr_backbones.repairs import REPAIRS, load_repair, repair_named
 from ttr_backbones.repairs.controls import control_words, split_control, with_control
-from ttr_backbones.repairs.from_config import repair_of_words
+from ttr_backbones.repairs.from_config import parse_repair
 
 NONE, TRAINED = "none", "trained"
 # Colours that colour-blind people tell apart from those of the repairs; grey is the state before.
@@ -51,7 +51,7 @@ def kind_config(kind: str, current: Mapping[str, Any] | None = None) -> dict[str
     """
     what, control = split_control(kind)
     if is_path(kind):
-        repair = dict(repair_of_words(what, current) or {})
+        repair = dict(parse_repair(what, current) or {})
     else:
         repair = dict(repair_named(what).auto() if what in REPAIRS else repair_config(what))
     return with_control(repair, control)

@@ -1,4 +1,4 @@
-"""Lists that tell the classes of images in one flat folder."""
+"""Lists of images and their classes, for images in one flat folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The names of classes that a folder of images tells."""
+"""Class names from the folders of a data set of images."""
 
 from __future__ import annotations
 

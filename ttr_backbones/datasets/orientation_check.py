@@ -1,4 +1,4 @@
-"""Whether what was drawn on an image lies on it as it was read, turned by its EXIF tag or not."""
+"""Checks that annotations fit an image as it is read, rotated by its EXIF tag or not."""
 
 from __future__ import annotations
 

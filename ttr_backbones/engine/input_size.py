@@ -17,13 +17,13 @@ class CheckInputSize(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Warn if they differ by more than a factor of 1.5."""
-        message = far_from_calibrated(unwrapped(runner.model))
+        message = input_size_warning(unwrapped(runner.model))
         if message:
             runner.logger.warning(message)
 
 
-def far_from_calibrated(model: Any) -> str | None:
-    """Return what to tell about a segmentor whose list was found at another size, else None."""
+def input_size_warning(model: Any) -> str | None:
+    """Return a warning for a segmentor whose list was found at another size, else None."""
     vit = getattr(getattr(model, "backbone", None), "vit", None)
     neurons: Any = getattr(vit, "register_neurons", None)
     calibrated = neurons and neurons.provenance.get("input_size")

@@ -27,7 +27,7 @@ def corloc(
 def corloc_hits(
     pred_boxes: Sequence[Boxes], gt_boxes: Sequence[Boxes], *, threshold: float = 0.5
 ) -> NDArray[np.bool_]:
-    """Tell for every image whether a predicted box has an IoU >= `threshold` with a true one.
+    """Return for every image whether a predicted box has an IoU >= `threshold` with a true one.
 
     The published protocol predicts one box per image (LOST, arXiv 2109.14279); with more, one that
     matches is enough, and an image without any is missed.

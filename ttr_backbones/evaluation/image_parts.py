@@ -1,4 +1,4 @@
-"""What a metric keeps of every image, so that it can be computed of any part of a data set.
+"""Sufficient statistics of metrics per image, from which the score of any subset follows.
 
 The published metrics are functions of sums over images: of areas, of errors, of hits. From the
 parts of single images follow the score of a half, and that of a set drawn with replacement.
@@ -21,7 +21,7 @@ Parts = NDArray[np.float64]
 
 
 class ImageParts(ABC):
-    """How a metric is made of what its evaluator keeps of single images."""
+    """Per-image sufficient statistics of a metric ("parts"), and the metric of their sums."""
 
     @abstractmethod
     def of_results(self, results: Sequence[Any]) -> Parts:

@@ -1,4 +1,4 @@
-"""What `ttrb test` saves of images, under names that tell all images of the data set apart."""
+"""What `ttrb test` saves of images, under names that are unique in the data set."""
 
 from __future__ import annotations
 
@@ -113,6 +113,6 @@ def _renamed(visualizer: Any, name: str | None) -> Iterator[None]:
 
 
 def image_files(dataset: Any) -> list[str]:
-    """Return the paths of the images of a data set, [] if it does not tell them."""
+    """Return the paths of the images of a data set, [] if it does not list them."""
     infos = (dataset.get_data_info(index) for index in range(len(dataset)))
     return [str(info["img_path"]) for info in infos if "img_path" in info]

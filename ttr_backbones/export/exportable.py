@@ -72,7 +72,7 @@ def load_exportable(
     Args:
         name: a timm model, of which the maps are exported, or a config or its packaged name.
         checkpoint: weights of the timm model (by default the hub's), or of the config's head.
-        repair: of a timm model, see `repair_of_words`; "none" by default.
+        repair: of a timm model, see `parse_repair`; "none" by default.
         blocks: of a timm model; by default the last one.
         cfg_options: changes to the config.
 

@@ -12,7 +12,7 @@ PACKAGES = {".onnx": ("onnx", "onnxscript", "onnxruntime"), ".pt2": ()}
 _TORCH = (2, 13)  # the oldest tried that exports a ViT with register tokens whole; 2.9 does not
 
 
-def why_not(suffix: str) -> str | None:
+def missing_packages_reason(suffix: str) -> str | None:
     """Say why a file of this kind cannot be written here and what to do; None if it can."""
     version = metadata.version("torch")
     if tuple(map(int, re.findall(r"\d+", version)[:2])) < _TORCH:
@@ -33,6 +33,6 @@ def require_packages(suffix: str) -> None:
     Raises:
         InputError: torch is too old, or packages are missing.
     """
-    reason = why_not(suffix)
+    reason = missing_packages_reason(suffix)
     if reason is not None:
         raise InputError(f"writing {suffix} {reason}")

@@ -1,4 +1,4 @@
-"""Photographs on disk as tensors: find them, tell what is wrong with each, read them."""
+"""Photographs on disk as tensors: finding, checking and reading them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from ttr_backbones.app.config_errors import clear_config_errors
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.errors import InputError
 from ttr_backbones.inference.model import build_model, classes_and_palette, test_dataset
-from ttr_backbones.inference.pipeline import ImagePipeline, Loaded
+from ttr_backbones.inference.pipeline import ImagePipeline, LoadedImage
 from ttr_backbones.inference.read_ahead import batched, read_ahead
 from ttr_backbones.inference.sources import Source, image_sources
 from ttr_backbones.object_discovery.preprocessor import by_size
@@ -122,7 +122,7 @@ class Inferencer:
             raise InputError(f"logits=True, but {type(self.model).__name__} predicts no classes.")
         sources = image_sources(images, bad)
 
-        def read(source: Source) -> Loaded | None:
+        def read(source: Source) -> LoadedImage | None:
             try:
                 return self._pipeline(source)
             except InputError as error:
@@ -136,7 +136,7 @@ class Inferencer:
             yield from self._predict(read_well, logits=logits)
 
     @torch.no_grad()
-    def _predict(self, batch: list[Loaded], *, logits: bool) -> list[Prediction]:
+    def _predict(self, batch: list[LoadedImage], *, logits: bool) -> list[Prediction]:
         """One pass per size of inputs; the order stays."""
         if hasattr(self.model, "keep_scores"):
             self.model.keep_scores = logits
@@ -149,7 +149,7 @@ class Inferencer:
             samples |= dict(zip(indices, self.model.test_step(data), strict=True))
         return [self._prediction(loaded, samples[i], logits) for i, loaded in enumerate(batch)]
 
-    def _prediction(self, loaded: Loaded, sample: Any, logits: bool) -> Prediction:
+    def _prediction(self, loaded: LoadedImage, sample: Any, logits: bool) -> Prediction:
         task = self._task_of(sample)
         if logits and (task.logits is None or task.logits not in sample):
             raise InputError(f"logits=True, but {type(self.model).__name__} predicts no classes.")

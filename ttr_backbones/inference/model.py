@@ -17,7 +17,7 @@ from torch import nn
 
 from ttr_backbones.app.config import datasets
 from ttr_backbones.app.config_errors import clear_config_errors
-from ttr_backbones.engine.input_size import far_from_calibrated
+from ttr_backbones.engine.input_size import input_size_warning
 from ttr_backbones.engine.normalization import end_range_check, normalization_problem
 from ttr_backbones.engine.published_names import renamed
 from ttr_backbones.engine.safe_loading import safe_loaders
@@ -46,7 +46,7 @@ def build_model(cfg: Config, checkpoint: str | Path | None) -> nn.Module:
         model: nn.Module = MODELS.build(cfg.model)
     if checkpoint is not None:
         _load(model, str(checkpoint))
-    for doubt in (normalization_problem(model), far_from_calibrated(model)):
+    for doubt in (normalization_problem(model), input_size_warning(model)):
         if doubt is not None:
             print_log(doubt, logger="current", level=logging.WARNING)
     end_range_check(model)

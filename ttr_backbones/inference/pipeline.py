@@ -18,7 +18,7 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.inference.sources import Source
 
 
-class Loaded(NamedTuple):
+class LoadedImage(NamedTuple):
     """An image that is ready for the model."""
 
     path: Path | None
@@ -48,7 +48,7 @@ class ImagePipeline:
         self._transforms = [TRANSFORMS.build(cfg) for cfg in kept]
         self._of_thread = threading.local()  # mmcv's transforms keep state while they run
 
-    def __call__(self, source: Source) -> Loaded:
+    def __call__(self, source: Source) -> LoadedImage:
         """Load and transform a file or an RGB array [H, W, 3].
 
         Raises:
@@ -71,7 +71,7 @@ class ImagePipeline:
         image = seen[tuple(results["ori_shape"][:2])]
         packed = rest[-1](results)
         rgb = np.ascontiguousarray(image[..., ::-1]).astype(np.uint8)
-        return Loaded(path, rgb, packed["inputs"], packed["data_samples"])
+        return LoadedImage(path, rgb, packed["inputs"], packed["data_samples"])
 
 
 def _loads_truth(name: str) -> bool:

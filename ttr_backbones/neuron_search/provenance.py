@@ -25,7 +25,7 @@ def provenance(found: FoundNeurons, vit: nn.Module, images: ImageBatches) -> dic
     """Say how `found` was found; everything is plain data, to be saved beside the list."""
     record: dict[str, Any] = {
         "source": "computed by ttr_backbones, Algorithm 1 of arXiv 2506.08010",
-        **made_with(vit, images),
+        **creation_record(vit, images),
         "detect_block": found.detect_block,
         "threshold": found.threshold,
         "num_outliers": found.num_outliers,
@@ -74,7 +74,7 @@ def recorded_search(neurons: RegisterNeurons) -> FoundNeurons | None:
     )
 
 
-def made_with(vit: nn.Module, images: ImageBatches) -> dict[str, Any]:
+def creation_record(vit: nn.Module, images: ImageBatches) -> dict[str, Any]:
     """When, by which versions, from which weights and which images something was computed."""
     return {
         "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),

@@ -1,4 +1,4 @@
-"""What one batch of images tells the neuron search: its outlier tokens, and scores on them."""
+"""What the neuron search takes from one batch: its outlier tokens, and scores on them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _EnoughSeen(Exception):  # noqa: N818 (a signal)
 
 
 class Scan:
-    """What one batch tells: its outlier tokens, and every unit's score on them.
+    """Finds the outlier tokens of one batch, and scores every unit on them.
 
     Attributes:
         not_finite: how many tokens of each image of the latest batch have a norm that is NaN or

@@ -86,7 +86,7 @@ def side_by_side(
     block: int,
     threshold: float | None,
     shift: bool = True,
-    points_there: Callable[[Tensor], Tensor] | None = None,
+    is_outlier_direction: Callable[[Tensor], Tensor] | None = None,
     keep_pooled: bool = False,
     failures: dict[str, InputError] | None = None,
 ) -> SideBySide:
@@ -98,7 +98,7 @@ def side_by_side(
         block: 0-based; norms are taken after it.
         threshold: norm above which a patch is an outlier; None: none is one.
         shift: run "shifted" too, the model as it is on images moved by a pixel.
-        points_there: whether final features [B, N, C] are those of outliers, bool [B, N].
+        is_outlier_direction: whether final features [B, N, C] are those of outliers, bool [B, N].
         keep_pooled: keep the embedding of every image, [N, E] in memory for each model.
         failures: gets, by name, why a model cannot be measured, which is left out then; without,
             and of the model as it is, the error is raised. Not in a distributed job.
@@ -122,7 +122,9 @@ def side_by_side(
             seen = _observed(runs, batch, block, failures)
         before = seen[NONE]
         others = before.norms <= limit
-        facts = [_facts(before, each, others, limit, points_there) for each in seen.values()]
+        facts = [
+            _facts(before, each, others, limit, is_outlier_direction) for each in seen.values()
+        ]
         for name, each in zip(seen, torch.stack(facts).cpu(), strict=True):
             rows[name].append(each)
         patches = others.new_full((len(others),), others.shape[1], dtype=torch.float64)
@@ -230,11 +232,15 @@ def _facts(
     after: Observation,
     others: Tensor,
     limit: float,
-    points_there: Callable[[Tensor], Tensor] | None,
+    is_outlier_direction: Callable[[Tensor], Tensor] | None,
 ) -> Tensor:
     """The numbers of `ImageNumbers`, [B, 6]."""
     cosine = F.cosine_similarity(before.features.float(), after.features.float(), dim=2)
-    along = torch.zeros_like(others) if points_there is None else points_there(after.features)
+    along = (
+        torch.zeros_like(others)
+        if is_outlier_direction is None
+        else is_outlier_direction(after.features)
+    )
     facts = ImageNumbers(
         outliers=(after.norms > limit).sum(dim=1).double(),
         along=along.sum(dim=1).double(),

@@ -1,4 +1,4 @@
-"""What a method of object discovery is given and gives back, and the steps that all of them share.
+"""Inputs and outputs of the methods of object discovery, and the steps that they share.
 
 A method scores and picks patches for a whole batch on the features' own device. Then the picked
 patches become boxes, with one transfer to the CPU for the batch.
@@ -71,7 +71,7 @@ class Picked(NamedTuple):
     collapsed: Tensor
 
 
-def checked(feats: Tensor, geometry: Geometry) -> Tensor:
+def check_feats(feats: Tensor, geometry: Geometry) -> Tensor:
     """Return features [B, N, C] in float32.
 
     Raises:
@@ -119,7 +119,7 @@ def to_boxes(picked: Picked, feats: Tensor, geometry: Geometry) -> Detections:
     return Detections(torch.from_numpy(boxes).to(feats.device), seeds, degrees, collapsed)
 
 
-def single(found: Detections) -> Detection:
+def first_detection(found: Detections) -> Detection:
     """Return the object of a batch of one."""
     return Detection(found.boxes[0], int(found.seeds[0]), found.degrees[0])
 

@@ -23,8 +23,8 @@ from ttr_backbones.object_discovery.detections import (
     Geometry,
     Picked,
     as_batch,
-    checked,
-    single,
+    check_feats,
+    first_detection,
     to_boxes,
 )
 
@@ -63,7 +63,7 @@ def lost(
     found = lost_batch(as_batch(feats), grid, patch, image_size, k, bias, normalize=normalize)
     if bool(found.collapsed[0]):
         warnings.warn(REMEDY, stacklevel=2)
-    return single(found)
+    return first_detection(found)
 
 
 def lost_batch(
@@ -118,7 +118,7 @@ def lost_over_biases(
             raise InputError(f"bias={bias}: expected a finite number")
     # Half precision would flip signs near zero, so an autocast around this does not reach it.
     with torch.autocast(feats.device.type, enabled=False):
-        used = checked(feats, geometry)
+        used = check_feats(feats, geometry)
         used = F.normalize(used, dim=2) if normalize else used
         picked = [
             _pick(used, degrees, k, bias)

@@ -16,8 +16,8 @@ from ttr_backbones.object_discovery.detections import (
     Geometry,
     Picked,
     as_batch,
-    checked,
-    single,
+    check_feats,
+    first_detection,
     to_boxes,
 )
 
@@ -45,7 +45,7 @@ def tokencut(
     found = tokencut_batch(as_batch(feats), grid, patch, image_size, tau, eps)
     if bool(found.collapsed[0]):
         warnings.warn(REMEDY, stacklevel=2)
-    return single(found)
+    return first_detection(found)
 
 
 @torch.no_grad()
@@ -82,7 +82,7 @@ def tokencut_batch(
         raise InputError(f"tau={tau}, eps={eps}: expected tau within [-1, 1) and eps within (0, 1)")
     geometry = Geometry(grid, patch, image_size)
     with torch.autocast(feats.device.type, enabled=False):
-        parts = checked(feats, geometry).split(max(1, MOST_PAIRS // feats.shape[1] ** 2))
+        parts = check_feats(feats, geometry).split(max(1, MOST_PAIRS // feats.shape[1] ** 2))
         picked = [_pick(part, tau, eps) for part in parts]
     joined = Picked(*(torch.cat(field) for field in zip(*picked, strict=True)))
     return to_boxes(joined, feats, geometry)

@@ -29,7 +29,7 @@ _PAMR = {"steps": 10, "dilations": (8, 16)}
 
 @MODELS.register_module()
 class OpenVocabularySegmentor(BaseModel):
-    """A class for every pixel: that whose name's vector is most like the patches there.
+    """Classifies every pixel by the similarity of its patch to the vectors of the class names.
 
     As SCLIP, NACLIP, ClearCLIP and PH-Reg do it: cosines of patches and queries in every window,
     bilinear to the window, mean where windows overlap, bilinear to the image on disk, softmax over

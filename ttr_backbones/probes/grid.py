@@ -13,7 +13,7 @@ from ttr_backbones.errors import InputError, unknown_name
 
 @dataclass(frozen=True)
 class Probe:
-    """One head: what is its own; None leaves it to the config.
+    """One head: the values in which it differs from the config; None keeps the config's.
 
     Args:
         lr: learning rate.

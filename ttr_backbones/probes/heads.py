@@ -1,4 +1,4 @@
-"""`ProbeHeads`: a decode head that is many."""
+"""`ProbeHeads`: many heads as one decode head of mmseg."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the files of the axes say about themselves beside the config."""
+"""Facts that the files of backbones and protocols state beside the config."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SOMETIMES = ("parent", "repairs")
 
 
 class ProtocolFacts(NamedTuple):
-    """What a protocol says about itself.
+    """Facts of a protocol.
 
     Args:
         title: head and data in words.
@@ -61,7 +61,7 @@ def backbone_facts(name: str) -> ConfigDict:
 
 @functools.cache
 def protocol_facts(name: str) -> ProtocolFacts:
-    """Return what the file of a protocol says about itself.
+    """Return the facts in the file of a protocol.
 
     Raises:
         InputError: the file lacks something.

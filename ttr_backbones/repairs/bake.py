@@ -14,7 +14,7 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
 from ttr_backbones.images.finite import check_finite, naming_images
 from ttr_backbones.neuron_search.outliers import token_norms
-from ttr_backbones.neuron_search.provenance import made_with
+from ttr_backbones.neuron_search.provenance import creation_record
 from ttr_backbones.repairs.baked import BakedRegisters
 from ttr_backbones.vits.class_swap import restored_eval
 from ttr_backbones.vits.constant_tokens import check_attention
@@ -69,7 +69,7 @@ def bake_registers(
     keys, values = (sums / count).float().cpu().unbind()
     options = {
         "source": "mean key and value of the test-time register, A.2 of arXiv 2506.08010",
-        **made_with(vit, batches),
+        **creation_record(vit, batches),
         "peak": peak,
         "scale": scale if isinstance(scale, int | float) else list(scale),
         "neurons": dict(neurons.provenance),

@@ -1,4 +1,4 @@
-"""What a ViT takes on while a repair has changed some of its weights."""
+"""Mixin of a ViT some of whose weights a repair has changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ChangedWeights(Mixin):
 
 
 def describe_changes(vit: nn.Module, kind: type[ChangedWeights], about: Mapping[str, Any]) -> None:
-    """Let `vit` say what was done to it.
+    """Record on `vit` what was changed.
 
     Args:
         vit: the model.

@@ -90,7 +90,7 @@ def fitted_control(text: str) -> Path | None:
     return path.with_name(f"{path.stem}.{control}{path.suffix}") if is_fitted(kind) else None
 
 
-def is_kept(text: str) -> bool:
+def is_stored(text: str) -> bool:
     """Whether the fitted control that `text` names lies where `fitted_control` says."""
     kept = fitted_control(text)
     if kept is None or not kept.is_file():

@@ -138,7 +138,7 @@ def measure_effects(
             batches,
             block=block,
             threshold=threshold,
-            points_there=None if direction is None else direction.points_there,
+            is_outlier_direction=None if direction is None else direction.is_outlier_direction,
             keep_pooled=True,
             failures=failures,
         )

@@ -1,4 +1,4 @@
-"""What making an artifact took, as far as the artifact says it."""
+"""Cost of fitting an artifact, as far as its provenance records it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ttr_backbones.repairs.registry import repair_named
 
 @dataclass(frozen=True)
 class FitFacts:
-    """What one fit took; None where the artifact does not say.
+    """Cost of one fit; None where the artifact does not record it.
 
     Args:
         parameters: numbers that were trained; 0 where nothing was.

@@ -129,7 +129,7 @@ def repair_options(model: str, repair: Any, *, frozen: bool = True) -> Configure
     return ConfiguredRepair(found, *found.choose(model, options))
 
 
-def repair_of_words(text: str, current: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+def parse_repair(text: str, current: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
     """Return a config's `repair` from a word of the command line.
 
     Args:
@@ -145,7 +145,7 @@ def repair_of_words(text: str, current: Mapping[str, Any] | None = None) -> dict
     """
     what, control = split_control(text)
     if control:
-        return with_control(repair_of_words(what, current) or {"type": NO_REPAIR}, control)
+        return with_control(parse_repair(what, current) or {"type": NO_REPAIR}, control)
     if text == NO_REPAIR:
         return None
     if text in ("auto", *REPAIRS):
@@ -164,11 +164,11 @@ def repair_of_words(text: str, current: Mapping[str, Any] | None = None) -> dict
     return {"type": artifact.type, "artifact": text}
 
 
-def choices_of_words(texts: Sequence[str], model: str) -> dict[str, ConfiguredRepair]:
+def parse_repairs(texts: Sequence[str], model: str) -> dict[str, ConfiguredRepair]:
     """Look up several repairs of the command line, by names that tell them apart.
 
     Args:
-        texts: see `repair_of_words`; "none" is no repair and left out.
+        texts: see `parse_repair`; "none" is no repair and left out.
         model: the tagged timm name that the artifacts have to belong to.
 
     Returns:
@@ -176,9 +176,9 @@ def choices_of_words(texts: Sequence[str], model: str) -> dict[str, ConfiguredRe
 
     Raises:
         MissingFileError: no such file.
-        InputError: see `repair_of_words` and `repair_options`.
+        InputError: see `parse_repair` and `repair_options`.
     """
-    found = [(text, repair_options(model, repair_of_words(text))) for text in texts]
+    found = [(text, repair_options(model, parse_repair(text))) for text in texts]
     chosen = [(text, choice) for text, choice in found if choice is not None]
     kinds = [choice.kind for _, choice in chosen]
     return {

@@ -1,4 +1,4 @@
-"""What a repair does to a model, judged by what a shift by one pixel does, and in words."""
+"""Verdict on what a repair does to a model, relative to a shift of the images by one pixel."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Judgement:
 
 
 def judge(effects: Effects, name: str, kind: str) -> Judgement:
-    """Judge a column.
+    """Judge the effects of one repair.
 
     Args:
         effects: of `measure_effects`.

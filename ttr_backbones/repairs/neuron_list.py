@@ -14,7 +14,7 @@ _OPTIONS = "options"  # of a list's file: how its neurons move, where that is no
 _BESIDE = ("fit", "verdict")  # of an artifact's provenance, in a list's file
 
 
-def of_neurons(
+def artifact_of_neurons(
     neurons: RegisterNeurons, options: Mapping[str, Any] | None = None, *, bound: bool = False
 ) -> Artifact:
     """Return the artifact of test-time registers that move `neurons`.

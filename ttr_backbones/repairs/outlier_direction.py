@@ -1,4 +1,4 @@
-"""Outliers told by where they point: what the final features of a model's outliers share.
+"""Outliers by direction: what the final features of a model's outliers have in common.
 
 A norm tells outliers inside a model. A repair may leave them there and clean what comes out, or
 hide them from a norm and leave their direction; so both are looked at. Outliers of one model point
@@ -41,7 +41,7 @@ class OutlierDirection:
         """
         return F.cosine_similarity(features.float() - self.centre, self.direction, dim=-1)
 
-    def points_there(self, features: Tensor) -> Tensor:
+    def is_outlier_direction(self, features: Tensor) -> Tensor:
         """Whether final features [..., C] are those of outliers, bool [...]."""
         return self.cosine(features) > NEAR
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.images.batches import ImageBatches
 from ttr_backbones.neuron_search.onset import find_onset
-from ttr_backbones.neuron_search.provenance import made_with
+from ttr_backbones.neuron_search.provenance import creation_record
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.changed_weights import ChangedWeights, describe_changes
 from ttr_backbones.repairs.controls import check_control
@@ -103,7 +103,7 @@ class Projection(Repair):
         if not 0 <= block < len(directions):
             raise InputError(f"no block {block}: the model has blocks 0..{len(directions) - 1}")
         facts = {"block": block, "layers": layers, "strength": strength}
-        provenance = {"source": "closed form, of this package", **made_with(vit, images)}
+        provenance = {"source": "closed form, of this package", **creation_record(vit, images)}
         provenance |= {"direction": direction, "seed": seed}
         artifact = Artifact(self.type, "", {"direction": directions[block]}, facts, provenance)
         self.check(artifact)

@@ -20,7 +20,7 @@ from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.controls import check_control
 from ttr_backbones.repairs.neuron_list import (
     TYPE,
-    of_neurons,
+    artifact_of_neurons,
     write_list,
 )
 from ttr_backbones.repairs.registry import register_repair
@@ -134,7 +134,7 @@ class TestTimeRegisters(Repair):
         moves = (num, peak, keep_cls, fill, scale, positions)
         chosen = {k: v for k, v in zip(_MOVES, moves, strict=True) if v is not None}
         options = {**neurons.recorded_options, **chosen}
-        artifact = of_neurons(neurons, options)
+        artifact = artifact_of_neurons(neurons, options)
         self.check(artifact)
         return artifact
 
@@ -205,7 +205,7 @@ class TestTimeRegisters(Repair):
         if Path(path).suffix != self.suffix:
             return super().read(path)
         neurons = RegisterNeurons.load(path)
-        return of_neurons(neurons, neurons.edit_options, bound=True)
+        return artifact_of_neurons(neurons, neurons.edit_options, bound=True)
 
     def write(self, artifact: Artifact, path: str | Path) -> None:
         """Write the list, and beside it how its neurons move and what the fit took."""
@@ -231,7 +231,7 @@ class TestTimeRegisters(Repair):
         if artifact is not None:
             return self.named(artifact, model), left
         listed = RegisterNeurons.named(neurons, model)
-        return of_neurons(listed, listed.edit_options), left
+        return artifact_of_neurons(listed, listed.edit_options), left
 
     def is_auto(self, options: Mapping[str, Any]) -> bool:
         """Whether the list is the one that ships."""
@@ -244,7 +244,7 @@ class TestTimeRegisters(Repair):
     def shipped(self, model: str) -> Artifact:
         """The list that ships, as an artifact."""
         listed = RegisterNeurons.bundled(model)
-        return of_neurons(listed, listed.edit_options)
+        return artifact_of_neurons(listed, listed.edit_options)
 
     def command(self, model: str = "MODEL") -> str:
         """The search."""

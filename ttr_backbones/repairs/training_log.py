@@ -1,4 +1,4 @@
-"""`TrainingLog`: what a fit that trains says of itself, while it goes on and afterwards."""
+"""`TrainingLog`: steps and losses of a fit that trains, shown meanwhile and kept afterwards."""
 
 from __future__ import annotations
 

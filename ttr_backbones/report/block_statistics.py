@@ -1,4 +1,4 @@
-"""What a block of a ViT puts out while the model runs anyway: outliers, norms, CLS attention."""
+"""Statistics of blocks, recorded in normal forward passes: outliers, norms, CLS attention."""
 
 from __future__ import annotations
 

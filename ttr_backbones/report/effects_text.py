@@ -40,7 +40,7 @@ def effects_text(
     return "\n".join(aligned(rows, "l" + "r" * len(columns)))
 
 
-def where_outliers_are(effects: Effects) -> str:
+def outlier_summary(effects: Effects) -> str:
     """Say what counted as an outlier, and on which images."""
     height, width = effects.size
     images = f"{effects.num_images} image{'s' * (effects.num_images != 1)} of {width} x {height} px"
@@ -70,5 +70,5 @@ def effects_report(
         verdicts: paragraphs.
     """
     paragraphs = [textwrap.fill(verdict, _LINE) for verdict in verdicts]
-    head = textwrap.fill(where_outliers_are(effects), _LINE)
+    head = textwrap.fill(outlier_summary(effects), _LINE)
     return "\n\n".join([f"{head}\n{effects_text(effects, fits, titles)}", *paragraphs])

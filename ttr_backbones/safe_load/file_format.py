@@ -18,7 +18,7 @@ _MARKS: dict[tuple[int, bytes], FileFormat] = {
 
 
 def file_format(path: Path) -> FileFormat:
-    """Tell the format of the file at `path`; "unknown" where no reader knows its first bytes."""
+    """Return the format of the file at `path`; "unknown" where no reader knows its first bytes."""
     with path.open("rb") as file:
         start = file.read(512)
     if start.startswith(b"PK\x03\x04"):

@@ -1,4 +1,4 @@
-"""Which task a config is of: its evaluators and the type of its model say it."""
+"""The task of a config, from its evaluators and the type of its model."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from ttr_backbones.tasks.metric import Metric
 
 
 class ZeroShotClassification(Classification):
-    """The class whose name's vector is most like the image; nothing is trained."""
+    """Class of the most similar text vector; nothing is trained."""
 
     name = "zero-shot classification"
     models = ("ZeroShotClassifier",)

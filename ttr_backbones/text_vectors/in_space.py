@@ -9,7 +9,7 @@ from typing import Any
 from mmseg.registry import MODELS
 
 from ttr_backbones.backbones.published_head import with_published_head
-from ttr_backbones.backbones.repair_options import add_repair, logged_choice
+from ttr_backbones.backbones.repair_options import add_repair, resolve_repair
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.text_vectors.vectors import TextVectors
 from ttr_backbones.vits.text_space import embedding_width
@@ -70,7 +70,7 @@ def backbone_in_space(backbone: Mapping[str, Any], vectors: TextVectors) -> Any:
     options = with_published_head(backbone)
     model, repair = str(options.get("model")), options.pop("repair", None)
     frozen = options.get("frozen", True)
-    choice = logged_choice(model, repair, frozen=frozen)
+    choice = resolve_repair(model, repair, frozen=frozen)
     built: Any = MODELS.build(options)
     vectors.check_weights(built.vit)
     width = embedding_width(built.vit)

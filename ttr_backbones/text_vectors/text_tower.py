@@ -1,4 +1,4 @@
-"""`TextTower`: what turns sentences into vectors, whichever library it is of."""
+"""`TextTower`: sentences to vectors, with one interface for all libraries."""
 
 from __future__ import annotations
 

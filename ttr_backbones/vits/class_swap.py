@@ -1,4 +1,4 @@
-"""Classes that modules take on while registers are on, and how they come off again.
+"""Class swaps: mixins that change modules in place, and are removed again bit for bit.
 
 A module keeps its parameters, its name and its place and changes only its class, to one made of
 the mixin and of the class it had. There are no hooks, so `torch.compile`, `torch.export`,

@@ -17,7 +17,7 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.vits.block_parts import BlockParts, no_parts
 from ttr_backbones.vits.facts import ArchitectureFacts
 from ttr_backbones.vits.tokens import Grid, Heads, TokenLayout, Tokens
-from ttr_backbones.vits.unsupported import why_refused
+from ttr_backbones.vits.unsupported import unsupported_reason
 
 
 class Family(ABC):
@@ -288,7 +288,7 @@ def no_vit(kind: str) -> str:
     """Return the message for a model of a class that no family is of."""
     known = " or ".join(f"a {family.name}" for family in _FAMILIES)
     examples = "; ".join(f"{family.name}: {family.examples}" for family in _FAMILIES)
-    return f"expected {known}, got {kind}{why_refused(kind)} ({examples})"
+    return f"expected {known}, got {kind}{unsupported_reason(kind)} ({examples})"
 
 
 @contextmanager

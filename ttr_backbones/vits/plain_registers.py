@@ -1,4 +1,4 @@
-"""The class that timm's `VisionTransformer` takes on while it has test-time registers."""
+"""Mixin of timm's `VisionTransformer` while it has test-time registers."""
 
 from __future__ import annotations
 

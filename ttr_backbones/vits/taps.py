@@ -1,4 +1,4 @@
-"""What is taken out of a ViT on the way through its blocks."""
+"""Intermediate features of a ViT: maps of chosen blocks, CLS and the pooled embedding."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Tap(NamedTuple):
 
 
 class Features(NamedTuple):
-    """What a ViT says of a batch of images; test-time registers are in none of it.
+    """Features of a batch of images; test-time registers are in none of them.
 
     Args:
         maps: one [B, C, h, w] per block taken.

@@ -1,4 +1,4 @@
-"""What timm's classes take on while they have test-time registers."""
+"""Mixin of timm's ViTs while they have test-time registers."""
 
 from __future__ import annotations
 

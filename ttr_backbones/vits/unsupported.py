@@ -15,6 +15,6 @@ _REASONS = {
 }
 
 
-def why_refused(kind: str) -> str:
+def unsupported_reason(kind: str) -> str:
     """Return the reason why a class is refused, after a colon; '' for one that is no ViT."""
     return f": {_REASONS[kind]}" if kind in _REASONS else ""

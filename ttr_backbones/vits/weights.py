@@ -32,7 +32,7 @@ from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.finite_weights import require_finite
 from ttr_backbones.vits.matching_architecture import fitting_model
 from ttr_backbones.vits.mismatch import foreign_layout, mismatch, other_patch
-from ttr_backbones.vits.weights_config import declared_misfit
+from ttr_backbones.vits.weights_config import config_mismatch
 
 # Scalars in OpenAI's files of CLIP and in no other's.
 _OPENAI = ("input_resolution", "context_length", "vocab_size")
@@ -85,7 +85,7 @@ def _stored(
     patch = None if stored.kernel is None else other_patch(stored.kernel, kernel, _name(vit))
     if patch is not None:
         raise _refusal(vit, stored, path, patch)
-    declared = declared_misfit(vit, path, _name(vit))
+    declared = config_mismatch(vit, path, _name(vit))
     if declared is not None:
         raise _refusal(vit, stored, path, declared)
     act = family.mlp(family.blocks(vit)[0]).act

@@ -1,4 +1,4 @@
-"""What the config beside a weight file says and its tensors do not: heads and activation."""
+"""Checks a model by the config beside its weights: heads and activation, unknown from tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONFIGS = {"model": "config.json", "pytorch_model": "config.json"}
 _CONFIGS |= dict.fromkeys(("open_clip_model", "open_clip_pytorch_model"), "open_clip_config.json")
 
 
-def declared_misfit(vit: nn.Module, path: Path, model: str) -> str | None:
+def config_mismatch(vit: nn.Module, path: Path, model: str) -> str | None:
     """Compare `vit` with the config of transformers or open_clip that lies beside its weights.
 
     Args:

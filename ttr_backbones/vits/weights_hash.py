@@ -1,4 +1,4 @@
-"""What tells the weights of one checkpoint from those of another."""
+"""A hash that identifies the weights of a checkpoint."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.images.finite import check_finite
 from ttr_backbones.vlm.generation import generated, teacher_forced
-from ttr_backbones.vlm.inputs import ImageTokens, Prompted, prompted
+from ttr_backbones.vlm.inputs import ImageTokens, PromptBatch, prompt_batch
 from ttr_backbones.vlm.load import VLM
 from ttr_backbones.vlm.replay import METHODS, Method, Sequences, attention_rows
 from ttr_backbones.vlm.tower import feature_block, reading_norms
@@ -132,7 +132,7 @@ def attribute(
     found: list[Attribution] = []
     for first in range(0, len(images), batch_size):
         part = slice(first, first + batch_size)
-        batch = prompted(vlm, images[part], prompts[part])
+        batch = prompt_batch(vlm, images[part], prompts[part])
         kwargs = dict(batch.kwargs)
         wanted = None if answers is None else answers[part]
         sequences = (
@@ -148,7 +148,7 @@ def attribute(
 
 def _read(
     vlm: VLM,
-    batch: Prompted,
+    batch: PromptBatch,
     sequences: Sequences,
     method: Method,
     block: int,

@@ -38,7 +38,7 @@ def generated(vlm: VLM, kwargs: dict[str, Any], max_new_tokens: int) -> Sequence
 
 
 def teacher_forced(vlm: VLM, kwargs: dict[str, Any], answers: Sequence[str]) -> Sequences:
-    """Take answers as they are given, so that two models can be compared on the same words."""
+    """Use these answers in place of generated ones, to compare two models on the same words."""
     tokenizer = vlm.processor.tokenizer
     found = [tokenizer.encode(answer, add_special_tokens=False) for answer in answers]
     if len(found) != len(kwargs["input_ids"]) or not all(found):

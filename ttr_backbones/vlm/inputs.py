@@ -38,7 +38,7 @@ class ImageTokens:
 
 
 @dataclass(frozen=True)
-class Prompted:
+class PromptBatch:
     """A batch for `generate`.
 
     Args:
@@ -89,7 +89,7 @@ def _without_bos(tokenizer: Any, text: str) -> str:
     return text
 
 
-def prompted(vlm: VLM, images: Sequence[Image.Image], prompts: Sequence[str]) -> Prompted:
+def prompt_batch(vlm: VLM, images: Sequence[Image.Image], prompts: Sequence[str]) -> PromptBatch:
     """Make a batch of one image and one prompt each.
 
     Raises:
@@ -132,7 +132,7 @@ def prompted(vlm: VLM, images: Sequence[Image.Image], prompts: Sequence[str]) ->
         key: value.to(weight.device, weight.dtype if value.is_floating_point() else None)
         for key, value in batch.items()
     }
-    return Prompted(kwargs, per_image, found)
+    return PromptBatch(kwargs, per_image, found)
 
 
 def _processed(vlm: VLM, images: Sequence[Image.Image], texts: Sequence[str]) -> dict[str, Any]:

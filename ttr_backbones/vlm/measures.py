@@ -1,4 +1,4 @@
-"""What an answer's maps say in numbers."""
+"""Measures of the attribution maps of an answer."""
 
 from __future__ import annotations
 

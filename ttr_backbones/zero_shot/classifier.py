@@ -12,7 +12,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
-from ttr_backbones.backbones.preprocessor import images_of_one_size
+from ttr_backbones.backbones.preprocessor import build_preprocessor
 from ttr_backbones.classification.classifier import best_classes
 from ttr_backbones.errors import InputError
 from ttr_backbones.text_vectors import TextVectors
@@ -22,7 +22,7 @@ from ttr_backbones.vits.image_patches import image_patches, patches_in_boxes, pa
 
 @MODELS.register_module()
 class ZeroShotClassifier(BaseModel):
-    """The class of an image is that whose name's vector is most like the image's embedding.
+    """Classifies an image by the similarity of its embedding to the vectors of the classes.
 
     There is nothing to train, and its state dict is empty with a frozen backbone. A class with
     several names has the score of the best of them. In a backbone whose repair has
@@ -58,7 +58,7 @@ class ZeroShotClassifier(BaseModel):
         # First, because making the backbone may take minutes.
         vectors = vectors_of(text, backbone)
         vit = backbone_in_space(backbone, vectors)
-        super().__init__(images_of_one_size(vit, data_preprocessor), init_cfg)
+        super().__init__(build_preprocessor(vit, data_preprocessor), init_cfg)
         self.backbone = vit
         self.is_text = vectors.is_text
         if not self.is_text and logit_scale not in (None, 1):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.images.batches import ImageBatches
 from ttr_backbones.neuron_search.onset import find_onset
-from ttr_backbones.neuron_search.provenance import made_with
+from ttr_backbones.neuron_search.provenance import creation_record
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.neighbours.outlier_patches import (
     by_direction,
@@ -121,7 +121,10 @@ class Neighbours(Repair):
             facts |= {"neighbours": neighbours, "share": share}
         else:
             facts["threshold"] = 0.7 if threshold is None else threshold
-        provenance = {"source": "SC-CLIP, arXiv 2411.15869, with options", **made_with(vit, images)}
+        provenance = {
+            "source": "SC-CLIP, arXiv 2411.15869, with options",
+            **creation_record(vit, images),
+        }
         if by == "direction":
             directions = defect_directions(vit, direction, images, seed=seed)
             tensors["direction"] = directions[facts["block"]]

@@ -1,4 +1,4 @@
-"""The directions that a ViT's blocks draw tokens to (SINDER, arXiv 2407.16826)."""
+"""Defect directions of a ViT's blocks (SINDER, arXiv 2407.16826)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One step's look at a batch: where defects appear, and the gradient of their loss."""
+"""Forward and backward pass of one step: where defects appear, and the gradient of their loss."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _NEAR = 0.7  # |cos|: within 45 degrees a patch points where defects do
 
 
 @dataclass
-class Seen:
-    """What a batch had.
+class BatchCounts:
+    """Counts of one batch.
 
     Args:
         loss: sum over the images that had defects, [].
@@ -85,7 +85,7 @@ class PassToDefects:
         ]
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> Seen:
+    def __call__(self, images: Tensor) -> BatchCounts:
         """Add the gradient of the loss of a batch [B, 3, H, W], summed over its images.
 
         Raises:
@@ -95,7 +95,7 @@ class PassToDefects:
         grid = (patches.shape[1], patches.shape[2])
         positions = positions_of(self.vit, grid, "timm")  # as in the model's own pass
         tokens = self.family.embed(self.vit, patches, positions.table)
-        seen = Seen(tokens.new_zeros(()))
+        seen = BatchCounts(tokens.new_zeros(()))
         crowded = at_border = torch.zeros(len(images), dtype=torch.bool, device=tokens.device)
         before: deque[Tensor] = deque(maxlen=self.window)
         for block in range(self.depth):

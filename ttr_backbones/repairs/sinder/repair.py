@@ -13,7 +13,7 @@ from torch import nn
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches
-from ttr_backbones.neuron_search.provenance import made_with
+from ttr_backbones.neuron_search.provenance import creation_record
 from ttr_backbones.repairs.artifact import Artifact
 from ttr_backbones.repairs.changed_weights import ChangedWeights, describe_changes
 from ttr_backbones.repairs.registry import register_repair
@@ -121,7 +121,7 @@ class Sinder(Repair):
         options |= {"minimum": minimum, "window": window, "lr": lr, "momentum": momentum}
         provenance = {
             "source": "trained as arXiv 2407.16826 says",
-            **made_with(vit, images),
+            **creation_record(vit, images),
             **options,
             "batch_size": images.batch_size,
             "seed": seed,

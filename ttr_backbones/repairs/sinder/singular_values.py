@@ -48,9 +48,9 @@ class Decomposition:
 
     def change(self, epsilon: Tensor) -> Tensor:
         """What is added to the matrix: U diag(epsilon) V^T, float64 [outputs, inputs]."""
-        return (self.u * self.together(epsilon.to(self.u))) @ self.vt
+        return (self.u * self.mean_over_ties(epsilon.to(self.u))) @ self.vt
 
-    def together(self, epsilon: Tensor) -> Tensor:
+    def mean_over_ties(self, epsilon: Tensor) -> Tensor:
         """Let the changes of equal values be their mean: [rank]."""
         ones, zeros = torch.ones_like(epsilon), torch.zeros_like(epsilon)
         sums, counts = (zeros.index_add(0, self.number, each) for each in (epsilon, ones))

@@ -81,6 +81,6 @@ class TrainedMatrix:
         """
         decomposition, u, vt = self._vectors
         gradient = ((u.T @ self.part.of(of_weight)) * vt).sum(dim=1)
-        gradient = decomposition.together(gradient)
+        gradient = decomposition.mean_over_ties(gradient)
         before = self.epsilon.grad
         self.epsilon.grad = gradient if before is None else before + gradient

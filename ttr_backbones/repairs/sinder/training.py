@@ -14,7 +14,7 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches
 from ttr_backbones.images.finite import NonFiniteError
 from ttr_backbones.repairs.sinder.neighbourhood import Detection
-from ttr_backbones.repairs.sinder.pass_to_defects import PassToDefects, Seen
+from ttr_backbones.repairs.sinder.pass_to_defects import BatchCounts, PassToDefects
 from ttr_backbones.repairs.sinder.trained_matrix import TrainedMatrix
 from ttr_backbones.repairs.training_log import TrainingLog
 
@@ -25,7 +25,7 @@ _HOPELESS = 50  # steps in a row whose loss or gradient is not finite
 
 @dataclass
 class TrainingCounts:
-    """What a training did.
+    """Counts of one training run.
 
     Args:
         stopped: why it ended: "steps", "skipped" (three in four of the last 1,000 images had no
@@ -48,7 +48,7 @@ class TrainingCounts:
     not_finite: int = 0
     blocks: Counter[int] = field(default_factory=Counter)
 
-    def add(self, seen: Seen) -> None:
+    def add(self, seen: BatchCounts) -> None:
         """Count a batch."""
         self.steps += 1
         self.trained += seen.trained
@@ -131,14 +131,14 @@ def train(
     return outcome
 
 
-def _looked_at(passing: PassToDefects, batch: Tensor, *, may_be_infinite: bool) -> Seen:
+def _looked_at(passing: PassToDefects, batch: Tensor, *, may_be_infinite: bool) -> BatchCounts:
     """Pass a batch; what is NaN or infinite once weights have changed has an infinite loss."""
     try:
         return passing(batch)
     except NonFiniteError:
         if not may_be_infinite:
             raise
-        return Seen(batch.new_tensor(torch.inf))
+        return BatchCounts(batch.new_tensor(torch.inf))
 
 
 def _endless(images: ImageBatches) -> Iterator[Tensor]:
@@ -148,7 +148,7 @@ def _endless(images: ImageBatches) -> Iterator[Tensor]:
             return
 
 
-def _step(optimizer: Any, trained: list[TrainedMatrix], seen: Seen) -> bool:
+def _step(optimizer: Any, trained: list[TrainedMatrix], seen: BatchCounts) -> bool:
     """Take the mean gradient over the images; leave it out where it is not finite."""
     moving, values = [], [seen.loss]
     for each in trained:
