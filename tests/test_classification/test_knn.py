@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from ttr_backbones.classification import nearest, voted_classes
-from ttr_backbones.classification.knn_loop import gathered
+from ttr_backbones.classification.bank import gathered
 from ttr_backbones.errors import InputError
 
 

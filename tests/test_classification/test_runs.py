@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from ttr_backbones.backbones import TimmViT
 from ttr_backbones.classification import nearest, voted_classes
 from ttr_backbones.cli import main
 from ttr_backbones.datasets import ClassFolders
@@ -72,6 +73,37 @@ def test_knn__is_that_of_timms_features(knn, class_folders, tiny_vit, tmp_path, 
         key: told[key] for key in told if "top1" in key
     }
     assert json.loads((tmp_path / "found.json").read_text()) == saved
+
+
+@torch.no_grad()
+def test_predict__by_knn_has_names_and_votes(
+    class_folders, options, as_arguments, tiny_vit, tmp_path, monkeypatch
+):
+    given = {k: v for k, v in options.items() if not k.startswith(("train_", "val_"))}
+    given |= {"model.k": (5, 1), "test_cfg.bank.num_workers": 0}
+    command = ["predict", "knn_imagenet", str(class_folders / "val"), "--data-only", "--data-root"]
+    command += [str(class_folders), "--feature-cache", str(tmp_path / "cache")]
+    command += [*as_arguments(given), "--out"]
+    assert main([*command, str(tmp_path / "first")]) == 0
+    found = json.loads((tmp_path / "first/predictions.json").read_text())["images"]
+
+    (bank, labels), (queries, _) = (inputs(class_folders, s) for s in ("train", "val"))
+    bank, queries = (
+        F.normalize(tiny_vit.forward_features(x)[:, 0], dim=1) for x in (bank, queries)
+    )
+    similarity, indices = (queries @ bank.T).topk(5)
+    votes = torch.zeros(9, 3)
+    votes.scatter_add_(1, labels[indices], (similarity / 0.07).softmax(dim=1))
+    names = ("blue", "green", "red")
+    assert [image["class"] for image in found.values()] == [names[n] for n in votes.argmax(dim=1)]
+    for image, expected in zip(found.values(), votes.tolist(), strict=True):
+        shares = {name: share for name, share in zip(names, expected, strict=True) if share}
+        assert image["scores"] == pytest.approx(shares, abs=1e-4)
+    assert len(json.loads((tmp_path / "first/classes.json").read_text())) == 9
+
+    monkeypatch.setattr(TimmViT, "tapped", lambda *_: pytest.fail("it was computed before"))
+    assert main([*command, str(tmp_path / "again")]) == 0
+    assert json.loads((tmp_path / "again/predictions.json").read_text())["images"] == found
 
 
 @pytest.fixture(scope="module")

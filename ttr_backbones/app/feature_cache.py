@@ -23,13 +23,7 @@ def use_feature_cache(cfg: Config, folder: str | None) -> None:
     """
     if folder is None:
         return
-    backbone = cfg.model.get("backbone") or {}
-    if type_name(backbone) != "TimmViT" or not backbone.get("frozen", True):
-        raise InputError(
-            "--feature-cache keeps what a frozen TimmViT computes, and model.backbone is "
-            f"{type_name(backbone) or 'not there'}"
-            f"{' with frozen=False' if backbone.get('frozen') is False else ''}: leave it out"
-        )
+    require_frozen_backbone(cfg)
     hook: dict[str, Any] = {"type": "CacheFeatures", "folder": folder}
     if _trains_on_what_it_tests(cfg):
         hook["training"] = True
@@ -37,6 +31,21 @@ def use_feature_cache(cfg: Config, folder: str | None) -> None:
     # So that the config in the work dir runs without this command too.
     imports = dict(cfg.get("custom_imports") or {})
     cfg.custom_imports = imports | {"imports": [*(imports.get("imports") or []), _MODULE]}
+
+
+def require_frozen_backbone(cfg: Config) -> None:
+    """Check that the backbone of a config has features to be kept.
+
+    Raises:
+        InputError: it is no frozen TimmViT.
+    """
+    backbone = cfg.model.get("backbone") or {}
+    if type_name(backbone) != "TimmViT" or not backbone.get("frozen", True):
+        raise InputError(
+            "--feature-cache keeps what a frozen TimmViT computes, and model.backbone is "
+            f"{type_name(backbone) or 'not there'}"
+            f"{' with frozen=False' if backbone.get('frozen') is False else ''}: leave it out"
+        )
 
 
 def _trains_on_what_it_tests(cfg: Config) -> bool:

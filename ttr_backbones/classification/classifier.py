@@ -146,8 +146,12 @@ def _backbone(
 
 def best_classes(scores: Tensor) -> list[dict[str, Tensor]]:
     """Scores [B, K] -> `pred_classes` and `pred_scores` of each image, on the CPU."""
-    probabilities = scores.float().softmax(dim=1)
-    found = torch.topk(probabilities, min(MOST, scores.shape[1]), dim=1)
+    return best_of(scores.float().softmax(dim=1))
+
+
+def best_of(shares: Tensor) -> list[dict[str, Tensor]]:
+    """Probabilities, or shares of votes, [B, K] -> the same."""
+    found = torch.topk(shares, min(MOST, shares.shape[1]), dim=1)
     return [
         {"pred_classes": classes, "pred_scores": best}
         for classes, best in zip(found.indices.cpu(), found.values.cpu(), strict=True)

@@ -49,9 +49,9 @@ def nearest(
     return best.float(), indices
 
 
-def voted_classes(
+def votes_by_k(
     similarity: Tensor, labels: Tensor, num_classes: int, ks: Sequence[int], temperature: float
-) -> Tensor:
+) -> dict[int, Tensor]:
     """Let the nearest neighbours vote, each with softmax(similarity / temperature).
 
     Source: DINOv2's kNN evaluation (arXiv 2304.07193). The softmax is over all neighbours given,
@@ -65,13 +65,21 @@ def voted_classes(
         temperature: of the softmax.
 
     Returns:
-        The class with the most votes, [B, len(ks)].
+        {k: votes [B, K]}.
     """
     weights = (similarity / temperature).softmax(dim=1)
     votes = weights.new_zeros(len(weights), num_classes)
-    classes: dict[int, Tensor] = {}
+    found: dict[int, Tensor] = {}
     counted = 0
     for k in sorted(set(ks)):
         votes.scatter_add_(1, labels[:, counted:k], weights[:, counted:k])
-        classes[k], counted = votes.argmax(dim=1), k
-    return torch.stack([classes[k] for k in ks], dim=1)
+        found[k], counted = votes.clone(), k
+    return found
+
+
+def voted_classes(
+    similarity: Tensor, labels: Tensor, num_classes: int, ks: Sequence[int], temperature: float
+) -> Tensor:
+    """Return the class with the most votes for each k, [B, len(ks)]; see `votes_by_k`."""
+    votes = votes_by_k(similarity, labels, num_classes, ks, temperature)
+    return torch.stack([votes[k].argmax(dim=1) for k in ks], dim=1)

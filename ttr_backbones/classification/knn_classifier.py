@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from ttr_backbones.backbones.preprocessor import build_preprocessor
 from ttr_backbones.backbones.published_head import with_published_head
 from ttr_backbones.backbones.token_features import token_features
-from ttr_backbones.classification.knn import AT_ONCE, nearest, voted_classes
+from ttr_backbones.classification.classifier import best_of
+from ttr_backbones.classification.knn import AT_ONCE, nearest, votes_by_k
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.taps import Tap
 
@@ -29,7 +30,8 @@ class KnnClassifier(BaseModel):
     Args:
         backbone: config of a `TimmViT` that gives one block; its projection is made too for the
             token "pooled".
-        k: how many neighbours vote; for each of them there is an answer.
+        k: how many neighbours vote; for each of them there is an answer, and that of the first
+            has its votes told.
         temperature: of the softmax over the similarities.
         token: which token is the feature, see `vits.image_tokens`.
         bank_dtype: "float32", or "float16" in half the memory: 2.6 GB for ImageNet and 1,024
@@ -38,6 +40,9 @@ class KnnClassifier(BaseModel):
         data_preprocessor: by default mmengine's `ImgDataPreprocessor` with the backbone's mean and
             std, for BGR images.
         init_cfg: as for mmengine's `BaseModel`.
+
+    Attributes:
+        class_names: of the labelled images; () until they are given.
 
     Raises:
         InputError: no k above 0, another bank_dtype, or a backbone of several blocks.
@@ -68,6 +73,7 @@ class KnnClassifier(BaseModel):
         self.k, self.temperature, self.token = tuple(k), temperature, token
         self.bank_dtype: torch.dtype = getattr(torch, bank_dtype)
         self.at_once = at_once
+        self.class_names: tuple[str, ...] = ()
         self._bank: tuple[Tensor, Tensor, int] | None = None
 
     @torch.no_grad()
@@ -78,14 +84,18 @@ class KnnClassifier(BaseModel):
         feature = token_features(self.backbone, inputs, [tap], names)[tap][self.token]
         return F.normalize(feature, dim=1)
 
-    def set_bank(self, features: Tensor, labels: Tensor, num_classes: int) -> None:
+    def set_bank(
+        self, features: Tensor, labels: Tensor, num_classes: int, names: Sequence[str] = ()
+    ) -> None:
         """Take the labelled images.
 
         Args:
             features: of `embed`, [N, C].
             labels: their classes [N].
             num_classes: K.
+            names: of the classes.
         """
+        self.class_names = tuple(names)
         self._bank = (features.to(self.bank_dtype), labels, num_classes)
 
     @property
@@ -105,7 +115,9 @@ class KnnClassifier(BaseModel):
             mode: "predict".
 
         Returns:
-            The samples, each with `pred_by_k`: {k: number of the class}.
+            The samples, each with `pred_by_k`: {k: number of the class}, and of the first k
+            `pred_classes`, the numbers of the best classes, and `pred_scores`, their shares of the
+            votes.
 
         Raises:
             InputError: another mode, no samples, or no bank.
@@ -117,13 +129,17 @@ class KnnClassifier(BaseModel):
             )
         if self._bank is None:
             raise InputError(
-                "KnnClassifier compares images with labelled ones and has none yet: `ttrb test` "
-                "reads them (test_cfg.type='KnnTestLoop', test_cfg.bank); in Python give them with "
-                "set_bank(features, labels, num_classes)"
+                "KnnClassifier compares images with labelled ones and has none yet: `ttrb test`, "
+                "`ttrb predict` and Inferencer read those of test_cfg.bank; in Python give them "
+                "with set_bank(features, labels, num_classes)"
             )
         bank, labels, num_classes = self._bank
         similarity, indices = nearest(self.embed(inputs), bank, max(self.k), at_once=self.at_once)
-        found = voted_classes(similarity, labels[indices], num_classes, self.k, self.temperature)
-        for sample, classes in zip(data_samples, found.tolist(), strict=True):
-            sample.set_data({"pred_by_k": dict(zip(self.k, classes, strict=True))})
+        votes = votes_by_k(similarity, labels[indices], num_classes, self.k, self.temperature)
+        found = torch.stack([votes[k].argmax(dim=1) for k in self.k], dim=1).tolist()
+        first = votes[self.k[0]]
+        best = best_of(first / first.sum(dim=1, keepdim=True))
+        for sample, classes, shares in zip(data_samples, found, best, strict=True):
+            by_k = dict(zip(self.k, classes, strict=True))
+            sample.set_data({"pred_by_k": by_k, **shares})
         return list(data_samples)

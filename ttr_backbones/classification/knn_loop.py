@@ -7,13 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from mmengine.dist import all_gather, get_world_size
 from mmengine.runner import TestLoop
-from mmengine.runner.amp import autocast
 from mmseg.registry import LOOPS
-from torch import Tensor
 
+from ttr_backbones.classification.bank import fill_bank
 from ttr_backbones.classification.check_classes import check_same_classes
 from ttr_backbones.engine.unwrap import unwrapped
 
@@ -52,42 +49,22 @@ class KnnTestLoop(TestLoop):
         model: Any = unwrapped(self.runner.model)
         check_same_classes(self.bank.dataset, self.dataloader.dataset)
         if not model.has_bank:
-            model.eval()
             # The hooks of a test have to be in place, as the feature cache.
-            features, labels = self._features(model)
-            model.set_bank(features, labels, len(self.bank.dataset.metainfo["classes"]))
+            fill_bank(model, self.bank, _Logged(self.runner.logger), fp16=self.fp16)
         return super().run()
 
-    @torch.no_grad()
-    def _features(self, model: Any) -> tuple[Tensor, Tensor]:
-        """Features [N, C] and classes [N] of all labelled images, in order, in every process."""
-        features, labels, places = [], [], []
-        begun = logged = time.monotonic()
-        for number, batch in enumerate(self.bank, 1):
-            data = model.data_preprocessor(batch, False)
-            with autocast(enabled=self.fp16):  # as the images of the test
-                features.append(model.embed(data["inputs"]).to(model.bank_dtype))
-            labels += [sample.gt_label for sample in data["data_samples"]]
-            places += [sample.sample_idx for sample in data["data_samples"]]
-            if time.monotonic() - logged > _EVERY or number == len(self.bank):
-                logged = time.monotonic()
-                left = (logged - begun) / number * (len(self.bank) - number)
-                self.runner.logger.info(
-                    f"labelled images: batch {number} of {len(self.bank)}, {left:.0f} s left"
-                )
-        found = torch.cat(features)
-        numbers = torch.tensor([labels, places], device=found.device).T
-        found, numbers = gathered(found), gathered(numbers)
-        order = numbers[:, 1].argsort()
-        return found[order], numbers[order, 0]
 
+class _Logged:
+    """Says in the log how far the labelled images are, every few seconds."""
 
-def gathered(rows: Tensor) -> Tensor:
-    """Rows [n, ...] of this process -> those of all processes, [N, ...]; n may differ."""
-    if get_world_size() == 1:
-        return rows
-    counts = torch.cat(all_gather(torch.tensor([len(rows)], device=rows.device))).tolist()
-    padded = rows.new_zeros(max(counts), *rows.shape[1:])
-    padded[: len(rows)] = rows
-    parts = all_gather(padded)
-    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+    def __init__(self, logger: Any) -> None:
+        self._logger = logger
+        self._begun = self._logged = time.monotonic()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if total is None or (now - self._logged <= _EVERY and done < total):
+            return
+        self._logged = now
+        left = (now - self._begun) / done * (total - done)
+        self._logger.info(f"labelled images: {done} of {total}, {left:.0f} s left")

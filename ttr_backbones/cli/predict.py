@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from ttr_backbones.atomic import write_atomically, writing_atomically
-from ttr_backbones.cli.arguments import add_cfg_options, add_recipe_options
+from ttr_backbones.atomic import check_writable, write_atomically, writing_atomically
+from ttr_backbones.cli.arguments import add_cfg_options, add_feature_cache, add_recipe_options
 from ttr_backbones.errors import InputError
 from ttr_backbones.result_names import relative_paths, result_paths
 
@@ -25,15 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Predicts what CONFIG is for, exactly as `ttrb test` does, and writes into DIR: pictures/, "
         "and the data: masks/ (PNG of class numbers, their names in predictions.json), depth/ "
-        "(16-bit PNG, by default millimetres) or boxes.json. predictions.json tells what came "
-        "from which image."
+        "(16-bit PNG, by default millimetres), boxes.json or classes.json. predictions.json tells "
+        "what came from which image. kNN reads its labelled images first (train/ below "
+        "--data-root; with --feature-cache once), and takes the first of model.k."
     )
     parser.add_argument("config", help="config file, or the name of a packaged config")
     parser.add_argument(
         "inputs",
         nargs="+",
         metavar="[CHECKPOINT] IMAGES",
-        help=f"checkpoint ({', '.join(_WEIGHTS)}; object discovery has none), then images and "
+        help=f"checkpoint ({', '.join(_WEIGHTS)}; what trains nothing has none), then images and "
         "folders of images",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
@@ -44,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skip-bad", action="store_true", help="go on without images that cannot be used"
     )
     add_recipe_options(parser)
+    parser.add_argument(
+        "--data-root",
+        metavar="DIR",
+        help="of the data sets: kNN's labelled images",
+    )
+    add_feature_cache(parser)
     add_cfg_options(parser)
     # Python before 3.12.7 refuses positional arguments behind an option.
     parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
@@ -59,9 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ttr_backbones.app.messages import warn
     from ttr_backbones.app.progress import ProgressBar
-    from ttr_backbones.inference import Inferencer
     from ttr_backbones.inference.sources import image_sources, raise_bad
-    from ttr_backbones.recipes import named_config
     from ttr_backbones.tasks.of_config import output_scale
 
     bad: list[tuple[Path, str]] = []
@@ -73,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
     if not files:
         raise_bad(bad, "None is left: give other images.")
     num_files = len(files) + len(bad)
-    config = named_config(args.config, backbone=args.backbone, repair=args.repair)
-    predict = Inferencer(config, checkpoint, device=args.device, cfg_options=args.cfg_options or [])
+    check_writable(args.out)
+    predict = _inferencer(args, checkpoint)
     outputs = _Outputs(args.out, files, output_scale(predict.cfg), draw=not args.data_only)
     bar = ProgressBar()
     try:
@@ -90,6 +95,30 @@ def run(args: argparse.Namespace) -> int:
     elif bad:
         raise_bad(bad, "The others are done. Repair or remove these, or go on without: --skip-bad.")
     return 0
+
+
+def _inferencer(args: argparse.Namespace, checkpoint: str | None) -> Inferencer:
+    """Make the model; of kNN the labelled images are read too."""
+    from ttr_backbones.app.config import set_data_root
+    from ttr_backbones.app.progress import ProgressBar
+    from ttr_backbones.inference import Inferencer
+    from ttr_backbones.recipes import named_config
+
+    config = named_config(args.config, backbone=args.backbone, repair=args.repair)
+    if args.data_root is not None:
+        set_data_root(config, args.data_root)
+    bar = ProgressBar("labelled images")
+    try:
+        return Inferencer(
+            config,
+            checkpoint,
+            device=args.device,
+            cfg_options=args.cfg_options or [],
+            feature_cache=args.feature_cache,
+            progress=bar,
+        )
+    finally:
+        bar.close()
 
 
 def _split(inputs: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -25,10 +25,10 @@ class ClassSample(BaseDataElement):
         text_boxes: where it is written, float32 [n, 4] as x1, y1, x2, y2 in pixels of the image as
             the model sees it, right and bottom excluded.
 
-    From the model, either of:
+    From the model:
         pred_classes, pred_scores: numbers of the best five classes (all, if there are less), best
-            first, and their probabilities.
-        pred_by_k: of kNN, the number of the class for each k.
+            first, and their probabilities; of kNN shares of the votes of the first k neighbours.
+        pred_by_k: of kNN alone, the number of the class for each k.
     """
 
     gt_label: int

@@ -12,7 +12,10 @@ from mmengine.config import Config
 from ttr_backbones.app.config import read_config
 from ttr_backbones.app.config_errors import clear_config_errors
 from ttr_backbones.app.devices import choose_device
+from ttr_backbones.app.feature_cache import require_frozen_backbone
+from ttr_backbones.backbones.cached import cache_features
 from ttr_backbones.errors import InputError
+from ttr_backbones.inference.labelled_images import Progress, read_labelled_images
 from ttr_backbones.inference.model import build_model, classes_and_palette, test_dataset
 from ttr_backbones.inference.pipeline import ImagePipeline, LoadedImage
 from ttr_backbones.inference.read_ahead import batched, read_ahead
@@ -35,6 +38,9 @@ class Inferencer:
         checkpoint: a file of `ttrb train`, a released head, or its URL; object discovery has none.
         device: a torch device; by default the GPU if there is one.
         cfg_options: changes to the config: {"a.b": value} or ["a.b=value"].
+        feature_cache: folder that features of a frozen backbone are kept in, see `FeatureCache`:
+            kNN's labelled images are computed once.
+        progress: called with (labelled images done, of how many), which only kNN has.
 
     Raises:
         MissingFileError: no such config or checkpoint.
@@ -48,14 +54,21 @@ class Inferencer:
         *,
         device: str | None = None,
         cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
+        feature_cache: str | Path | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.cfg = read_config(config, cfg_options)
         dataset = test_dataset(self.cfg)
+        if feature_cache is not None:
+            require_frozen_backbone(self.cfg)
         self.device = choose_device(device)
         self.checkpoint = None if checkpoint is None else str(checkpoint)
         with clear_config_errors():
             self._pipeline = ImagePipeline(dataset["pipeline"])
         self.model: Any = build_model(self.cfg, checkpoint).to(self.device)
+        if feature_cache is not None:
+            cache_features(self.model.backbone, feature_cache)
+        read_labelled_images(self.model, self.cfg, progress)
         # A segmentor that is given names of classes may have others than the data set.
         names = getattr(self.model, "class_names", ())
         head = getattr(self.model, "decode_head", None)

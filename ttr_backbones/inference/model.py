@@ -101,7 +101,9 @@ def classes_and_palette(
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     meta = {**getattr(kind, "METAINFO", {}), **(dataset.get("metainfo") or {})}
     labels, colours = meta.get("classes") or (), meta.get("palette") or ()
-    if not labels and hasattr(kind, "classes_on_disk"):
+    if names and len(names) == num_classes and not labels:
+        labels = names
+    elif not labels and hasattr(kind, "classes_on_disk"):
         labels = kind.classes_on_disk(dataset)
     if len(labels) != num_classes:
         labels = names or [f"class {number}" for number in range(num_classes)]

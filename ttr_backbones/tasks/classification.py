@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttr_backbones.engine.head_kinds import HeadKind
-from ttr_backbones.errors import InputError
 from ttr_backbones.evaluation.image_parts import ImageParts, TopOne, TopOneOfBestK
 from ttr_backbones.tasks.drawing.classes import draw_classes
 from ttr_backbones.tasks.metric import Metric
@@ -24,7 +23,7 @@ class ImageClass(Prediction):
 
     Args:
         classes: names of the best classes, best first.
-        scores: their probabilities, float32 [len(classes)].
+        scores: their probabilities, of kNN their shares of the votes, float32 [len(classes)].
         number: of the best class.
     """
 
@@ -99,9 +98,7 @@ class KnnClassification(Classification):
     head_kinds = ()
 
     def prediction(self, *args: Any, **kwargs: Any) -> ImageClass:
-        """Refuse: only a test reads the labelled images."""
-        del args, kwargs
-        raise InputError(
-            "kNN compares an image with all labelled ones, which `ttrb test` reads: use that, with "
-            "--out FILE.json for the classes of its images"
-        )
+        """Take the classes that any neighbour votes for, of the first k."""
+        found = super().prediction(*args, **kwargs)
+        count = int((found.scores > 0).sum())  # the best come first
+        return replace(found, classes=found.classes[:count], scores=found.scores[:count])
