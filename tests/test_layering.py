@@ -64,7 +64,7 @@ ARROWS = {
     "attention_masks": ROOT | METHOD | {"backbones"},
     "classification": ROOT | METHOD | {"backbones", "engine", "text_vectors"},
     "zero_shot": ROOT | METHOD | {"backbones", "engine", "classification", "text_vectors"},
-    "probes": ROOT | METHOD | {"backbones", "engine", "segmentors", "classification"},
+    "probes": ROOT | METHOD | {"backbones", "engine", "heads", "segmentors", "classification"},
     "tasks": ROOT | {"compat", "evaluation", "engine"},
     "recipes": {"errors", "package_data", "atomic", "compat", "tasks", "timm_names"},
     "report": ROOT | METHOD | {"registers", "backbones", "engine"},

@@ -21,7 +21,7 @@ import ttr_backbones.heads
 import ttr_backbones.losses
 import ttr_backbones.segmentors  # noqa: F401
 from ttr_backbones.backbones import TimmViT
-from ttr_backbones.losses.upsampled_cross_entropy import _resize_matrix
+from ttr_backbones.losses.linear_resize import resize_matrix
 from ttr_backbones.neuron_search.verification import verify_neurons
 from ttr_backbones.object_discovery import lost_batch
 from ttr_backbones.object_discovery.tokencut import tokencut_batch
@@ -130,14 +130,14 @@ def other_device():
     autocast, inference_mode = torch.autocast, torch.inference_mode
     torch.autocast = lambda device_type, *args, **kwargs: autocast("cpu", *args, **kwargs)
     torch.inference_mode = torch.no_grad
-    _resize_matrix.cache_clear()  # tables on the real meta device lie there under the same name
+    resize_matrix.cache_clear()  # tables on the real meta device lie there under the same name
     try:
         with torch.no_grad(), _Made(), OtherDevice() as device:
             yield device
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(before)
         torch.autocast, torch.inference_mode = autocast, inference_mode
-        _resize_matrix.cache_clear()
+        resize_matrix.cache_clear()
 
 
 LAYERS = {1: [3, 5], 2: [7]}

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.losses import in_rows, in_strips
+from ttr_backbones.losses.pixel_targets import PixelTargets
 from ttr_backbones.losses.upsampled_cross_entropy import upsampled_cross_entropy
 
 SIZES = [
@@ -41,20 +43,30 @@ def plain(logits, labels, *, align_corners=False):
     return total, (scores.argmax(1) == labels)[valid].sum(), valid.sum()
 
 
-@pytest.fixture
-def one_row(monkeypatch):
-    """Make strips as low as they get."""
-    monkeypatch.setattr(sys.modules[upsampled_cross_entropy.__module__], "_BYTES_PER_THREAD", 1)
+def by_strips(monkeypatch):
+    """What a GPU does, and a CPU with logits that are far apart."""
+    module = sys.modules[upsampled_cross_entropy.__module__]
+    monkeypatch.setattr(module, "spread", lambda _: None)
+
+
+WAYS = {
+    "rows": lambda _: None,
+    "rows, image by image": lambda patch: patch.setattr(in_rows, "_BYTES_PER_THREAD", 1),
+    "strips": by_strips,
+    "strips of one row": lambda patch: (
+        by_strips(patch),
+        patch.setattr(in_strips, "_BYTES_PER_THREAD", 1),
+    ),
+}
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize(("size", "pixels"), SIZES)
-@pytest.mark.parametrize("strips", ["as they come", "one row"])
+@pytest.mark.parametrize("way", WAYS)
 def test_loss_gradient_and_counts_are_those_at_full_size(
-    size, pixels, align_corners, strips, request
+    size, pixels, align_corners, way, monkeypatch
 ):
-    if strips == "one row":
-        request.getfixturevalue("one_row")
+    WAYS[way](monkeypatch)
     logits, labels = made(size, pixels, dtype=torch.float64)
     expected, hits, pixels = plain(logits, labels, align_corners=align_corners)
     given = upsampled_cross_entropy(logits, labels, align_corners=align_corners)
@@ -67,12 +79,15 @@ def test_loss_gradient_and_counts_are_those_at_full_size(
 
 
 @pytest.mark.parametrize(("stride", "offset"), [(2, (0, 1)), (3, (2, 0)), (9, (8, 8))])
-def test_every_so_many_th_pixel_is_those_pixels_of_the_full_size(stride, offset):
+@pytest.mark.parametrize("way", ["rows", "strips"])
+def test_every_so_many_th_pixel_is_those_pixels_of_the_full_size(stride, offset, way, monkeypatch):
+    WAYS[way](monkeypatch)
     logits, labels = made(dtype=torch.float64)
     chosen = (..., slice(offset[0], None, stride), slice(offset[1], None, stride))
     scores = F.interpolate(logits, labels.shape[1:], mode="bilinear")[chosen]
     expected = F.cross_entropy(scores, labels[chosen], ignore_index=255, reduction="sum")
-    loss = upsampled_cross_entropy(logits, labels, stride=stride, offset=offset)
+    targets = PixelTargets(labels, stride=stride, offset=offset)
+    loss = upsampled_cross_entropy(logits, targets)
     torch.testing.assert_close(loss.total, expected, rtol=1e-12, atol=1e-12)
     assert loss.valid == (labels[chosen] != 255).sum()
     assert loss.correct == (scores.argmax(1) == labels[chosen])[labels[chosen] != 255].sum()
@@ -82,9 +97,9 @@ def test_every_so_many_th_pixel_is_those_pixels_of_the_full_size(stride, offset)
 
 
 def test_an_offset_that_skips_a_whole_stride_is_refused():
-    logits, labels = made()
+    _, labels = made()
     with pytest.raises(InputError, match="expected both from 0 to stride - 1"):
-        upsampled_cross_entropy(logits, labels, stride=2, offset=(0, 2))
+        PixelTargets(labels, stride=2, offset=(0, 2))
 
 
 @pytest.mark.parametrize("classes", [1, 2, 150])
@@ -99,14 +114,45 @@ def test_any_number_of_classes_in_float32(classes):
     torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_large_logits_neither_overflow_nor_vanish():
-    logits, labels = made(scale=1e4)
+@pytest.mark.parametrize(("scale", "in_range"), [(10, True), (20, True), (1e4, False)])
+def test_large_logits_neither_overflow_nor_vanish(scale, in_range):
+    logits, labels = made(scale=scale)
+    near = in_rows.spread(logits.detach())
+    assert (near is not None) == in_range, "what float32 holds goes by rows"
+    assert scale != 20 or near.lift > 0, "of its whole range"
     expected, _, _ = plain(logits.double(), labels)
     given = upsampled_cross_entropy(logits, labels)
     torch.testing.assert_close(given.total.double(), expected, rtol=1e-5, atol=0)
     (gradient,) = torch.autograd.grad(given.total, logits)
     (wanted,) = torch.autograd.grad(expected, logits)
     torch.testing.assert_close(gradient, wanted, rtol=1e-3, atol=1e-2)
+
+
+def test_logits_that_are_not_finite_give_a_loss_that_is_not():
+    logits, labels = made()
+    with torch.no_grad():
+        logits[0, 0, 0, 0] = float("nan")
+    assert upsampled_cross_entropy(logits, labels).total.isnan()
+
+
+def test_targets__serve_several_heads_and_grids():
+    _, labels = made()
+    targets = PixelTargets(labels)
+    for size in ((5, 7), (6, 4)):
+        logits, _ = made(size)
+        given = upsampled_cross_entropy(logits, targets, count_correct=False)
+        assert given.total == upsampled_cross_entropy(logits, labels).total
+        assert given.correct == 0
+
+
+def test_float32__thirty_rows_between_two_of_the_grid():
+    logits, labels = made((3, 3), (96, 90), scale=8.0)
+    expected, _, _ = plain(logits.double(), labels)
+    given = upsampled_cross_entropy(logits, labels)
+    torch.testing.assert_close(given.total.double(), expected, rtol=1e-6, atol=0)
+    (gradient,) = torch.autograd.grad(given.total, logits)
+    (wanted,) = torch.autograd.grad(expected, logits)
+    torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-3)
 
 
 def test_by_hand():
@@ -131,7 +177,7 @@ def test_ignored_pixels_count_nowhere():
     renamed = labels.where(labels != 255, -1)
     one, other = (
         upsampled_cross_entropy(logits, labels),
-        upsampled_cross_entropy(logits, renamed, ignore_index=-1),
+        upsampled_cross_entropy(logits, PixelTargets(renamed, ignore_index=-1)),
     )
     assert one == other
 
@@ -184,12 +230,20 @@ class Watched(TorchDispatchMode):
         return result
 
 
-def test_the_logits_are_never_held_at_full_size(one_row):
+@pytest.mark.parametrize(
+    ("way", "largest"),
+    [
+        ("rows", 2 * 128 * 96),  # as large as the labels
+        ("strips of one row", 2 * 20 * 8 * 96),  # the width is resized, the height is not
+    ],
+)
+def test_the_logits_are_never_held_at_full_size(way, largest, monkeypatch):
+    WAYS[way](monkeypatch)
     B, K, w, H, W = 2, 20, 8, 128, 96
     logits, labels = made((8, w), (H, W), batch=B, classes=K)
     with Watched() as watched:
         upsampled_cross_entropy(logits, labels).total.backward()
-    assert watched.largest == B * K * 8 * W, "the width is resized, the height is not"
+    assert watched.largest == largest
     with Watched() as watched:
         plain(logits, labels)[0].backward()
     assert watched.largest == B * K * H * W
@@ -197,10 +251,9 @@ def test_the_logits_are_never_held_at_full_size(one_row):
 
 def test_no_value_is_fetched_from_the_device(monkeypatch):
     logits, labels = made()
+    by_strips(monkeypatch)
     upsampled_cross_entropy(logits, labels)  # the matrices of a size are made once
-    # What a GPU does not check:
-    module = sys.modules[upsampled_cross_entropy.__module__]
-    monkeypatch.setattr(module, "_check_labels", lambda *_: None)
+    monkeypatch.setattr(PixelTargets, "check", lambda *_: None)  # what a GPU does not do
     with Watched() as watched:
         upsampled_cross_entropy(logits, labels).total.backward()
     assert watched.fetched == []

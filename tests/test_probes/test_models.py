@@ -9,6 +9,7 @@ from mmseg.structures import SegDataSample
 
 import ttr_backbones.heads
 import ttr_backbones.probes  # noqa: F401 (both register their classes)
+from ttr_backbones.vits.taps import Tap
 
 VIT = {
     "type": "TimmViT",
@@ -230,3 +231,15 @@ def test_classifiers__are_those_of_each_alone_from_one_pass():
             found = sample.probes[index]
             assert torch.equal(found["pred_classes"], wanted.pred_classes)
             assert (found["gt_label"], found["img_path"]) == (wanted.gt_label, wanted.img_path)
+
+
+def test_loss_stride__heads_of_one_pass_share_the_drawn_pixels():
+    head = {**SEG, "in_channels": [3], "loss_stride": 7, "init_seed": 0}
+    heads = build(
+        {"type": "ProbeHeads", "heads": [head] * 2, "taps": [[(0, True)]] * 2, "names": "ab"}
+    )
+    heads.init_weights()
+    tap = Tap(0, norm=True)
+    heads.taps_of = [[tap]] * 2
+    drawn = [heads.loss({tap: torch.randn(2, 3, 6, 7)}, samples(), {}) for _ in range(3)]
+    assert all(losses["a"] == losses["b"] for losses in drawn)

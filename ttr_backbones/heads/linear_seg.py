@@ -15,8 +15,10 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.heads.batch_norm import batch_norm, check_values
 from ttr_backbones.heads.maps import MapChoice
 from ttr_backbones.heads.seeded_init import SeededInit
+from ttr_backbones.losses.pixel_targets import PixelTargets
 from ttr_backbones.losses.upsampled_cross_entropy import upsampled_cross_entropy
 
+SharedTargets = dict[tuple[int, int], PixelTargets]  # by loss_stride and ignore_index
 _EPS = torch.finfo(torch.float32).eps  # what mmseg adds to every count
 
 
@@ -37,8 +39,8 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
             the batch norm and the convolution.
         loss_stride: the loss takes every `loss_stride`-th row and column of the pixels, the first
             ones drawn anew at each step; 1 in all published protocols, which take all pixels. With
-            many heads on a small backbone most of a step is the loss, and this makes it short. The
-            heads of one pass draw each for themselves, so that none is what it would be alone.
+            many heads on a small backbone much of a step is the loss, and this makes it short. The
+            heads of one pass share each draw.
         init_seed: seed of the first weights; by default the run's, see `SeededInit`.
         **kwargs: see mmseg's BaseDecodeHead (loss_decode, ignore_index, align_corners, ...).
 
@@ -91,6 +93,27 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
             return self.conv_seg(self.bn(self.dropout(x)))
         return self.cls_seg(self.bn(x))
 
+    def loss(
+        self,
+        inputs: Sequence[Tensor],
+        batch_data_samples: Sequence[Any],
+        train_cfg: Any,  # noqa: ARG002 (mmseg's signature)
+        shared: SharedTargets | None = None,
+    ) -> dict[str, Tensor]:
+        """Maps and samples -> losses and `acc_seg`.
+
+        With `shared`, which the heads of one pass hand on, what depends on the labels alone is
+        worked out by the first head for all that have the same `loss_stride` and `ignore_index`,
+        the drawn pixels included, and `acc_seg` is left out.
+        """
+        seg_logits = self.forward(inputs)
+        if shared is None or self._by_mmseg():
+            return self.loss_by_feat(seg_logits, batch_data_samples)
+        key = self.loss_stride, self.ignore_index
+        if key not in shared:
+            shared[key] = self._targets(batch_data_samples)
+        return self._losses(seg_logits, shared[key], count_correct=False)
+
     def loss_by_feat(
         self, seg_logits: Tensor, batch_data_samples: Sequence[Any]
     ) -> dict[str, Tensor]:
@@ -99,35 +122,50 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
         Plain cross-entropy is computed without the logits at full size; it equals mmseg's. Any
         other loss goes mmseg's way.
         """
-        several = isinstance(self.loss_decode, nn.ModuleList)
-        losses_decode = list(self.loss_decode) if several else [self.loss_decode]
-        by_mmseg = self.sampler is not None or self.ignore_index is None
-        if by_mmseg or not all(map(_is_plain_cross_entropy, losses_decode)):
-            if self.loss_stride > 1:
-                raise InputError(
-                    f"loss_stride={self.loss_stride} is for plain cross-entropy, without class "
-                    "weights or a sampler: leave it out"
-                )
+        if self._by_mmseg():
             return super().loss_by_feat(seg_logits, batch_data_samples)
-        labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
-        row, column = (
-            torch.randint(self.loss_stride, (2,)).tolist() if self.loss_stride > 1 else (0, 0)
-        )
-        total, correct, valid, pixels = upsampled_cross_entropy(
-            seg_logits,
-            labels,
+        return self._losses(seg_logits, self._targets(batch_data_samples), count_correct=True)
+
+    def _by_mmseg(self) -> bool:
+        losses_decode = self._losses_decode()
+        by_mmseg = self.sampler is not None or self.ignore_index is None
+        if not by_mmseg and all(map(_is_plain_cross_entropy, losses_decode)):
+            return False
+        if self.loss_stride > 1:
+            raise InputError(
+                f"loss_stride={self.loss_stride} is for plain cross-entropy, without class "
+                "weights or a sampler: leave it out"
+            )
+        return True
+
+    def _losses_decode(self) -> list[Any]:
+        several = isinstance(self.loss_decode, nn.ModuleList)
+        return list(self.loss_decode) if several else [self.loss_decode]
+
+    def _targets(self, batch_data_samples: Sequence[Any]) -> PixelTargets:
+        stride = self.loss_stride
+        row, column = torch.randint(stride, (2,)).tolist() if stride > 1 else (0, 0)
+        return PixelTargets(
+            self._stack_batch_gt(batch_data_samples).squeeze(1),
             ignore_index=self.ignore_index,
-            align_corners=self.align_corners,
-            stride=self.loss_stride,
+            stride=stride,
             offset=(row, column),
         )
+
+    def _losses(
+        self, seg_logits: Tensor, targets: PixelTargets, *, count_correct: bool
+    ) -> dict[str, Tensor]:
+        total, correct, valid, pixels = upsampled_cross_entropy(
+            seg_logits, targets, align_corners=self.align_corners, count_correct=count_correct
+        )
         losses: dict[str, Tensor] = {}
-        for loss in losses_decode:
+        for loss in self._losses_decode():
             count = valid if loss.avg_non_ignore else pixels
             value = loss.loss_weight * total / (count + _EPS)
             name = str(loss.loss_name)
             losses[name] = losses[name] + value if name in losses else value
-        losses["acc_seg"] = 100 * (correct + _EPS) / (valid[None] + _EPS)
+        if count_correct:
+            losses["acc_seg"] = 100 * (correct + _EPS) / (valid[None] + _EPS)
         return losses
 
 

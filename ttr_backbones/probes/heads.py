@@ -10,6 +10,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ttr_backbones.heads.linear_seg import LinearSegHead, SharedTargets
 from ttr_backbones.vits.taps import Tap
 
 
@@ -69,8 +70,10 @@ class ProbeHeads(BaseModule):
         """
         results: dict[str, Tensor] = {}
         total: Any = 0
+        targets: SharedTargets = {}
         for name, head, taps in zip(self.names, self.heads, self.taps_of, strict=True):
-            losses = head.loss([maps[tap] for tap in taps], data_samples, train_cfg)
+            shared = {"shared": targets} if isinstance(head, LinearSegHead) else {}
+            losses = head.loss([maps[tap] for tap in taps], data_samples, train_cfg, **shared)
             loss = sum(value.mean() for key, value in losses.items() if "loss" in key)
             results[name] = loss.detach()
             total = total + torch.where(loss.isfinite(), loss, torch.zeros_like(loss))
