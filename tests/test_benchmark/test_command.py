@@ -107,7 +107,7 @@ def test_benchmark__killed_and_resumed_gives_the_same_page_as_an_undisturbed_run
         (["--images", "nowhere"], "nowhere"),
         (["--suite", "long"], "long"),
         (["--seeds", "0,x"], "--seeds 0,x"),
-        (["--repairs", "sindr"], "unknown choice 'sindr'"),
+        (["--repairs", "sindr"], "unknown repair 'sindr'"),
         (["--cfg-options", "KITI:a=1"], "unknown data set type or config 'KITI'"),
     ],
 )

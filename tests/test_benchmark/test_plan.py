@@ -1,6 +1,8 @@
 """What a benchmark runs on the data that is there, and what it leaves out and why."""
 
 import dataclasses
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -41,10 +43,15 @@ def test_suites__short_and_full_share_what_trains_nothing():
         choose_suite("short", ["lost_voc07"], 9)
 
 
-def test_plan__is_bound_to_the_content_of_data_and_weights(request_of, moved):
+def test_plan__is_bound_to_the_content_of_data_and_weights(request_of, moved, tiny, tmp_path):
     here, elsewhere = plan_benchmark(request_of()), plan_benchmark(request_of(moved))
     (facts,), (same,) = here.data["lost_voc07"], elsewhere.data["lost_voc07"]
     assert facts == same, "the same files in another folder"
+    weights = shutil.copy(tiny / "tiny.safetensors", tmp_path / "same.safetensors")
+    backbones = dict.fromkeys(request_of().backbones, Path(weights))
+    again = plan_benchmark(dataclasses.replace(request_of(moved), backbones=backbones))
+    folders = [cell.folder for cell in here.cells]
+    assert folders == [cell.folder for cell in again.cells], "nor does a name of weights count"
     assert next(path for path, _ in facts.files) == "VOCdevkit/VOC2007/JPEGImages/a.jpg"
     assert here.changes["lost_voc07"].startswith("6 images, the published sets have 5011")
     assert [what for what, _ in here.left_out] == ["linear_voc2012"]
@@ -55,6 +62,10 @@ def test_plan__is_bound_to_the_content_of_data_and_weights(request_of, moved):
     changed = plan_benchmark(request_of(moved))
     assert changed.data["lost_voc07"][0].sha256 != facts.sha256
     assert changed.cells[0].folder != elsewhere.cells[0].folder
+    with (tmp_path / "same.safetensors").open("ab") as file:
+        file.write(b" ")
+    others = plan_benchmark(dataclasses.replace(request_of(), backbones=backbones))
+    assert others.cells[0].folder != here.cells[0].folder
 
     (moved / "VOCdevkit/VOC2007/JPEGImages/b.jpg").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"nothing can be run on .*(?s:.)*b\.jpg"):

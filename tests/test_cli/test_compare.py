@@ -57,7 +57,7 @@ def test_finished__is_reused_and_a_changed_config_is_run_anew(run, monkeypatch, 
     LinearSegHead([3], num_classes=2).init_weights()  # which mmengine notes in the run's open logs
     before = results(run.out)
     for folder in run.out.rglob("seed*"):  # the parts of single images make the value again
-        images = read_parts(folder, TASKS["segmentation"].metric)
+        images = read_parts(folder, TASKS["segmentation"])
         assert [Path(name).name for name in images.names] == ["val_0.jpg", "val_1.jpg"]
         again = TASKS["segmentation"].image_parts.score(images.parts.sum(axis=0))
         assert before[folder.name]["value"] == pytest.approx(again, abs=0.006)  # mmseg rounds

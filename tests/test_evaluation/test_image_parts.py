@@ -85,10 +85,10 @@ def test_bootstrap__is_paired_and_as_wide_as_theory_says():
     values = np.random.default_rng(0).normal(5.0, 2.0, 400)
     runs = np.stack([values, values + 0.5])
     parts = np.stack([runs, np.ones_like(runs)], axis=2)
-    scores = bootstrap_scores(parts, mean.score, rounds=2000, seed=1)
+    scores = bootstrap_scores(parts, mean, rounds=2000, seed=1)
     assert scores.shape == (2, 2000)
     assert scores[1] - scores[0] == pytest.approx(0.5), "the same images in either"
-    alone = bootstrap_scores(parts[1:], mean.score, rounds=2000, seed=1)
+    alone = bootstrap_scores(parts[1:], mean, rounds=2000, seed=1)
     assert (alone[0] == scores[1]).all(), "whatever was computed beside"
     interval = percentile_interval(scores[0])
     half = 1.96 * values.std() / 20  # of the mean of 400 values
@@ -100,9 +100,46 @@ def test_mean_iou__of_resampled_images_by_hand():
     """Areas add up before they are divided: a class in one image of two counts once."""
     task = task_named("segmentation")
     one, two = (
-        [torch.tensor([2.0, 0]), torch.tensor([4.0, 0])],
-        [torch.tensor([1.0, 3]), torch.tensor([8.0, 3])],
+        list(torch.tensor([[2.0, 0], [4.0, 0], [2.0, 0], [4.0, 0]])),
+        list(torch.tensor([[1.0, 3], [8.0, 3], [1.0, 3], [8.0, 3]])),
     )
     parts = task.image_parts.of_results([one, two])
     sums = np.array([[2.0, 0], [1, 1]]) @ parts
     assert task.image_parts.score(sums).tolist() == [50.0, pytest.approx(100 * (3 / 12 + 1) / 2)]
+
+
+def test_mean_iou__of_a_drawn_set_is_not_lowered_by_a_class_that_was_not_drawn():
+    """Three classes: one in either image, one in the second, one only predicted."""
+    task = task_named("segmentation")
+    # Areas of intersection, union, prediction and truth, as mmseg's metric keeps them.
+    one = [[2.0, 0, 0, 0], [4.0, 1, 1, 0], [3.0, 1, 1, 0], [3.0, 0, 0, 0]]
+    two = [[3.0, 4, 0, 0], [4.0, 5, 0, 0], [3.0, 5, 0, 0], [4.0, 4, 0, 0]]
+    results = [list(torch.tensor(image)) for image in (one, two)]
+    parts = task.image_parts.of_results(results)
+    whole = parts.sum(axis=0)
+    assert task.image_parts.classes(whole) == (2, 3, 4)
+    score = float(task.image_parts.score(whole))
+    assert score == pytest.approx(100 * (5 / 8 + 4 / 6 + 0) / 3)
+    drawn = np.array([[1.0, 1], [2, 0], [0, 2]]) @ parts
+    by_hand = [score, 100 * (2 / 4) * 2 / 3, 100 * (3 / 4 + 4 / 5) / 2 * 2 / 3]
+    assert task.image_parts.drawn_score(drawn, whole) == pytest.approx(by_hand)
+    assert task.image_parts.score(drawn[1]) == pytest.approx(100 * (2 / 4) / 3), "what mmseg says"
+
+
+def test_bootstrap__of_mean_iou_surrounds_the_score_and_holds_the_truth():
+    """Many data sets of 40 images from one source: most intervals hold the score to be expected.
+
+    Four of ten classes are in one image of ten, and every class is predicted in every image.
+    """
+    kind, rng = task_named("segmentation").image_parts, np.random.default_rng(0)
+    truth = rng.random((60, 40, 10)) < np.where(np.arange(10) < 4, 0.1, 0.5)
+    hits = truth * rng.uniform(0.2, 0.8, truth.shape)
+    union = truth + rng.uniform(0, 0.2, truth.shape)
+    parts = np.concatenate([hits, union, truth], axis=2)
+    scores = kind.score(parts.sum(axis=1))
+    intervals = [percentile_interval(row) for row in bootstrap_scores(parts, kind, 300, seed=0)]
+    expected = scores.mean()
+    assert sum(interval.holds(expected) for interval in intervals) >= 54, "of 60"
+    assert sum(interval.high < expected for interval in intervals) <= 3
+    places = [(s - i.low) / (i.high - i.low) for s, i in zip(scores, intervals, strict=True)]
+    assert np.mean(places) == pytest.approx(0.5, abs=0.05), "0.62 by mmseg's score of drawn sets"

@@ -33,7 +33,7 @@ def markdown_page(report: Report) -> str:
                         (
                             f"{result.row.task}, {result.row.metric.heading}",
                             kind_label(result.row.repair),
-                            "" if result.images is None else str(result.images),
+                            words.images(result).removeprefix(", "),
                             words.measured(result),
                             words.interval(result),
                             words.difference(result),

@@ -58,8 +58,8 @@ def _table(results: Sequence[RowResult]) -> list[str]:
     parts.append("</tr></thead>")
     for name in dict.fromkeys(result.row.experiment for result in results):
         lines = [result for result in results if result.row.experiment == name]
-        row, images = lines[0].row, lines[0].images
-        title = f"{row.task}: {row.metric.heading}" + (f", {images} images" if images else "")
+        row = lines[0].row
+        title = f"{row.task}: {row.metric.heading}{words.images(lines[0])}"
         parts.append(f'<tbody><tr class=task><th colspan="{len(heads)}">{_text(title)}</th></tr>')
         parts += [_line(result, with_paper=with_paper) for result in lines]
         parts.append("</tbody>")

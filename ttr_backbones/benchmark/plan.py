@@ -12,11 +12,13 @@ from pathlib import Path
 from ttr_backbones.app.data_check import check, distinct_datasets
 from ttr_backbones.benchmark.inputs import DataFacts, combined_hash, data_facts, file_hash
 from ttr_backbones.benchmark.suite import Suite
+from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.compare.kinds import check_kind
 from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.compare.plan import Cell, TableRow, make_plan
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.recipes import RecipeName, check_backbone, protocol_facts
+from ttr_backbones.tasks import task_of
 
 _SHOWN = 3  # problems of a data set
 
@@ -219,8 +221,7 @@ def _add_cells(
     except InputError as error:
         plan.left_out.append((name, str(error)))
         return
-    inputs = [facts.sha256 for facts in plan.data[protocol]] + [plan.weights[backbone] or "hub"]
-    plan.cells += [_bound(cell, combined_hash([cell.fingerprint, *inputs])) for cell in found.cells]
+    plan.cells += [_bound(cell, backbone, protocol, request, plan) for cell in found.cells]
     plan.rows_left_out += found.left_out
     plan.protocols |= {cell.row.experiment: protocol for cell in found.cells}
     plan.left_out += [_split(note) for note in found.notes if " is left out: " in note]
@@ -231,9 +232,21 @@ def _split(note: str) -> tuple[str, str]:
     return what, why
 
 
-def _bound(cell: Cell, mark: str) -> Cell:
-    """Bind a cell to the content of data and weights: others have results of their own."""
-    cfg = copy.deepcopy(cell.cfg)
+def _bound(
+    cell: Cell, backbone: str, protocol: str, request: BenchmarkRequest, plan: BenchmarkPlan
+) -> Cell:
+    """Bind a cell to the content of data and weights, wherever the files lie.
+
+    What is stored of single images counts too: of another version it would be read wrong.
+    """
+    cfg, file, weights = copy.deepcopy(cell.cfg), request.backbones[backbone], None
+    if file is not None and str(cfg.model.backbone.get("checkpoint")) == str(file):
+        weights = plan.weights[backbone]
+    inputs = [facts.sha256 for facts in plan.data[protocol]] + [weights or "hub"]
+    parts = task_of(cfg).image_parts
+    layout = "" if parts is None else parts.layout
+    of_config = fingerprint(cfg, tta=cell.tta, data=request.data, weights=weights)
+    mark = combined_hash([of_config, *inputs, layout])
     prefix = cell.folder.name.partition("-")[0]
     cfg.work_dir = str(cell.folder.with_name(f"{prefix}-{mark[:8]}"))
     return dataclasses.replace(cell, cfg=cfg, fingerprint=mark)

@@ -169,6 +169,8 @@ def _plain(result: RowResult) -> dict[str, Any]:
         "std": result.std,
         "runs": {str(seed): value for seed, value in result.values.items()},
         "images": result.images,
+        "classes": result.classes and result.classes._asdict(),
+        "mean_of_present_classes": result.of_present,
         "interval": result.interval,
         "verdict": result.verdict,
         "published": published and asdict(published),

@@ -17,7 +17,7 @@ from ttr_backbones.compare.plan import Cell, TableRow
 from ttr_backbones.compare.stored_image_parts import StoredImageParts, read_parts
 from ttr_backbones.errors import InputError
 from ttr_backbones.evaluation.bootstrap import Interval, bootstrap_scores, percentile_interval
-from ttr_backbones.evaluation.image_parts import ImageParts
+from ttr_backbones.evaluation.image_parts import ClassCounts, ImageParts
 from ttr_backbones.tasks import task_of
 
 BOOTSTRAP_SEED = 0
@@ -74,6 +74,8 @@ class RowResult:
             `LEAST_IMAGES`.
         difference: to no repair; None for that line, and where one of the two has no images.
         judgement: of the published number beside ours, "" where there is none.
+        classes: that the images hold, of a metric that is a mean over classes; of the first run.
+        of_present: mean over the classes in the truth alone, and over the seeds; None likewise.
     """
 
     row: TableRow
@@ -83,6 +85,8 @@ class RowResult:
     interval: Interval | None
     difference: PairedDifference | None
     judgement: str
+    classes: ClassCounts | None = None
+    of_present: float | None = None
 
     @property
     def mean(self) -> float | None:
@@ -115,6 +119,7 @@ class _Drawn:
     scores: Mapping[int | None, NDArray[np.float64]]
     whole: Mapping[int | None, float]  # the score of all images, not rounded as a metric's may be
     images: list[str]
+    classes: Mapping[int | None, ClassCounts | None]
 
     def mean(self, seeds: Sequence[int | None]) -> NDArray[np.float64]:
         return np.asarray(np.mean([self.scores[seed] for seed in seeds], axis=0))
@@ -154,7 +159,7 @@ def _drawn(cells: Sequence[Cell], outcomes: Mapping[str, CellResult], rounds: in
     kept: dict[int | None, StoredImageParts] = {}
     for cell in cells:
         if cell.name in outcomes:
-            of_images = read_parts(cell.folder, cell.row.metric)
+            of_images = read_parts(cell.folder, task_of(cell.cfg))
             if of_images is None:
                 return None
             kept[cell.seed] = of_images
@@ -171,10 +176,11 @@ def _bootstrapped(
     if any(of_images.names != names for of_images in kept.values()):
         raise InputError(f"{name}: its runs were of different images: delete them, and run again")
     stacked = np.stack([of_images.parts for of_images in kept.values()])
-    scores = bootstrap_scores(stacked, parts.score, rounds, BOOTSTRAP_SEED)
-    whole = parts.score(stacked.sum(axis=1)).tolist()
-    by_seed = dict(zip(kept, scores, strict=True))
-    return _Drawn(by_seed, dict(zip(kept, whole, strict=True)), names)
+    scores = bootstrap_scores(stacked, parts, rounds, BOOTSTRAP_SEED)
+    sums = stacked.sum(axis=1)
+    of_runs = (scores, parts.score(sums).tolist(), map(parts.classes, sums))
+    by_seed, whole, classes = (dict(zip(kept, each, strict=True)) for each in of_runs)
+    return _Drawn(by_seed, whole, names, classes)
 
 
 def _result(
@@ -199,7 +205,23 @@ def _result(
     mean = statistics.fmean(values.values()) if values else None
     changes = plan.changes.get(plan.protocols.get(row.experiment, ""), "")
     judgement = _judgement(row, mean, interval, changes)
-    return RowResult(row, values, len(cells), images, interval, difference, judgement)
+    classes, of_present = (None, None) if of_line is None else _classes(of_line)
+    return RowResult(
+        *(row, values, len(cells), images, interval, difference, judgement, classes, of_present)
+    )
+
+
+def _classes(drawn: _Drawn) -> tuple[ClassCounts | None, float | None]:
+    """Return what classes there are, and the mean over the seeds of the mean over those present."""
+    first = next(iter(drawn.classes.values()))
+    if first is None or not first.present:
+        return first, None
+    means = [
+        drawn.whole[seed] * counts.counted / counts.present
+        for seed, counts in drawn.classes.items()
+        if counts is not None
+    ]
+    return first, statistics.fmean(means)
 
 
 def _interval(scores: NDArray[np.float64], drawn: _Drawn) -> Interval | None:

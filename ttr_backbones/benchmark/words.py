@@ -81,9 +81,8 @@ def results_text(report: Report) -> list[str]:
     text: list[str] = []
     for name in dict.fromkeys(result.row.experiment for result in report.results):
         lines = [result for result in report.results if result.row.experiment == name]
-        row, images = lines[0].row, lines[0].images
-        of_images = f", {images} images" if images else ""
-        text += ["", f"{row.backbone}, {row.task} ({row.metric.heading}){of_images}"]
+        row = lines[0].row
+        text += ["", f"{row.backbone}, {row.task} ({row.metric.heading}){images(lines[0])}"]
         head = ["repair", "measured", "95 % interval", "difference to none", "", ""]
         cells = [
             [
@@ -151,12 +150,45 @@ def reading(report: Report) -> list[str]:
     if few:
         text.append(
             f"Tasks of fewer than {_FEW} images (here {', '.join(map(str, few))}): intervals of so "
-            "few images are too narrow, and rank nothing. The mIoU of a drawn set is of the "
-            "classes that occur in it, so that with few images its interval need not surround it."
+            "few images are too narrow, and rank nothing."
         )
+    text += _classes(report)
     changed = {name: why for name, why in report.changes.items() if why}
     text += [f"{name} compares with no published number: {why}." for name, why in changed.items()]
     return text
+
+
+def _classes(report: Report) -> list[str]:
+    """Say of which classes a mean over classes is, where the images do not hold all."""
+    text = []
+    for name in dict.fromkeys(result.row.experiment for result in report.results):
+        result = next(result for result in report.results if result.row.experiment == name)
+        row, classes = result.row, result.classes
+        if classes is None or result.mean is None or result.of_present is None:
+            continue
+        if classes.present < classes.known:
+            text.append(
+                f"{row.task}: the images hold {classes.present} of {classes.known} classes. One "
+                f"that is predicted but in no image counts as 0 in {row.metric.name}, as in mmseg: "
+                f"{row.metric.shown(result.mean)} ({kind_label(row.repair)}) is "
+                f"{row.metric.shown(result.of_present)} as the mean of the classes present."
+            )
+    if any(result.classes for result in report.results):
+        text.append(
+            "In a drawn set that lacks a class the mean is of the classes drawn, and what is drawn "
+            "is centred on the score of all images; classes that no image holds keep their share."
+        )
+    return text
+
+
+def images(result: RowResult) -> str:
+    """Write ", 20 images, 14 of 20 classes", "" if nothing was kept of the images."""
+    if not result.images:
+        return ""
+    classes = result.classes
+    lacks = classes is not None and classes.present < classes.known
+    held = f", {classes.present} of {classes.known} classes" if classes and lacks else ""
+    return f", {_count(result.images, 'image')}{held}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError
 from ttr_backbones.evaluation.named_results import image_files
-from ttr_backbones.tasks import Metric, Task
+from ttr_backbones.tasks import Task
 
 FILE = "images.npz"
 
@@ -25,12 +26,14 @@ class StoredImageParts(NamedTuple):
     """The parts of a metric, see `evaluation.image_parts`.
 
     Attributes:
-        names: of the images, N.
+        names: of the images, N, below the folder that holds all of them.
         parts: of each, [N, P].
+        layout: what the parts are, see `ImageParts`.
     """
 
     names: list[str]
     parts: NDArray[np.float64]
+    layout: str
 
 
 class KeepImageParts(Hook):
@@ -62,12 +65,20 @@ class KeepImageParts(Hook):
         compute = metric.compute_metrics
 
         def keep_and_compute(results: list[Any]) -> Any:
-            assert task.image_parts is not None
+            kind = task.image_parts
+            assert kind is not None
             if len(results) == len(names):
-                self.found = StoredImageParts(list(names), task.image_parts.of_results(results))
+                parts = kind.of_results(results)
+                self.found = StoredImageParts(_below_all(names), parts, kind.layout)
             return compute(results)
 
         metric.compute_metrics = keep_and_compute
+
+
+def _below_all(files: Sequence[str]) -> list[str]:
+    """Take the folder off that all files lie in: the same images elsewhere are the same images."""
+    folder = os.path.commonpath([Path(file).parent for file in files])
+    return [os.path.relpath(file, folder) for file in files]
 
 
 def check_parts(found: StoredImageParts, task: Task[Any], value: float) -> str | None:
@@ -83,25 +94,33 @@ def check_parts(found: StoredImageParts, task: Task[Any], value: float) -> str |
 def write_parts(folder: Path, found: StoredImageParts) -> None:
     """Write them atomically."""
     content = io.BytesIO()
-    np.savez_compressed(content, names=np.array(found.names, dtype=np.str_), parts=found.parts)
+    names, layout = (np.array(text, dtype=np.str_) for text in (found.names, found.layout))
+    np.savez_compressed(content, names=names, parts=found.parts, layout=layout)
     write_atomically(folder / FILE, content.getvalue())
 
 
-def read_parts(folder: Path, metric: Metric) -> StoredImageParts | None:
+def read_parts(folder: Path, task: Task[Any]) -> StoredImageParts | None:
     """Read what a cell kept of single images; None if it kept nothing.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or has other parts than the task's metric is made of.
     """
-    path = folder / FILE
-    if not path.is_file():
+    path, kind = folder / FILE, task.image_parts
+    if kind is None or not path.is_file():
         return None
+    anew = f"delete the folder {folder} to run the cell anew"
     try:
         with np.load(path, allow_pickle=False) as stored:
-            names, parts = stored["names"].tolist(), stored["parts"]
+            found = {key: stored[key] for key in stored.files}
+        names, parts = found["names"].tolist(), found["parts"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path} holds no {metric.name} of single images ({error!r}): delete its folder to "
-            "run the cell anew"
+            f"{path} holds no {task.metric.name} of single images ({error!r}): {anew}"
         ) from error
-    return StoredImageParts(names, parts)
+    layout = str(found.get("layout", "not said, as in files of earlier versions"))
+    if layout != kind.layout:
+        raise InputError(
+            f"{path} was written by another version: expected for {task.metric.name} "
+            f"({kind.layout}) of every image, it has ({layout}): {anew}"
+        )
+    return StoredImageParts(names, parts, layout)

@@ -43,15 +43,15 @@ class ForegroundMetric(BaseMetric):
                 "the pipeline to that of the images"
             )
         found = foreground_scores(masks.bool(), scores, truth.bool())
-        kept = (found.intersection, found.union, found.correct, found.labelled)
-        rows = (part.tolist() for part in (*kept, found.average_precision))
+        areas = (found.intersection, found.union, found.correct, found.truth)  # as mmseg's metric
+        rows = (part.tolist() for part in (*areas, found.labelled, found.average_precision))
         self.results += zip(*rows, strict=True)
 
     def compute_metrics(
-        self, results: list[tuple[list[int], list[int], int, int, float]]
+        self, results: list[tuple[list[int], list[int], int, list[int], int, float]]
     ) -> dict[str, float]:
         """Put together what all processes have kept."""
-        _, _, correct, labelled, precision = zip(*results, strict=True)
+        _, _, correct, _, labelled, precision = zip(*results, strict=True)
         areas = MeanIoU().of_results(results).sum(axis=0)
         metrics = {
             "mIoU": float(MeanIoU().score(areas)),

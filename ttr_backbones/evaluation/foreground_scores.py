@@ -16,6 +16,7 @@ class ForegroundScores(NamedTuple):
         labelled: [B].
         intersection: of background and foreground with the truth, [B, 2].
         union: likewise.
+        truth: of background and foreground, [B, 2].
         average_precision: of both classes' scores in one ranking, [B].
     """
 
@@ -23,6 +24,7 @@ class ForegroundScores(NamedTuple):
     labelled: Tensor
     intersection: Tensor
     union: Tensor
+    truth: Tensor
     average_precision: Tensor
 
 
@@ -44,6 +46,7 @@ def foreground_scores(masks: Tensor, scores: Tensor, truth: Tensor) -> Foregroun
         labelled,
         intersection,
         union,
+        true.sum(dim=2),
         average_precision(scores.flatten(1), true.flatten(1)),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,31 @@ from ttr_backbones.evaluation.depth_errors import ERRORS
 Parts = NDArray[np.float64]
 
 
+class ClassCounts(NamedTuple):
+    """Of which classes a mean over classes is.
+
+    Attributes:
+        present: classes that occur in the truth.
+        counted: those that the mean is over; one that is only predicted counts as 0.
+        known: classes of the data set.
+    """
+
+    present: int
+    counted: int
+    known: int
+
+
 class ImageParts(ABC):
-    """Per-image sufficient statistics of a metric ("parts"), and the metric of their sums."""
+    """Per-image sufficient statistics of a metric ("parts"), and the metric of their sums.
+
+    Attributes:
+        layout: what the parts are, in words; a file of parts with another is not read.
+        is_mean: whether the metric is a mean over images, and so the same on average over sets that
+            are drawn from them.
+    """
+
+    layout: ClassVar[str]
+    is_mean: ClassVar[bool] = False
 
     @abstractmethod
     def of_results(self, results: Sequence[Any]) -> Parts:
@@ -31,9 +54,28 @@ class ImageParts(ABC):
     def score(self, sums: Parts) -> NDArray[np.float64]:
         """Return the metric of sums of parts over images, [..., P] -> [...], in its own unit."""
 
+    def drawn_score(self, sums: Parts, whole: Parts) -> NDArray[np.float64]:
+        """Return the metric of a set that was drawn from a data set, with replacement.
+
+        Args:
+            sums: over the drawn images, [..., P].
+            whole: over all images of the data set, broadcastable to `sums`; its own score as a
+                drawn set is `score`.
+        """
+        del whole
+        return self.score(sums)
+
+    def classes(self, sums: Parts) -> ClassCounts | None:
+        """Count the classes that sums over images [P] hold; None if the metric is of none."""
+        del sums
+        return None
+
 
 class MeanOfImages(ImageParts):
     """A metric that is a mean over images: the parts are (value, 1), or (0, 0) if left out."""
+
+    layout = "value, 1"
+    is_mean = True
 
     def score(self, sums: Parts) -> NDArray[np.float64]:
         """Divide the sum of the values by the number of images; NaN without any."""
@@ -51,6 +93,8 @@ class TopOne(MeanOfImages):
 
 class TopOneOfBestK(ImageParts):
     """Top-1 of kNN for the best k: the parts are 100 or 0 for each of K values of k, and 1."""
+
+    layout = "value for each k, 1"
 
     def of_results(self, results: Sequence[tuple[str, int, Mapping[int, int]]]) -> Parts:
         """Take [N, K + 1] of what `KnnMetric` keeps of every image."""
@@ -100,17 +144,47 @@ class DepthError(MeanOfImages):
 
 
 class MeanIoU(ImageParts):
-    """mIoU in percent: the parts are the areas of intersection and union of all K classes."""
+    """mIoU in percent: the parts are areas of intersection, union and truth of all K classes.
+
+    It is mmseg's: a class that occurs in prediction or truth counts, so that one that is predicted
+    somewhere and true nowhere has an IoU of 0.
+    """
+
+    layout = "areas of intersection, union, truth"
 
     def of_results(self, results: Sequence[Sequence[Any]]) -> Parts:
-        """Take [N, 2 K] of what mmseg's `IoUMetric` keeps: the first two of its four histograms."""
-        rows = [np.concatenate([np.asarray(area) for area in result[:2]]) for result in results]
+        """Take [N, 3 K] of what mmseg's `IoUMetric` keeps, four areas of each class."""
+        rows = [np.concatenate([np.asarray(row[area]) for area in (0, 1, 3)]) for row in results]
         return np.stack(rows).astype(np.float64)
 
     def score(self, sums: Parts) -> NDArray[np.float64]:
         """Average over the classes that occur in prediction or truth; NaN without any."""
-        shared, union = np.split(sums, 2, axis=-1)
-        iou = np.divide(shared, union, out=np.full_like(union, np.nan), where=union > 0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a mean of nothing is NaN
-            return np.asarray(100 * np.nanmean(iou, axis=-1))
+        shared, union, _ = np.split(sums, 3, axis=-1)
+        return _mean_iou(shared, union, union > 0)
+
+    def drawn_score(self, sums: Parts, whole: Parts) -> NDArray[np.float64]:
+        """Average over the classes whose truth was drawn, and keep the share of classes without.
+
+        A set that is drawn of few images lacks the truth of classes that the images hold. Such a
+        class is still predicted somewhere, and `score` would count it as 0: with the classes the
+        score of nearly every drawn set would fall below that of the images. What no image holds is
+        0 in all sets alike.
+        """
+        shared, union, truth = np.split(sums, 3, axis=-1)
+        _, union_of_all, truth_of_all = np.split(whole, 3, axis=-1)
+        with np.errstate(invalid="ignore"):
+            share = (truth_of_all > 0).sum(axis=-1) / (union_of_all > 0).sum(axis=-1)
+        return _mean_iou(shared, union, truth > 0) * share
+
+    def classes(self, sums: Parts) -> ClassCounts:
+        """Count the classes of the truth, and those that are true or predicted."""
+        _, union, truth = np.split(sums, 3, axis=-1)
+        return ClassCounts(int((truth > 0).sum()), int((union > 0).sum()), len(truth))
+
+
+def _mean_iou(shared: Parts, union: Parts, counts: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Average IoUs in percent over the classes that count, [..., K] -> [...]; NaN without any."""
+    iou = np.divide(shared, union, out=np.full_like(union, np.nan), where=counts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a mean of nothing is NaN
+        return np.asarray(100 * np.nanmean(iou, axis=-1))
