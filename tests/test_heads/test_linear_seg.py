@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from mmengine.structures import PixelData
@@ -29,6 +31,24 @@ def test_equals_batch_norm_then_one_by_one_convolution(maps):
     weight = head.conv_seg.weight[:, :, 0, 0]
     expected = torch.einsum("kc,bchw->bkhw", weight, normed) + head.conv_seg.bias[:, None, None]
     torch.testing.assert_close(head(maps), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_training__gradients_and_statistics_are_those_layer_by_layer(maps):
+    head = LinearSegHead([4, 3], [1, 2], num_classes=7).double().train()
+    maps = [each.double().requires_grad_() for each in maps[1:]]
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter)
+    alike = copy.deepcopy(head)
+    wanted = alike.conv_seg(alike.bn(torch.cat(maps, dim=1)))
+    given = head([maps[0], *maps])
+    upstream = torch.randn_like(wanted)
+    trained = [*maps, *head.parameters()], [*maps, *alike.parameters()]
+    gradients = [
+        torch.autograd.grad(x, of, upstream) for x, of in zip((given, wanted), trained, strict=True)
+    ]
+    torch.testing.assert_close(given, wanted)
+    torch.testing.assert_close(*gradients)
+    torch.testing.assert_close(dict(head.named_buffers()), dict(alike.named_buffers()))
 
 
 def test_dropout_of_dinov3s_protocol_is_before_the_batch_norm(maps):

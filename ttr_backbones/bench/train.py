@@ -42,9 +42,13 @@ GOAL_PROBES = 1.3  # time of eight heads in one pass over that of one head
 
 
 class MmsegLossHead(LinearSegHead):
-    """The linear head with its loss as mmseg computes it, on logits at full size."""
+    """The linear head as mmseg computes it: layer by layer, and its loss on logits at full size."""
 
     loss_by_feat = BaseDecodeHead.loss_by_feat
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Maps [B, C, h, w] -> logits [B, K, h, w]."""
+        return self.cls_seg(self.bn(self._transform_inputs(inputs)))
 
 
 def bench_train(

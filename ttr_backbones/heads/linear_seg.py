@@ -10,6 +10,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.heads.batch_norm import batch_norm, check_values
@@ -89,9 +90,28 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
         x = self._transform_inputs(inputs)
         if self.training:
             check_values(x)
-        if self.dropout_first and self.dropout is not None:
-            return self.conv_seg(self.bn(self.dropout(x)))
-        return self.cls_seg(self.bn(x))
+        if self.dropout is not None:
+            if not self.dropout_first:
+                return self.cls_seg(self.bn(x))
+            x = self.dropout(x)
+        if self.bn.training and type(self.bn) is nn.BatchNorm2d:
+            return self._folded(self.bn, x)
+        return self.conv_seg(self.bn(x))
+
+    def _folded(self, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        """Normalise x [B, C, h, w]; scale and shift of the batch norm are the convolution's.
+
+        The same function, whose gradient takes one matrix product in place of two: none goes back
+        to the normalised maps, which are larger than all weights.
+        """
+        tracked: Any = bn.num_batches_tracked
+        tracked.add_(1)
+        momentum: Any = bn.momentum
+        statistics = bn.running_mean, bn.running_var
+        normed = F.batch_norm(x, *statistics, training=True, momentum=momentum, eps=bn.eps)
+        weight, bias = self.conv_seg.weight, self.conv_seg.bias
+        bias = bias + weight.flatten(1) @ bn.bias
+        return F.conv2d(normed, weight * bn.weight.view(-1, 1, 1), bias)
 
     def loss(
         self,
