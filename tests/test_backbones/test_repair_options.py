@@ -165,6 +165,9 @@ def test_bias__works_for_the_real_vit_by_name(tiny_weights, photos):
 
 def test_repair_of_words__names_types_files_and_lists(tmp_path, baked):
     assert parse_repair("none", {"type": "bias"}) is None
+    assert (
+        parse_repair("ttr") == parse_repair("test_time") == {"type": "test_time", "neurons": "auto"}
+    )
     assert parse_repair("bias") == {"type": "bias", "artifact": "auto"}
     assert parse_repair("auto") == {"type": "test_time", "neurons": "auto"}
     own = {"type": "test_time", "neurons": "other.json", "num": 2}

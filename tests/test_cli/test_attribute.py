@@ -87,6 +87,7 @@ def test_wrong_input__costs_no_weights(inputs, tmp_path, capsys, monkeypatch):
     for options, message in (
         (("--prompt", "where is the {category} ?"), "give --boxes"),
         (("--prompt", "what ?", "--boxes", inputs[1]), "names no category"),
+        (("--prompt", "what ?", "--boxes", "no.json"), "--boxes no.json: no such file"),
         (("--prompt", "what ?", "--method", "grad"), "unknown method 'grad'"),
         (("--prompt", "what ?", "--batch-size", 0), "--batch-size 0: expected at least 1"),
     ):

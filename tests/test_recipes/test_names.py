@@ -23,6 +23,7 @@ from ttr_backbones.recipes import names as names_module
         ("ttr_linear_scenes", {}, ("planted", "ttr", "linear_scenes")),
         ("lost_voc07", {"backbone": "dino_vits16"}, ("dino_vits16", None, "lost_voc07")),
         ("dino_vits16_lost_voc07", {"repair": "bias"}, ("dino_vits16", "bias", "lost_voc07")),
+        ("dino_vits16_lost_voc07", {"repair": "test_time"}, ("dino_vits16", "ttr", "lost_voc07")),
         ("dino_vits16_lost_voc07", {"repair": "none"}, ("dino_vits16", None, "lost_voc07")),
         (
             "vit_small_patch16_224.dino_ttr_lost_voc07",

@@ -98,7 +98,7 @@ def test_missing_file_is_explained(tmp_path):
 def test_a_fitted_repair_in_the_place_of_a_list_is_sent_to_where_it_goes(tmp_path):
     file = tmp_path / "sinder.safetensors"
     file.write_bytes(b"\x85")
-    with pytest.raises(ValueError, match="give it as --repairs FILE"):
+    with pytest.raises(ValueError, match="commands with --repairs take it there"):
         RegisterNeurons.load(file)
 
 

@@ -17,6 +17,7 @@ from ttr_backbones.app.config import section, type_name
 from ttr_backbones.app.config_errors import clear_config_errors
 from ttr_backbones.app.loaders import copy_without_waiting, pin_loaders
 from ttr_backbones.app.messages import note
+from ttr_backbones.app.run_numbers import check_run_numbers
 from ttr_backbones.atomic import check_writable
 from ttr_backbones.engine import SafeRunner, stop_on_log_errors
 from ttr_backbones.errors import InputError
@@ -42,6 +43,7 @@ def build_runner(cfg: Config) -> Runner:
     """Build the Runner of `cfg`, with checkpoints as this project writes them."""
     check_writable(cfg.work_dir)
     _check_backends(cfg)
+    check_run_numbers(cfg)
     _use_own_hooks(cfg)
     _prepare_for_processes(cfg)
     _name_apart(cfg)

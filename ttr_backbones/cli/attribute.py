@@ -10,7 +10,7 @@ from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.messages import warn
 from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.atomic import check_writable
-from ttr_backbones.errors import InputError
+from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.result_names import relative_paths
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ def _questions(args: argparse.Namespace) -> list[Question]:
         from ttr_backbones.errors import unknown_name
 
         raise InputError(f"--method: {unknown_name('method', args.method, METHODS)}")
+    if args.boxes is not None and not args.boxes.is_file():
+        raise MissingFileError(f"--boxes {args.boxes}: no such file")
     boxes = None if args.boxes is None else boxes_by_file(args.boxes)
     files = photo_files(args.images)
     if boxes is not None:

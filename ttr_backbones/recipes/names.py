@@ -15,6 +15,8 @@ from ttr_backbones.recipes.evaluate import default_backbone
 from ttr_backbones.timm_names import vit_names
 
 NO_REPAIR = "none"
+# The one repair whose file is not called as its type.
+_FILES_OF_TYPES = {"test_time": "ttr"}
 _HUBS = ("hf-hub:", "hf_hub:", "local-dir:", "hf:")
 
 
@@ -58,6 +60,7 @@ def parse_name(name: str, *, backbone: str | None = None, repair: str | None = N
         MissingFileError: a part of the name is unknown; the message has the nearest ones.
         InputError: `name` names a backbone or a repair, and another one is asked for.
     """
+    repair = _FILES_OF_TYPES.get(repair or "", repair)
     stem = name.removesuffix(".py").removeprefix("./").removeprefix("configs/")
     stem = stem.removeprefix("protocols/")
     protocol = _suffix(stem, axis_files("protocols")) or _suffix(stem, protocol_files())
@@ -87,6 +90,7 @@ def repair_path(name: str) -> Path:
         MissingFileError: there is none.
     """
     files = axis_files("repairs")
+    name = _FILES_OF_TYPES.get(name, name)
     if name in files:
         return files[name]
     if not name.endswith(".py"):

@@ -20,6 +20,7 @@ from ttr_backbones.vits.neurons import RegisterNeurons
 
 NO_REPAIR = "none"
 DEFAULT = TestTimeRegisters.type  # the method that this package is about
+IN_RECIPES = "ttr"  # its name in those of recipes, and of its file in configs/repairs
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def parse_repair(text: str, current: Mapping[str, Any] | None = None) -> dict[st
     """Return a config's `repair` from a word of the command line.
 
     Args:
-        text: "none"; a repair's type, which takes the artifact that ships; "auto", the same of
+        text: "none"; a repair's type ("ttr" is short for test_time), which takes the artifact that
+            ships; "auto", the same of
             test-time registers; the path of an artifact; or that of a neuron list, whose options
             stay those of `current` if it has neurons. Behind any of these, ":random" and the like
             take a control of it (`repairs.controls`).
@@ -148,6 +150,7 @@ def parse_repair(text: str, current: Mapping[str, Any] | None = None) -> dict[st
         return with_control(parse_repair(what, current) or {"type": NO_REPAIR}, control)
     if text == NO_REPAIR:
         return None
+    text = DEFAULT if text == IN_RECIPES else text
     if text in ("auto", *REPAIRS):
         return with_neurons(text, current) if text == "auto" else REPAIRS[text].auto()
     path = Path(text)

@@ -97,8 +97,8 @@ class RegisterNeurons:
             )
         if path.suffix in (".safetensors", ".pth"):
             raise InputError(
-                f"{path} is no register-neuron list but, by its name, a fitted repair: give it as "
-                "--repairs FILE, or in a config as repair=dict(type=TYPE, artifact=FILE)"
+                f"{path} is no register-neuron list but, by its name, a fitted repair: commands "
+                "with --repairs take it there, a config as repair=dict(type=TYPE, artifact=FILE)"
             )
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
