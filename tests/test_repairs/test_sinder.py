@@ -15,7 +15,7 @@ from ttr_backbones.repairs import Artifact, apply_repair, fit_repair
 from ttr_backbones.repairs.fit_facts import fit_facts
 from ttr_backbones.repairs.sinder import training
 from ttr_backbones.repairs.sinder.neighbourhood import (
-    Detection,
+    DefectRule,
     cosines,
     neighbourhood_loss,
     neighbourhood_means,
@@ -39,18 +39,18 @@ def test_detection__four_deviations_flag_a_twentieth_and_can_flag_no_tenth():
     angles = torch.full((2, 10, 10), 0.1)
     angles[0, 1:6, 3] = angles[1, 1:9, 3] = angles[1, 4, 5:7] = 0.9
     defects = angles > 0.5
-    assert Detection().largest_share == pytest.approx(1 / 17)
-    found = Detection(border=True)(angles)
+    assert DefectRule().largest_share == pytest.approx(1 / 17)
+    found = DefectRule(border=True)(angles)
     assert torch.equal(found[0], defects[0])
     assert not found[1].any(), "a tenth"
     for rule, threshold in (("mad", 10.0), ("cosine", 0.7)):
-        detection = Detection(rule, threshold, border=True)
+        detection = DefectRule(rule, threshold, border=True)
         assert torch.equal(detection(angles), defects)
         assert detection.largest_share == 1
     at_border = angles.transpose(1, 2).flip(1).roll(-1, dims=2)  # the first column has defects
-    assert Detection(border=True)(at_border)[0, :, 0].sum() == 1
-    assert not Detection()(at_border)[:, :, [0, -1]].any()
-    assert Detection()(at_border)[0].sum() == 4
+    assert DefectRule(border=True)(at_border)[0, :, 0].sum() == 1
+    assert not DefectRule()(at_border)[:, :, [0, -1]].any()
+    assert DefectRule()(at_border)[0].sum() == 4
 
 
 def test_target_and_loss__by_hand():
@@ -108,7 +108,7 @@ def passing(vit, window=2, minimum=1):
     generator = torch.Generator().manual_seed(3)
     directions = F.normalize(torch.randn(4, vit.embed_dim, generator=generator), dim=1)
     directions[:2] = 0  # nothing is a defect after the first two blocks
-    detection = Detection("cosine", 0.4, border=True)
+    detection = DefectRule("cosine", 0.4, border=True)
     step = PassToDefects(vit, trained, directions, detection, minimum=minimum, window=window)
     return step, trained, directions.to(vit.cls_token)
 

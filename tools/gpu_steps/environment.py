@@ -55,8 +55,8 @@ def _gpu(check: Check) -> None:
     if shutil.which("nvidia-smi"):
         command = ["nvidia-smi", "--query-gpu=driver_version,clocks.sm,power.limit"]
         command += ["--format=csv,noheader"]
-        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
-        check.record("driver, clock, power limit", said.stdout.strip() or said.stderr.strip())
+        query = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        check.record("driver, clock, power limit", query.stdout.strip() or query.stderr.strip())
 
 
 def _version(name: str) -> str | None:

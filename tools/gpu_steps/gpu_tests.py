@@ -28,8 +28,8 @@ class _Outcomes:
         if done or report.failed:
             self.failed += report.failed
             why = str(report.longrepr).strip().splitlines() if not report.passed else []
-            said = f"{report.outcome}: {why[-1]}" if why else report.outcome
-            self._check.record(report.nodeid.partition("/")[2], report.outcome, said)
+            text = f"{report.outcome}: {why[-1]}" if why else report.outcome
+            self._check.record(report.nodeid.partition("/")[2], report.outcome, text)
 
 
 def run(check: Check) -> None:

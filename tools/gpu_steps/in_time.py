@@ -24,7 +24,7 @@ import torch
 
 from gpu_steps.step import Check, Fact, NotPossibleError, Step
 
-_LOOK = 0.1  # seconds
+_POLL_SECONDS = 0.1  # seconds
 _PR_SET_PDEATHSIG = 1  # of Linux: a signal when the parent dies
 
 
@@ -70,7 +70,7 @@ def run_in_time(
     ended: list[str] = []
     while time.monotonic() < start + seconds:
         alive = process.exitcode is None
-        for fact in lines.read(_LOOK if alive else 0):
+        for fact in lines.read(_POLL_SECONDS if alive else 0):
             ended += [fact["ended"], fact["why"]] if "ended" in fact else []
             if "ended" not in fact:
                 check.write(fact)

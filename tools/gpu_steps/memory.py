@@ -38,5 +38,5 @@ def _record_memory(check: Check, what: str, expected: int, measured: int | None)
         check.record(what, None, f"{expected / _GB:.3f} GB worked out, no room to measure it")
         return
     times = measured / expected
-    said = f"{measured / _GB:.3f} GB measured, {expected / _GB:.3f} worked out: {times:.3f}"
-    check.record(what, abs(times - 1), said, goal="memory")
+    text = f"{measured / _GB:.3f} GB measured, {expected / _GB:.3f} worked out: {times:.3f}"
+    check.record(what, abs(times - 1), text, goal="memory")

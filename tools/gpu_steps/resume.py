@@ -42,8 +42,8 @@ def run(check: Check) -> None:
     name = f"iter_{ITERATIONS}.pth"
     one, two = (check.folder / folder / name for folder in ("undisturbed", "disturbed"))
     other = list(differences(one, two))
-    said = f"{len(other)}: {', '.join(other[:4])}" if other else "none, bit for bit"
-    check.record("different after the resume", len(other), said, goal="different")
+    text = f"{len(other)}: {', '.join(other[:4])}" if other else "none, bit for bit"
+    check.record("different after the resume", len(other), text, goal="different")
     trained = _scores(check.folder / "disturbed")
     code = main(["test", str(work.config), str(two), "--work-dir", str(check.folder / "test"),
                  "--cfg-options", *_options(check)])  # fmt: skip

@@ -14,7 +14,15 @@ from ttr_backbones.registers import (
     add_test_time_registers,
     remove_test_time_registers,
 )
-from ttr_backbones.vlm import VLM, Attribution, Pointing, Spread, attribute, pointing, spread
+from ttr_backbones.vlm import (
+    VLM,
+    Attribution,
+    AttributionSpread,
+    Pointing,
+    attribute,
+    pointing,
+    spread,
+)
 from ttr_backbones.vlm.replay import Method
 from ttr_backbones.vlm.tower import norm_threshold
 
@@ -53,7 +61,7 @@ class ModelAnswer:
     """Answer and attribution of the model without or with a register."""
 
     attribution: Attribution
-    spread: Spread
+    spread: AttributionSpread
     pointing: Pointing | None
 
 
@@ -140,11 +148,11 @@ def compare(
         changed = attribute(vlm, images, prompts, progress=done_after(len(questions)), **options)
     finally:
         remove_test_time_registers(vlm.model)
-    threshold = norm_threshold([one.norms for one in plain])
+    threshold = norm_threshold([attribution.norms for attribution in plain])
     pairs = []
     for question, *both in zip(questions, plain, changed, strict=True):
         outliers = None if threshold is None else both[0].norms > threshold
-        without, with_register = (_answer(one, outliers, question) for one in both)
+        without, with_register = (_answer(attribution, outliers, question) for attribution in both)
         pairs.append(Pair(question, outliers, (without, with_register)))
     return Comparison(pairs, threshold)
 

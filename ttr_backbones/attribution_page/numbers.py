@@ -29,8 +29,9 @@ def numbers(
     Returns:
         `model`, `method`, `neurons` {block: [units]}, `block` that the language model reads,
         `threshold` of an outlier, `verdict`, `details`, `answers_changed`, `kinds`: for each kind
-        the means over all questions (`Spread`, `largest_norm`, and over those with boxes that the
-        model sees `pointing_accuracy`, `attention_inside`, `area`, `pointed` how many), and
+        the means over all questions (`AttributionSpread`, `largest_norm`, and over those with
+        boxes that the model sees `pointing_accuracy`, `attention_inside`, `area`, and `pointed`,
+        their number), and
         `questions`: name, prompt, noun, boxes and for each kind answer, tokens and the same
         numbers.
     """
@@ -58,9 +59,9 @@ def _means(answers: Sequence[ModelAnswer]) -> dict[str, Any]:
         **{name: _mean([answer.spread.facts()[name] for answer in answers]) for name in names},
         "largest_norm": max(answer.attribution.norms.max().item() for answer in answers),
         "pointed": len(pointed),
-        "pointing_accuracy": _mean([float(one.hit) for one in pointed]),
-        "attention_inside": _mean([one.inside for one in pointed]),
-        "area": _mean([one.area for one in pointed]),
+        "pointing_accuracy": _mean([float(game.hit) for game in pointed]),
+        "attention_inside": _mean([game.inside for game in pointed]),
+        "area": _mean([game.area for game in pointed]),
     }
 
 

@@ -1,1 +1,1 @@
-"""One table across configs, kinds of registers and seeds, beside the papers' numbers."""
+"""One table across configs, repairs and seeds, beside the papers' numbers."""

@@ -43,7 +43,7 @@ from ttr_backbones.vits.family import family_of
 
 
 class LeftOutError(InputError):
-    """An experiment does not exist with this kind of registers."""
+    """An experiment does not exist with this repair."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Experiment:
     configs: dict[str, RecipeName | Path]
 
     def config(self, kind: str, options: ConfigChanges) -> Config:
-        """Load the config with this kind of registers.
+        """Load the config with this repair.
 
         Raises:
             LeftOutError: there is no such model or no list of register neurons for it.
@@ -113,7 +113,7 @@ class Experiment:
         return cfg.model.backbone.model, (cfg.get("protocol") or {}).get("title", task)
 
     def published(self, kind: str, metric: str) -> Published | None:
-        """Return what was published for this kind of registers.
+        """Return what was published for this repair.
 
         Args:
             kind: see `compare.kinds`.

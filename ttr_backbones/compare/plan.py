@@ -23,7 +23,7 @@ from ttr_backbones.tasks.of_config import needs_checkpoint
 
 @dataclass(frozen=True)
 class TableRow:
-    """One line of the table: a backbone on a task with one kind of registers.
+    """One line of the table: a backbone on a task with one repair.
 
     Args:
         experiment: name of the experiment.
@@ -98,7 +98,7 @@ def make_plan(
     repair: str | None = None,
     more_follow: bool = False,
 ) -> ComparisonPlan:
-    """Load every config with every kind of registers and every seed.
+    """Load every config with every repair and every seed.
 
     A cell's folder is named by its fingerprint too: results of another config stay where they are,
     and no run goes on from their checkpoints.

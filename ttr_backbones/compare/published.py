@@ -54,13 +54,13 @@ def _shown(row: PublishedNumber) -> Published:
 
 
 def papers_number(numbers: Mapping[str, Sequence[Published]], kind: str) -> Published | None:
-    """Return the number to show for one kind of registers, or None if nobody published one.
+    """Return the number to show for one repair, or None if nobody published one.
 
     The paper on test-time registers goes first, for it measured all kinds by one protocol; then
     the source that has numbers for most kinds, so that they compare; then the order of the list.
 
     Args:
-        numbers: kind of registers -> what was published for it.
+        numbers: repair -> what was published for it.
         kind: one of them.
     """
     shared = Counter(number.source for found in numbers.values() for number in found)

@@ -52,7 +52,10 @@ class PhRegDistiller(BaseModel):
         self.distillation = Distillation(vit, neurons=listed, **options)
         # A parameter's name has no dots here.
         self.trained = nn.ParameterDict(
-            {name.replace(".", "/"): one for name, one in self.distillation.trained.items()}
+            {
+                name.replace(".", "/"): parameter
+                for name, parameter in self.distillation.trained.items()
+            }
         )
 
     def init_weights(self) -> None:

@@ -39,12 +39,16 @@ def normalization_problem(model: nn.Module) -> str | None:
     differing = []
     for name, value in expected.items():
         used = getattr(preprocessor, name, None)
-        want = torch.as_tensor(value, dtype=torch.float32).flatten()
+        trained = torch.as_tensor(value, dtype=torch.float32).flatten()
         have = None if used is None else used.detach().float().cpu().flatten()
-        if have is None or have.shape != want.shape or not torch.allclose(have, want, atol=0.02):
+        if (
+            have is None
+            or have.shape != trained.shape
+            or not torch.allclose(have, trained, atol=0.02)
+        ):
             differing.append(
                 f"{name}: the config has {None if have is None else _rounded(have)}, the backbone "
-                f"was trained with {_rounded(want)}"
+                f"was trained with {_rounded(trained)}"
             )
     if not differing:
         return None

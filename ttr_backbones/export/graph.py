@@ -84,8 +84,8 @@ class GraphBackbone(nn.Module):
         grid = self.own_grid
         if size is not None:
             grid = self._grid(size, margins(size, self.patch_size, self.pad))
-        for name, one in positions_of(vit, grid, self.pos_embed)._asdict().items():
-            self.register_buffer(name, None if one is None else one.detach().clone())
+        for name, positions in positions_of(vit, grid, self.pos_embed)._asdict().items():
+            self.register_buffer(name, None if positions is None else positions.detach().clone())
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [B, 3, H, W] -> one map [B, C, h, w] per block taken."""

@@ -107,5 +107,5 @@ def _differing(vectors: TextVectors, wanted: Sequence[tuple[str, ...]]) -> str:
     if len(vectors.classes) != len(wanted):
         return f"it has {len(vectors.classes)}, and {len(wanted)} are wanted"
     pairs = enumerate(zip(vectors.classes, wanted, strict=True))
-    index, (has, want) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
-    return f"class {index} has the names {', '.join(has)}, and wanted are {', '.join(want)}"
+    index, (has, expected) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+    return f"class {index} has the names {', '.join(has)}, and wanted are {', '.join(expected)}"

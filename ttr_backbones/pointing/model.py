@@ -94,17 +94,17 @@ class PointingVLM(BaseModel):
             max_new_tokens=self.max_new_tokens,
             batch_size=len(images),
         )
-        for sample, image, one in zip(samples, images, found, strict=True):
-            numbers = spread(one)
+        for sample, image, attribution in zip(samples, images, found, strict=True):
+            numbers = spread(attribution)
             facts: dict[str, Any] = {
-                "answer": one.answer,
-                "pred_map": photograph_map(one).mean(dim=0),
+                "answer": attribution.answer,
+                "pred_map": photograph_map(attribution).mean(dim=0),
                 "on_image": numbers.on_image,
                 "entropy": numbers.entropy,
-                "largest_norm": one.norms.max().item(),
+                "largest_norm": attribution.norms.max().item(),
             }
             if "gt_boxes" in sample:
                 size = torch.tensor([*image.size, *image.size])
-                facts["pointing"] = pointing(one, (sample.gt_boxes.cpu() / size).tolist())
+                facts["pointing"] = pointing(attribution, (sample.gt_boxes.cpu() / size).tolist())
             sample.set_data(facts)
         return samples

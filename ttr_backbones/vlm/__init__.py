@@ -2,14 +2,14 @@
 
 from ttr_backbones.vlm.attribution import Attribution, attribute
 from ttr_backbones.vlm.load import VLM, load_vlm
-from ttr_backbones.vlm.measures import Pointing, Spread, pointing, spread
+from ttr_backbones.vlm.measures import AttributionSpread, Pointing, pointing, spread
 from ttr_backbones.vlm.tower import feature_block
 
 __all__ = [
     "VLM",
     "Attribution",
+    "AttributionSpread",
     "Pointing",
-    "Spread",
     "attribute",
     "feature_block",
     "load_vlm",

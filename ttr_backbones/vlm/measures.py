@@ -18,7 +18,7 @@ _SAME = 1e-4  # cells of one patch differ by rounding
 
 
 @dataclass(frozen=True)
-class Spread:
+class AttributionSpread:
     """How the weights of an answer lie over the image tokens; means over its tokens.
 
     Args:
@@ -60,7 +60,7 @@ class Pointing:
     peak: tuple[float, float]
 
 
-def spread(attribution: Attribution, outliers: Tensor | None = None) -> Spread:
+def spread(attribution: Attribution, outliers: Tensor | None = None) -> AttributionSpread:
     """Measure one image's answer.
 
     Args:
@@ -86,7 +86,7 @@ def spread(attribution: Attribution, outliers: Tensor | None = None) -> Spread:
         held = outliers.flatten()[patches.clamp(min=0)] & (patches >= 0)
         on_outliers = share[:, held.any(dim=1)[with_patch]].sum(dim=1).mean().item()
         fraction = outliers.double().mean().item()
-    return Spread(
+    return AttributionSpread(
         on_image=weights.sum(dim=1).mean().item(),
         entropy=entropy / math.log(count) if count > 1 else 0.0,
         on_outliers=on_outliers,

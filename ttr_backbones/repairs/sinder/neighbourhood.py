@@ -17,7 +17,7 @@ _GAUSSIAN = ((1.0, 2.0, 1.0), (2.0, 4.0, 2.0), (1.0, 2.0, 1.0))
 
 
 @dataclass(frozen=True)
-class Detection:
+class DefectRule:
     """When a patch counts as a defect: by |cos| of the patch and the block's direction.
 
     Args:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ttr_backbones.images.finite import check_finite
 from ttr_backbones.repairs.sinder.neighbourhood import (
-    Detection,
+    DefectRule,
     cosines,
     neighbourhood_loss,
     neighbourhood_means,
@@ -70,7 +70,7 @@ class PassToDefects:
         vit: Any,
         trained: Mapping[str, TrainedMatrix],
         directions: Tensor,
-        detection: Detection,
+        detection: DefectRule,
         *,
         minimum: int,
         window: int,

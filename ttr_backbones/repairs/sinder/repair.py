@@ -19,7 +19,7 @@ from ttr_backbones.repairs.changed_weights import ChangedWeights, describe_chang
 from ttr_backbones.repairs.registry import register_repair
 from ttr_backbones.repairs.repair import Repair
 from ttr_backbones.repairs.sinder.directions import Direction, defect_directions
-from ttr_backbones.repairs.sinder.neighbourhood import Detection, Rule
+from ttr_backbones.repairs.sinder.neighbourhood import DefectRule, Rule
 from ttr_backbones.repairs.sinder.pass_to_defects import PassToDefects
 from ttr_backbones.repairs.sinder.singular_values import change_singular_values, matrices
 from ttr_backbones.repairs.sinder.trained_matrix import TrainedMatrix
@@ -90,7 +90,7 @@ class Sinder(Repair):
             NoOutliersError: direction="empirical" on images without outliers.
         """
         threshold = THRESHOLDS.get(rule, 1.0) if threshold is None else threshold
-        detection = Detection(rule, threshold, border)
+        detection = DefectRule(rule, threshold, border)
         steps = math.ceil(_IMAGES / images.batch_size) if steps is None else steps
         _check(minimum=minimum, window=window, steps=steps)
         if not (lr > 0 and 0 <= momentum < 1):
@@ -188,7 +188,7 @@ def _outcome_facts(outcome: TrainingCounts) -> dict[str, Any]:
 
 
 def _nothing(
-    outcome: TrainingCounts, notes: list[str], direction: str, detection: Detection, minimum: int
+    outcome: TrainingCounts, notes: list[str], direction: str, detection: DefectRule, minimum: int
 ) -> str:
     """Say that nothing was trained, and what to try."""
     others = [other for other in ("block", "empirical") if other != direction]

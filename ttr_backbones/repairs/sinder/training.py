@@ -13,7 +13,7 @@ from torch import Tensor
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches
 from ttr_backbones.images.finite import NonFiniteError
-from ttr_backbones.repairs.sinder.neighbourhood import Detection
+from ttr_backbones.repairs.sinder.neighbourhood import DefectRule
 from ttr_backbones.repairs.sinder.pass_to_defects import BatchCounts, PassToDefects
 from ttr_backbones.repairs.sinder.trained_matrix import TrainedMatrix
 from ttr_backbones.repairs.training_log import TrainingLog
@@ -57,7 +57,7 @@ class TrainingCounts:
         self.crowded += seen.crowded
         self.blocks += seen.blocks
 
-    def notes(self, detection: Detection, minimum: int) -> list[str]:
+    def notes(self, detection: DefectRule, minimum: int) -> list[str]:
         """Say, in sentences, why images had no defects, as far as another option finds some."""
         images, notes = self.trained + self.skipped, []
         if self.crowded:
