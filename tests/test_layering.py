@@ -41,7 +41,7 @@ ARROWS = {
     "folder_files": set(),
     "file_damage": set(),
     "result_names": set(),
-    "text_table": set(),
+    "text_table": {"atomic", "errors"},
     "comma_list": set(),
     "timm_names": set(),
     "compat": {"errors", "safe_load"},
@@ -66,7 +66,7 @@ ARROWS = {
     "zero_shot": ROOT | METHOD | {"backbones", "engine", "classification", "text_vectors"},
     "probes": ROOT | METHOD | {"backbones", "engine", "heads", "segmentors", "classification"},
     "tasks": ROOT | {"compat", "evaluation", "engine"},
-    "recipes": {"errors", "package_data", "atomic", "compat", "tasks", "timm_names"},
+    "recipes": {"errors", "package_data", "compat", "tasks", "text_table", "timm_names"},
     "report": ROOT | METHOD | {"registers", "backbones", "engine"},
     # A repair that is trained by mmengine's Runner: `repairs` knows torch and timm only.
     "distillation": ROOT | METHOD | {"backbones", "datasets", "engine", "recipes"},

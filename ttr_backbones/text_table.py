@@ -1,9 +1,13 @@
-"""Tables of plain text, the same on a terminal, in a pipe and in a file; and rows of Markdown."""
+"""Tables of plain text, the same on a terminal, in a pipe and in a file; and tables of Markdown."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ttr_backbones.atomic import write_atomically
+from ttr_backbones.errors import InputError
 
 _ANY_WIDTH = 1_000_000  # a table is never cut or wrapped
 
@@ -37,3 +41,16 @@ def aligned(rows: Iterable[Sequence[str]], justify: str, gap: int = 2) -> list[s
 def markdown_row(cells: Iterable[str]) -> str:
     """Return a row of a Markdown table, whatever its cells hold."""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def replace_between(path: Path, begin: str, end: str, content: str) -> None:
+    """Put `content` between two marks of a Markdown file.
+
+    Raises:
+        InputError: the marks are not there, once each.
+    """
+    text = path.read_text(encoding="utf-8")
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise InputError(f"{path}: expected one line {begin!r} and one {end!r}")
+    before, after = text.partition(begin)[0], text.partition(end)[2]
+    write_atomically(path, f"{before}{begin}\n\n{content}\n\n{end}{after}".encode())

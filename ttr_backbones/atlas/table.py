@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 
 from ttr_backbones.atlas.entry import ERROR, FAILED, NO_OUTLIERS, NO_SET, PASSED, Entry
+from ttr_backbones.repairs.judgement import percent
 from ttr_backbones.text_table import markdown_row
 
 HEADINGS = (
@@ -147,4 +148,4 @@ def _row(entry: Entry, folder: Path) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.3g} %"
+    return "" if share is None else percent(share)

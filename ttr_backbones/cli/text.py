@@ -83,6 +83,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _folder_class_names(folder: Path) -> list[str]:
+    """Class names in the order that the data sets of such folders number them in."""
+    from ttr_backbones.datasets.class_folders import class_names
+    from ttr_backbones.datasets.typographic import attacks, union
+
+    if any(path.is_dir() for path in folder.iterdir()):
+        return [name.replace("_", " ") for name in class_names(folder)]
+    return list(union(attacks(folder)))
+
+
 def _of_tower(args: argparse.Namespace, source: VitSource) -> TextVectors:
     from ttr_backbones.text_vectors import read_classes
     from ttr_backbones.text_vectors.templates import imagenet_names, templates_named
@@ -90,9 +100,7 @@ def _of_tower(args: argparse.Namespace, source: VitSource) -> TextVectors:
     if args.classes == IMAGENET:
         classes: Sequence[Sequence[str]] = [(name,) for name in imagenet_names()]
     elif Path(args.classes).is_dir():
-        from ttr_backbones.datasets.folder_class_names import folder_class_names
-
-        classes = [(name,) for name in folder_class_names(Path(args.classes))]
+        classes = [(name,) for name in _folder_class_names(Path(args.classes))]
     else:
         classes = read_classes(args.classes)
     templates = templates_named(args.templates or IMAGENET)

@@ -9,7 +9,6 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError
 from ttr_backbones.package_data import configs_dir
 from ttr_backbones.recipes.axes import protocol_named
@@ -17,6 +16,7 @@ from ttr_backbones.recipes.evaluate import evaluate
 from ttr_backbones.recipes.names import RecipeName
 from ttr_backbones.recipes.published import PublishedNumber, published_numbers
 from ttr_backbones.tasks import TASKS, Task, find_task
+from ttr_backbones.text_table import replace_between
 
 BEGIN, END = "<!-- tables: python -m ttr_backbones.recipes.tables -->", "<!-- end of tables -->"
 _NONE = "·"
@@ -63,13 +63,7 @@ def write_tables() -> None:
     Raises:
         InputError: the marks are not there.
     """
-    path = configs_dir() / "README.md"
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise InputError(f"{path}: expected one line {BEGIN!r} and one {END!r}")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    write_atomically(path, f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}".encode())
+    replace_between(configs_dir() / "README.md", BEGIN, END, tables())
 
 
 def _is_of(row: PublishedNumber, task: Task[Any]) -> bool:

@@ -25,6 +25,7 @@ from ttr_backbones.registers import (
     add_test_time_registers,
     remove_test_time_registers,
 )
+from ttr_backbones.repairs.judgement import percent
 
 WITHOUT, WITH, OTHER = "#c8501e", "#1f6fb4", "#b9bdc4"
 RANKED = 30
@@ -107,7 +108,7 @@ def _heading(found: FoundNeurons) -> str:
     result = "" if found.passed else "FAILED, "
     return (
         f"{found.model}: {neurons} moved to {registers}\n{result}outliers "
-        f"{_percent(found.outliers_before)} → {_percent(found.outliers_after)} of the patches, "
+        f"{percent(found.outliers_before)} → {percent(found.outliers_after)} of the patches, "
         f"cosine of the others {found.cosine:.3f}, on {found.num_held_out} held-out images"
     )
 
@@ -159,10 +160,10 @@ def _draw_curve(left: Any, similar: Any, found: TunedNeurons) -> None:
     """Heads of the ranking against what they leave; the chosen set and the controls beside them."""
     heads = {p["k"]: p for p in found.curve if p["step"] == "ranking"}  # of the last range tried
     counts = sorted(heads)
-    percent = 100 / found.outliers_before
+    to_percent = 100 / found.outliers_before
 
     def draw(outliers: list[float], cosines: list[float], x: list[int], style: Any) -> None:
-        left.plot(x, [percent * share for share in outliers], **style)
+        left.plot(x, [to_percent * share for share in outliers], **style)
         similar.plot(x, cosines, **style)
 
     outliers = [found.outliers_before, *(heads[n]["outliers"] for n in counts)]
@@ -186,7 +187,3 @@ def _draw_curve(left: Any, similar: Any, found: TunedNeurons) -> None:
     similar.set_title("Cosine of all other patches to before", fontsize=10, loc="left")
     similar.set_xlabel("neurons moved", fontsize=9)
     similar.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"

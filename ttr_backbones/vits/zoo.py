@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import timm
 from torch import nn
 
-from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError
+from ttr_backbones.text_table import replace_between
 from ttr_backbones.vits.family import family_of, is_vit
 
 BEGIN, END = "<!-- table: python -m ttr_backbones.vits.zoo -->", "<!-- end of table -->"
@@ -247,13 +247,7 @@ def write_table() -> None:
     Raises:
         InputError: the marks are not there.
     """
-    path = Path(__file__).with_name("README.md")
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise InputError(f"{path}: expected one line {BEGIN!r} and one {END!r}")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    write_atomically(path, f"{before}{BEGIN}\n\n{table(zoo())}\n\n{END}{after}".encode())
+    replace_between(Path(__file__).with_name("README.md"), BEGIN, END, table(zoo()))
 
 
 if __name__ == "__main__":
