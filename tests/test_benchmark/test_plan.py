@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ttr_backbones.benchmark.left_out import left_out_lines
 from ttr_backbones.benchmark.plan import BenchmarkRequest, check_request, plan_benchmark
 from ttr_backbones.benchmark.suite import choose_suite
 from ttr_backbones.errors import InputError, MissingFileError
@@ -56,6 +57,9 @@ def test_plan__is_bound_to_the_content_of_data_and_weights(request_of, moved, ti
     assert here.changes["lost_voc07"].startswith("6 images, the published sets have 5011")
     assert [what for what, _ in here.left_out] == ["linear_voc2012"]
     assert "PascalVOCDataset expects a folder at" in here.left_out[0][1]
+    (line,) = left_out_lines(here, request_of())
+    data = request_of().data
+    assert line == f"left out: not in {data}: VOCdevkit/VOC2012 (linear_voc2012)"
 
     box = moved / "VOCdevkit/VOC2007/Annotations/a.xml"
     box.write_text(box.read_text().replace("64", "63"))
@@ -82,3 +86,11 @@ def test_plan__a_repair_that_does_not_exist_for_a_backbone_is_named(request_of):
     assert [cell.row.repair for cell in plan.cells] == ["none"]
     assert [row.repair for row in plan.rows_left_out] == ["sinder"]
     assert plan.left_out[-1][0] == "tiny_lost_voc07, sinder"
+    suite = choose_suite("short", None, None)
+    lines = left_out_lines(plan, dataclasses.replace(request_of(), suite=suite))
+    assert [line.partition(": ")[2].partition(":")[0] for line in lines] == [
+        f"not in {request_of().data}",
+        "no part of this --suite",
+        "tiny_lost_voc07, sinder",
+    ]
+    assert max(map(len, lines[2:])) < 150

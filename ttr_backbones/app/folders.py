@@ -120,6 +120,13 @@ def check_dataset_folders(loader: str, dataset: ConfigDict) -> None:
             _check_encoding(path)
 
 
+def missing_path(dataset: ConfigDict) -> Path | None:
+    """Return the first folder or list that the config of a data set names in vain, or None."""
+    root = Path(str(dataset.get("data_root") or ""))
+    found = (path for _, path, _ in _paths(dataset, root))
+    return next((path for path in found if not path.exists()), None)
+
+
 def _check_encoding(path: Path) -> None:
     """Refuse what a data set that reads UTF-8 would take for other names."""
     from ttr_backbones.datasets.text_file import decode_text

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ttr_backbones.app.data_check import check, distinct_datasets
+from ttr_backbones.app.folders import missing_path
 from ttr_backbones.benchmark.inputs import DataFacts, combined_hash, data_facts, file_hash
 from ttr_backbones.benchmark.suite import Suite
 from ttr_backbones.compare.fingerprint import fingerprint
@@ -58,6 +59,7 @@ class BenchmarkPlan:
         cells: the runs.
         protocols: experiment -> its protocol.
         left_out: (what, why) of everything without a run.
+        missing: protocol -> folder or list of its data that is not there, of those left out for it.
         rows_left_out: lines without a run, of repairs that do not exist for a backbone.
         data: protocol -> its data sets, of those that can be run.
         weights: backbone -> SHA-256 of its file, None where it comes from the hub.
@@ -67,6 +69,7 @@ class BenchmarkPlan:
     cells: list[Cell] = field(default_factory=list)
     protocols: dict[str, str] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
     rows_left_out: list[TableRow] = field(default_factory=list)
     data: dict[str, list[DataFacts]] = field(default_factory=dict)
     weights: dict[str, str | None] = field(default_factory=dict)
@@ -163,6 +166,8 @@ def _check_data(
         cfg = options.load(recipe, str(recipe))
         found = []
         for loaders, dataset in distinct_datasets(cfg):
+            if (path := missing_path(dataset)) is not None:
+                plan.missing.setdefault(protocol, str(path))
             key = f"{loaders} {dataset!r}"
             if key not in known:
                 known[key] = data_facts(check(cfg, loaders, dataset), request.data)

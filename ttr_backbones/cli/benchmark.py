@@ -84,6 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Plan, run, write the page."""
     from ttr_backbones.benchmark.fit import fit_missing
+    from ttr_backbones.benchmark.left_out import left_out_lines
     from ttr_backbones.benchmark.plan import BenchmarkRequest, check_request, plan_benchmark
     from ttr_backbones.benchmark.suite import choose_suite
     from ttr_backbones.cli.exit_codes import exit_code_of
@@ -111,8 +112,8 @@ def run(args: argparse.Namespace) -> int:
             request, kinds=fitted.kinds, fitted=fitted.files, not_fitted=fitted.left_out
         )
     plan = plan_benchmark(request)
-    for what, why in plan.left_out:
-        print(f"left out: {what}: {why}", file=sys.stderr)
+    for line in left_out_lines(plan, request):
+        print(line, file=sys.stderr)
     ran = run_cells(plan.cells)
     if ran.stopped is not None:
         print(
