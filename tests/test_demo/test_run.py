@@ -1,8 +1,10 @@
 """The demo end to end, in short, and its table."""
 
 import json
+import logging
 
 import pytest
+from mmengine.logging import MMLogger
 from PIL import Image
 
 from ttr_backbones.datasets import scenes
@@ -58,6 +60,10 @@ def test_object_discovery_end_to_end(tmp_path):
     assert hurt.score < before.score - 5
     assert after.score > hurt.score + 5
     assert not list(tmp_path.glob("runs/*/*.pth"))  # there is nothing to train
+    assert list(tmp_path.glob("runs/*/*/*.log"))
+    loggers = MMLogger._instance_dict.values()
+    assert not [h for log in loggers for h in log.handlers if isinstance(h, logging.FileHandler)
+                and h.baseFilename.startswith(str(tmp_path))]  # fmt: skip
     assert Image.open(tmp_path / "object-discovery.png").size[0] > 1000
 
 

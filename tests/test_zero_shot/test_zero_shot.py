@@ -261,8 +261,11 @@ def test_classes_of_the_vectors__stand_in_the_order_of_the_data():
         check_names([("cat",)], ["dog", "cat"])
 
 
-def test_crop__has_the_size_of_the_model():
+def test_crop__has_the_size_of_the_model(tmp_path):
     assert ModelCrop("vit_large_patch14_clip_quickgelu_336.openai").size == (336, 336)
+    said = {"size": {"shortest_edge": 24}, "do_center_crop": False}  # as transformers 5 saves it
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": said}))
+    assert ModelCrop(f"hf:{tmp_path}").size == (24, 24)
     squashed = ModelCrop(size=(32, 48), fit="squash")
     results = {"img": np.zeros((64, 64, 3), np.uint8), "text_boxes": np.float32([[0, 32, 64, 64]])}
     found = squashed.transform(results)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import logging
 import os
 from pathlib import Path
 
@@ -56,6 +57,17 @@ def build_runner(cfg: Config) -> Runner:
     copy_without_waiting(runner.model)
     stop_on_log_errors(runner.logger)
     return runner
+
+
+def close_log_files(runner: Runner) -> None:
+    """Close the log files of a Runner that is done, in a process that goes on.
+
+    mmengine keeps every logger, and writes what it says of the next model into all of them.
+    """
+    for handler in list(runner.logger.handlers):
+        handler.close()
+        if isinstance(handler, logging.FileHandler):
+            runner.logger.removeHandler(handler)
 
 
 def _use_own_hooks(cfg: Config) -> None:

@@ -7,7 +7,6 @@ import copy
 import gc
 import io
 import json
-import logging
 import operator
 import time
 import warnings
@@ -25,7 +24,7 @@ from ttr_backbones import __version__
 from ttr_backbones.app.config_errors import clear_config_errors
 from ttr_backbones.app.folders import check_folders
 from ttr_backbones.app.progress import rate_and_eta
-from ttr_backbones.app.runner import build_runner
+from ttr_backbones.app.runner import build_runner, close_log_files
 from ttr_backbones.app.testing import only_test, use_tta
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.compare.plan import Cell
@@ -171,11 +170,7 @@ def _run(cfg: Config, log: Log, step: Callable[[Runner], Any], *hooks: Hook) -> 
             with clear_config_errors():
                 return step(runner)
         finally:
-            for handler in list(runner.logger.handlers):
-                handler.close()
-                if isinstance(handler, logging.FileHandler):
-                    # mmengine writes into what is still there when it makes another model.
-                    runner.logger.removeHandler(handler)
+            close_log_files(runner)
             # Else the models and the loaders' processes of all cells would be alive at once.
             del runner
             gc.collect()

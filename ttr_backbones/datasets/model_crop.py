@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.hf_files import PREFIX, is_hf_name
+from ttr_backbones.vits.hf_preprocessing import image_preprocessing
 
 Fit = Literal["crop", "squash"]
 
@@ -96,14 +97,10 @@ def input_size(model: str | None) -> tuple[int, int]:
         cfg = get_pretrained_cfg(name, allow_unregistered=True)
         if cfg is not None and cfg.input_size is not None:
             return cfg.input_size[1], cfg.input_size[2]
-    path = Path(name.removeprefix("hf:")).expanduser() / "preprocessor_config.json"
-    if name.startswith("hf:") and path.is_file():
-        read = json.loads(path.read_text(encoding="utf-8"))
-        size = read.get("crop_size" if read.get("do_center_crop") else "size")
-        if isinstance(size, dict) and {"height", "width"} <= size.keys():
-            return int(size["height"]), int(size["width"])
-        if isinstance(size, int):
-            return size, size
+    if is_hf_name(name):
+        found = image_preprocessing(Path(name.removeprefix(PREFIX)).expanduser(), name)
+        if found is not None and found.size is not None:
+            return found.size
     raise InputError(
         f"the size of the images of {model!r} is not known here: give it to ModelCrop as `size` "
         "(--cfg-options test_dataloader.dataset.pipeline.1.size=224)"

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ttr_backbones.app.config import set_data_root
-from ttr_backbones.app.runner import build_runner
+from ttr_backbones.app.runner import build_runner, close_log_files
 from ttr_backbones.demo.tasks import Demonstration
 from ttr_backbones.recipes import recipe
 from ttr_backbones.registers import token_norms
@@ -62,12 +62,15 @@ def run_model(
     """
     start = time.perf_counter()
     runner = _runner(config, scenes, weights, work_dir, seed, iterations)
-    if runner.cfg.get("train_cfg") is None:
-        score = task.metric.value(runner.test())
-    else:
-        runner.train()
-        score = float(runner.message_hub.get_scalar(f"val/{task.metric.key}").current())
-    norms, answers = _predict(runner, task.task.answer)
+    try:
+        if runner.cfg.get("train_cfg") is None:
+            score = task.metric.value(runner.test())
+        else:
+            runner.train()
+            score = float(runner.message_hub.get_scalar(f"val/{task.metric.key}").current())
+        norms, answers = _predict(runner, task.task.answer)
+    finally:
+        close_log_files(runner)
     return DemoResult(score, norms, answers, time.perf_counter() - start)
 
 

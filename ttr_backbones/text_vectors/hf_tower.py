@@ -10,15 +10,8 @@ from torch import Tensor
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.text_vectors.text_tower import TextTower
-from ttr_backbones.vits.hf_source import (
-    PREFIX,
-    WEIGHTS,
-    hub_folder,
-    load_exactly,
-    read_json,
-    require_transformers,
-    weight_files,
-)
+from ttr_backbones.vits.hf_files import PREFIX, WEIGHTS, hub_folder, read_json, weight_files
+from ttr_backbones.vits.hf_source import load_exactly, require_transformers
 
 # model_type -> class of the text tower, and the field of its output with the embedding.
 _CLASSES = {

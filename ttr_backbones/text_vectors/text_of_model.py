@@ -18,7 +18,7 @@ from ttr_backbones.text_vectors.text_tower import TextTower
 from ttr_backbones.text_vectors.vectors import TextVectors
 from ttr_backbones.vits.create import create_vit
 from ttr_backbones.vits.family import family_of
-from ttr_backbones.vits.hf_source import is_hf_name
+from ttr_backbones.vits.hf_files import is_hf_name
 from ttr_backbones.vits.neurons import model_name
 from ttr_backbones.vits.text_space import embedding_width, head_width
 from ttr_backbones.vits.weights_hash import weights_hash

@@ -15,7 +15,8 @@ from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 from ttr_backbones.timm_names import vit_names
 from ttr_backbones.vits.family import is_vit, no_vit
 from ttr_backbones.vits.finite_weights import require_finite
-from ttr_backbones.vits.hf_source import create_hf_vit, is_hf_name, refuse_options
+from ttr_backbones.vits.hf_files import is_hf_name
+from ttr_backbones.vits.hf_source import create_hf_vit, refuse_options
 from ttr_backbones.vits.hub import bounded_hub
 from ttr_backbones.vits.skip_init import SkipInit
 from ttr_backbones.vits.weights import load_weights

@@ -5,25 +5,29 @@ Configs are read as data and weights from safetensors: nothing in such files can
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from timm.data import IMAGENET_DEFAULT_MEAN
 from torch import nn
 
-from ttr_backbones.errors import InputError, MissingFileError, unknown_name
+from ttr_backbones.errors import InputError, unknown_name
 from ttr_backbones.vits.family import family_of
 from ttr_backbones.vits.finite_weights import require_finite
+from ttr_backbones.vits.hf_files import (
+    PREFIX,
+    WEIGHTS,
+    hub_folder,
+    read_json,
+    tensor_names,
+    weight_files,
+)
 from ttr_backbones.vits.hf_inner_tower import INDEX, inner_config, tower_files, tower_state
-from ttr_backbones.vits.hub import bounded_hub
+from ttr_backbones.vits.hf_preprocessing import image_preprocessing
 
-PREFIX = "hf:"
 _CLASSES = {
     "vit": "ViTModel",
     "dinov2": "Dinov2Model",
@@ -38,9 +42,6 @@ _CLASSES = {
 """`model_type` of a config -> the class of its vision tower."""
 
 _CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json", INDEX)
-WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
-"""Patterns of the files with weights."""
-
 # What a pass over images does not use; `position_ids` are counted, not learned.
 _UNUSED = re.compile(r"(.*\.)?(mask_token|position_ids)$")
 # A text model or a head in the same file.
@@ -48,11 +49,6 @@ _ASIDE = re.compile(
     rf"{_UNUSED.pattern}|text_model\.|text_projection\.|logit_(scale|bias)$|classifier\.|decoder\."
 )
 _LOG = logging.getLogger(__name__)
-
-
-def is_hf_name(model: str) -> bool:
-    """Whether `model` is `hf:NAME`."""
-    return model.startswith(PREFIX)
 
 
 def refuse_options(
@@ -64,6 +60,22 @@ def refuse_options(
         raise InputError(f"{model} has its own weights: checkpoint={str(checkpoint)!r} is another")
     if kwargs:
         raise InputError(f"{model} is made by its own config.json: leave out model_kwargs={kwargs}")
+
+
+def require_transformers() -> Any:
+    """Import transformers.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise InputError(
+            "models of the form hf:NAME need transformers: pip install 'ttr_backbones[hf]' (or "
+            "pip install 'transformers>=4.57.6')"
+        ) from error
+    return transformers
 
 
 def create_hf_vit(model: str, *, pretrained: bool) -> nn.Module:
@@ -105,7 +117,7 @@ def create_hf_vit(model: str, *, pretrained: bool) -> nn.Module:
     if pretrained:
         files = weight_files(folder, model)
         state = None if inner is None else tower_state(files, model)
-        if kind == "vit" and any("pooler." in key for key in state or _keys(files)):
+        if kind == "vit" and any("pooler." in key for key in state or tensor_names(files)):
             options = {}
         elif kind == "vit":
             _LOG.warning("%s has no pooler: the image's embedding is its CLS token", model)
@@ -113,102 +125,9 @@ def create_hf_vit(model: str, *, pretrained: bool) -> nn.Module:
         vit = load_exactly(cls, source, made, model, options=options, aside=_ASIDE)
     else:
         vit = cls(made, **options)
-    vit.pretrained_cfg = _preprocessing(folder, vit, model)
+    vit.pretrained_cfg = _pretrained_cfg(folder, vit, model)
     made_vit: nn.Module = vit.eval()
     return made_vit
-
-
-def require_transformers() -> Any:
-    """Import transformers.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import transformers
-    except ImportError as error:
-        raise InputError(
-            "models of the form hf:NAME need transformers: pip install 'ttr_backbones[hf]' (or "
-            "pip install 'transformers>=4.57.6')"
-        ) from error
-    return transformers
-
-
-def hub_folder(name: str, patterns: Sequence[str]) -> Path:
-    """Return the folder `name`, or one with the files of `owner/name` on the hub.
-
-    Args:
-        name: what stands behind `hf:`.
-        patterns: which files to fetch.
-
-    Raises:
-        MissingFileError: no such folder.
-        InputError: they cannot be downloaded.
-    """
-    from huggingface_hub import snapshot_download
-
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if name.startswith(("/", ".", "~")) or name.count("/") > 1:
-        raise MissingFileError(
-            f"{PREFIX}{name}: no such folder; expected one with config.json and model.safetensors, "
-            "as save_pretrained of transformers makes it, or OWNER/NAME on the hub"
-        )
-    try:
-        with bounded_hub():
-            return Path(snapshot_download(name, allow_patterns=list(patterns)))
-    except Exception as error:
-        # The hub client raises many kinds; to the user they are one: the files did not come.
-        raise InputError(
-            f"{PREFIX}{name} could not be had: {str(error).rstrip('.')}. Without a network, fetch "
-            f"it on another machine (`hf download {name} --local-dir DIR`) and give hf:DIR"
-        ) from error
-
-
-def read_json(path: Path, model: str) -> dict[str, Any]:
-    """Read a file of a folder that `model` names.
-
-    Raises:
-        MissingFileError: no such file.
-        InputError: it holds no JSON object.
-    """
-    if not path.is_file():
-        raise MissingFileError(
-            f"{model}: no {path.name} in {path.parent}; expected a folder as save_pretrained of "
-            "transformers makes it"
-        )
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(found).__name__}")
-    return found
-
-
-def weight_files(folder: Path, model: str) -> list[Path]:
-    """Return the safetensors in a folder that `model` names.
-
-    Raises:
-        MissingFileError: there are none.
-    """
-    files = sorted(folder.glob("model*.safetensors"))
-    if not files:
-        others = ", ".join(sorted(file.name for file in folder.glob("*.bin"))) or "no weights"
-        raise MissingFileError(
-            f"{model}: no model.safetensors in {folder} but {others}: expected safetensors, for "
-            "which model.save_pretrained(FOLDER) of transformers is enough"
-        )
-    return files
-
-
-def _keys(files: list[Path]) -> list[str]:
-    keys: list[str] = []
-    for file in files:
-        with safe_open(file, "pt") as opened:
-            keys += list(opened.keys())
-    return keys
 
 
 def load_exactly(
@@ -270,29 +189,19 @@ def load_exactly(
     return vit
 
 
-def _preprocessing(folder: Path, vit: nn.Module, model: str) -> dict[str, Any]:
-    """Read mean, std and size of the images, named as timm's `pretrained_cfg` names them."""
-    facts, path = family_of(vit).facts(vit), folder / "preprocessor_config.json"
-    nested = folder / "processor_config.json"  # where transformers 5 has it in a whole model
-    if not path.is_file() and nested.is_file() and "image_processor" in read_json(nested, model):
-        path = nested
-    if not path.is_file():
+def _pretrained_cfg(folder: Path, vit: nn.Module, model: str) -> dict[str, Any]:
+    """Return mean, std and size of the images, named as in timm's `pretrained_cfg`."""
+    facts, found = family_of(vit).facts(vit), image_preprocessing(folder, model)
+    if found is None:
         _LOG.warning(
             "%s has no preprocessor_config.json: images are taken as mean %s, std %s, %d x %d px",
             model,
             *(facts.mean, facts.std, *facts.image_size),
         )
         return {"architecture": model}
-    read = read_json(path, model)
-    read = read["image_processor"] if path == nested else read
-    mean, std = read.get("image_mean", facts.mean), read.get("image_std", facts.std)
-    for what, values in (("image_mean", mean), ("image_std", std)):
-        if len(values) != len(IMAGENET_DEFAULT_MEAN):
-            raise InputError(f"{path}: {what}={values}: expected three numbers")
-    cfg = {"architecture": model, "mean": tuple(mean), "std": tuple(std)}
-    size = read.get("crop_size" if read.get("do_center_crop") else "size", facts.image_size[0])
-    if isinstance(size, dict):
-        short = size.get("shortest_edge", facts.image_size[0])
-        size = (size.get("height", short), size.get("width", short))
-    height, width = (size, size) if isinstance(size, int) else size
-    return cfg | {"input_size": (3, height, width)}
+    return {
+        "architecture": model,
+        "mean": found.mean or facts.mean,
+        "std": found.std or facts.std,
+        "input_size": (3, *(found.size or (facts.image_size[0],) * 2)),
+    }
