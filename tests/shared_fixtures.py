@@ -47,9 +47,9 @@ TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 def pytest_runtest_setup(item):
     """Skip what needs torch.export, before fixtures trace anything, where torch is too old."""
     if item.get_closest_marker("exports"):
-        from ttr_backbones.export.packages import why_not
+        from ttr_backbones.export.packages import missing_packages_reason
 
-        if reason := why_not(".pt2"):
+        if reason := missing_packages_reason(".pt2"):
             pytest.skip(reason)
 
 
