@@ -22,7 +22,7 @@ class Planted:
     neurons: list[tuple[int, int]]  # (block, unit), the earliest block first
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def planted(make_vit):
     """Make a `Planted`: places of the units (None draws `count` of them), MLP kind, CLS or not."""
 

@@ -71,6 +71,7 @@ def quick_runners():
         patched.setattr("mmengine.dataset.base_dataset.gc", SimpleNamespace(collect=lambda: 0))
         patched.setattr(weight_init, "_trunc_normal_", drawn_where_there_is_memory)
         gc.freeze()
+        gc.set_threshold(7000, 10, 10)  # of 700, and each time through what tests have made so far
         gc.enable()
         yield
 
@@ -103,7 +104,7 @@ def small_ade20k(shared: Path, tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_vit():
     """Make a random ViT whose LayerScale hides nothing: init_values=1.0 (DINOv2's is 1e-5)."""
 

@@ -11,6 +11,8 @@ import mmseg
 import pytest
 
 CODE = """
+import gc
+gc.disable()  # what is imported stays
 import os, pkgutil, importlib, sys, warnings, signal
 warnings.simplefilter("ignore")
 forks = []

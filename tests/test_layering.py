@@ -1,6 +1,7 @@
 """The shape of the package: imports point one way, files are short, there are no drawers."""
 
 import ast
+import functools
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -86,14 +87,16 @@ ARROWS = {
 }
 
 
+@functools.cache
 def imported_modules(path):
     """Names of modules and of what is taken from them, also where only a type is."""
+    names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(names)
 
 
 def test_modules__import_only_what_their_package_may():

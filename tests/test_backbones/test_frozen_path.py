@@ -15,7 +15,7 @@ from ttr_backbones.vits import pos_embed as positions
 from ttr_backbones.vits.pos_embed import position_table
 from ttr_backbones.vits.taps import Tap
 
-SMALL = {"depth": 4, "embed_dim": 32, "num_heads": 2, "init_values": 1.0}
+SMALL = {"embed_dim": 32, "num_heads": 2, "init_values": 1.0}
 DINOV2, REG4 = "vit_small_patch14_dinov2.lvd142m", "vit_small_patch14_reg4_dinov2.lvd142m"
 DINOV3 = "vit_small_patch16_dinov3.lvd1689m"
 CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
@@ -23,9 +23,9 @@ TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 REPAIR = {"type": "test_time", "neurons": {1: [3, 5], 2: [7]}}
 
 
-def make(model=DINOV2, **options) -> TimmViT:
+def make(model=DINOV2, depth=4, **options) -> TimmViT:
     torch.manual_seed(0)
-    backbone = TimmViT(model, model_kwargs=SMALL, **options)
+    backbone = TimmViT(model, model_kwargs={**SMALL, "depth": depth}, **options)
     for name, parameter in backbone.vit.named_parameters():
         if name in ("pos_embed", "cls_token", "reg_token"):
             parameter.data.normal_(std=0.5)
@@ -208,7 +208,7 @@ def crossings(backbone, size):
     ],
 )
 def test_forward_never_makes_host_and_device_wait(model, options):
-    assert crossings(make(model, pos_embed="timm", **options), (50, 70)) == []
+    assert crossings(make(model, depth=3, pos_embed="timm", **options), (50, 70)) == []
 
 
 def test_the_watch_sees_a_copy_and_a_read():
@@ -261,8 +261,8 @@ def counter(monkeypatch):
 )
 @torch.no_grad()
 def test_compiles_in_one_graph_and_other_sizes_never_recompile(counter, model, repair):
-    backbone = make(model, repair=repair, compiled=True)
-    eager = make(model, repair=repair)
+    backbone = make(model, depth=3, repair=repair, compiled=True)
+    eager = make(model, depth=3, repair=repair)
     native = (518, 518)
     sizes = [(50, 70), (84, 56), (28, 98), (120, 60), native]
     for size in sizes[:2]:  # one graph for the first size, one for all others
@@ -276,7 +276,7 @@ def test_compiles_in_one_graph_and_other_sizes_never_recompile(counter, model, r
 
 @torch.no_grad()
 def test_hooks_on_a_compiled_backbone_see_every_pass(counter):
-    backbone, seen = make(compiled=True), []
+    backbone, seen = make(depth=1, compiled=True), []
     backbone(torch.randn(1, 3, 28, 42))
     handle = backbone.vit.patch_embed.register_forward_hook(lambda *_: seen.append(1))
     backbone(torch.randn(1, 3, 28, 42))
@@ -287,7 +287,7 @@ def test_hooks_on_a_compiled_backbone_see_every_pass(counter):
 
 @torch.no_grad()
 def test_a_copy_of_a_compiled_backbone_runs_its_own_weights(counter):
-    backbone, x = make(compiled=True), torch.randn(1, 3, 28, 42)
+    backbone, x = make(depth=1, compiled=True), torch.randn(1, 3, 28, 42)
     before = backbone(x)[0]
     other = copy.deepcopy(backbone)
     other.vit.blocks[0].mlp.fc2.weight.data.mul_(3)

@@ -1,5 +1,6 @@
 """A data set in ADE20K's layout and a config that trains on it within seconds."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -118,6 +119,27 @@ def quick(monkeypatch):
 
     monkeypatch.setattr("ttr_backbones.app.progress._LOGGED_AFTER", float("inf"))
     monkeypatch.setattr("ttr_backbones.repairs.effects.run_time_ratios", timed_once)
+
+
+@pytest.fixture
+def drawn():
+    """The figures of this test are looked at."""
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    """Other figures are made, and written as files of one pixel: drawing one takes a second.
+
+    What is drawn is seen where figures are made: test_report, test_compare, test_attribution_page.
+    """
+    if "drawn" in request.fixturenames:
+        return
+    pixel = cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes()
+
+    def savefig(figure, target, **kwargs):
+        (target.write if hasattr(target, "write") else Path(target).write_bytes)(pixel)
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def page_of(out):
     return page, json.loads(data.group(1))
 
 
-def test_attribute__writes_numbers_picture_and_page(inputs, tmp_path, capsys):
+def test_attribute__writes_numbers_picture_and_page(inputs, tmp_path, capsys, drawn):
     options = ("--prompt", PROMPT, "--boxes", inputs[1], "--max-new-tokens", 3)
     assert attribute(inputs, tmp_path, *options, "--batch-size", 2) == 0
     told = capsys.readouterr().out

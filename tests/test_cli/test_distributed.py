@@ -214,7 +214,9 @@ def rounded(value):
 
 
 @pytest.mark.nightly
-def test_find_neurons__finds_the_same_list(two_processes, photos, tiny_weights, tmp_path, capsys):
+def test_find_neurons__finds_the_same_list(
+    two_processes, photos, tiny_weights, tmp_path, capsys, drawn
+):
     source = [MODEL, "--images", str(photos), "--checkpoint", str(tiny_weights)]
 
     def found(name, *launcher):

@@ -36,14 +36,10 @@ def photos(shared, tmp_path_factory):
 
 
 @pytest.fixture
-def search(tiny_weights, photos, tmp_path, monkeypatch):
-    """Call it with options; it returns the exit code. A picture takes a second: only on request."""
+def search(tiny_weights, photos, tmp_path):
+    """Call it with options; it returns the exit code."""
 
-    def call(
-        *options, model=MODEL, checkpoint=tiny_weights, images=photos, out=None, picture=False
-    ):
-        if not picture:
-            monkeypatch.setattr("ttr_backbones.cli.repair.draw_found_neurons", lambda *_: None)
+    def call(*options, model=MODEL, checkpoint=tiny_weights, images=photos, out=None):
         arguments = ["--checkpoint", checkpoint, "--images", images]
         arguments += ["--out", out or tmp_path / "n.json", *options]
         return main(["find-neurons", model, *map(str, arguments)])
@@ -52,9 +48,9 @@ def search(tiny_weights, photos, tmp_path, monkeypatch):
 
 
 def test_find_neurons__writes_a_list_with_its_provenance_draws_and_tells(
-    search, photos, shared, tiny_weights, tmp_path, capsys, monkeypatch
+    search, photos, shared, tiny_weights, tmp_path, capsys, monkeypatch, drawn
 ):
-    assert search(out=tmp_path / "deeper" / "n.json", picture=True) == 0
+    assert search(out=tmp_path / "deeper" / "n.json") == 0
     shown = capsys.readouterr()
     assert shown.out.startswith(f"{MODEL}.augreg_in21k_ft_in1k: block:unit ")
     assert "7:417" in shown.out
@@ -85,13 +81,13 @@ def test_find_neurons__writes_a_list_with_its_provenance_draws_and_tells(
     # Moved otherwise than the search has measured it is measured again, and does not pass.
     tuned = "ttr_backbones.repairs.test_time.tune_register_neurons"
     monkeypatch.setattr(tuned, lambda *_: recorded_search(neurons))
+    monkeypatch.setattr("ttr_backbones.cli.repair.draw_found_neurons", lambda *_: None)
     assert search("--fill", "same", "--num-images", 1) == 1
     assert "Outliers are left" in capsys.readouterr().out
 
 
 def test_find_neurons__by_hand(search, tmp_path, capsys):
-    given = ["--top-k", 2, "--detect-block", 8, "--threshold", 100, "--num-images", 4]
-    assert search(*given, picture=True) == 0
+    assert search("--top-k", 2, "--detect-block", 8, "--threshold", 100, "--num-images", 4) == 0
     assert "not tuned or measured" in capsys.readouterr().out.replace("\n", " ").lower()
     neurons = RegisterNeurons.load(tmp_path / "n.json")
     assert neurons.layers == {6: [189], 7: [417]}
@@ -99,11 +95,11 @@ def test_find_neurons__by_hand(search, tmp_path, capsys):
     assert (tmp_path / "n.png").is_file()
 
 
-def test_find_neurons__is_repair_test_time(search, photos, tiny_weights, tmp_path, capsys):
+def test_find_neurons__is_repair_test_time(search, photos, tiny_weights, tmp_path, capsys, drawn):
     """The same text, list and picture; the list keeps the options of the edit, and is artifact."""
     given = ["--num-images", 4, "--threshold", 100, "--top-k", 2, "--no-sparsity", "--include-cls"]
     given += ["--peak", "layer", "--keep-cls"]
-    assert search(*given, picture=True) == 0
+    assert search(*given) == 0
     told = capsys.readouterr()
     written = json.loads((tmp_path / "n.json").read_text())
     drawn = (tmp_path / "n.png").read_bytes()

@@ -138,7 +138,7 @@ def test_repair__a_file_that_cannot_be_written_is_told_first(repair, tmp_path, c
     assert "cannot be a folder for results" in capsys.readouterr().err
 
 
-def test_loss__as_a_line_and_as_a_picture(tmp_path):
+def test_loss__as_a_line_and_as_a_picture(tmp_path, drawn):
     assert loss_line([(1, 4.0), (2, 2.0), (3, 0.5)]) == "█▄▁ 4 to 0.5 in 3 steps"
     assert loss_line([(1, 1.0)], 1, 1) == "▁ 1 to 1 in 1 steps"
     assert loss_line([(1, 1.0)], 9, 3) == "▁ 1 to 1 in 9 steps, 3 of which trained"

@@ -2,10 +2,7 @@
 
 import json
 import shutil
-from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from ttr_backbones.backbones import create_vit
@@ -38,22 +35,11 @@ def show(tiny_weights, two_photos, tmp_path):
     return call
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Every figure is a file of one pixel: what is drawn is seen below and in tests/test_report."""
-    pixel = cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes()
-
-    def savefig(figure, target, **kwargs):
-        (target.write if hasattr(target, "write") else Path(target).write_bytes)(pixel)
-
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
-
-
 def numbers(tmp_path):
     return json.loads((tmp_path / "out" / "numbers.json").read_text())
 
 
-def test_show__a_model_and_its_bundled_list(undrawn, show, tmp_path, capsys):
+def test_show__a_model_and_its_bundled_list(show, tmp_path, capsys):
     assert show(TAG) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "; with one test-time register 0 % (largest " in lines[0]
@@ -73,7 +59,7 @@ def test_show__a_config_with_options(show, tmp_path, capsys):
     assert (tmp_path / "out" / "heads_block3.png").is_file()
 
 
-def test_show__a_config_with_constants_for_registers(undrawn, show, tmp_path, capsys):
+def test_show__a_config_with_constants_for_registers(show, tmp_path, capsys):
     bias = ["model.backbone.repair.type=bias", "model.backbone.repair.neurons=None"]
     options = ["--num-images", "1", "--blocks", "3", "--cfg-options", *bias]
     assert show("augreg_vitt16_ttr_linear_ade20k", *options) == 0
@@ -82,9 +68,7 @@ def test_show__a_config_with_constants_for_registers(undrawn, show, tmp_path, ca
     assert numbers(tmp_path)["neurons"] == {"6": [189], "7": [417]}
 
 
-def test_show__artifacts_and_several_at_once(
-    undrawn, show, tmp_path, tiny_weights, two_photos, capsys
-):
+def test_show__artifacts_and_several_at_once(show, tmp_path, tiny_weights, two_photos, capsys):
     vit = create_vit(TAG, checkpoint=tiny_weights)
     made = tmp_path / "made.safetensors"
     fit_repair("bias", vit, two_photos, neurons={7: [417]}).save(made)
@@ -95,14 +79,14 @@ def test_show__artifacts_and_several_at_once(
     assert "is a second repair of type 'bias'" in capsys.readouterr().err
 
 
-def test_show__neurons_that_do_nothing_are_told(undrawn, show, tmp_path, capsys):
+def test_show__neurons_that_do_nothing_are_told(show, tmp_path, capsys):
     RegisterNeurons(TAG, {2: [5]}).save(tmp_path / "wrong.json")
     assert show(TAG, "--neurons", tmp_path / "wrong.json") == 0
     assert "still 2.0 %" in capsys.readouterr().out
     assert numbers(tmp_path)["threshold_source"].startswith("the gap between the norms")
 
 
-def test_show__as_it_is_at_another_size(undrawn, show, tmp_path, two_photos, capsys):
+def test_show__as_it_is_at_another_size(show, tmp_path, two_photos, capsys):
     file = min(two_photos.iterdir())
     assert show(TAG, "--repairs", "none", "--size", "128", images=[file, file]) == 0
     assert "test-time" not in capsys.readouterr().out

@@ -55,10 +55,30 @@ def test_onnx__opset_that_is_not_written(opset):
 
 
 @pytest.mark.exports
+@pytest.mark.nightly
 def test_onnx__opset_that_torch_replaces(program, tmp_path):
     """As it does with a mere line in the log, if a conversion fails."""
     with pytest.raises(InputError, match=r"--opset 17: torch .* wrote 18 instead"):
         write_onnx(program, tmp_path / "model.onnx", {}, outputs=["logits"], opset=17)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.exports
+def test_onnx__opset_that_is_replaced(tmp_path, monkeypatch):
+    """As torch replaces it where it cannot convert, which only a larger model shows."""
+    export = torch.onnx.export
+
+    def replacing(*args, opset_version, **kwargs):
+        return export(*args, opset_version=18, **kwargs)
+
+    class Brighter(torch.nn.Module):
+        def forward(self, image):
+            return image + 1
+
+    monkeypatch.setattr(torch.onnx, "export", replacing)
+    small = torch.export.export(Brighter(), (torch.zeros(2, 3, 4, 4),))
+    with pytest.raises(InputError, match=r"--opset 17: torch .* wrote 18 instead"):
+        write_onnx(small, tmp_path / "model.onnx", {}, outputs=["logits"], opset=17)
     assert not list(tmp_path.iterdir())
 
 

@@ -32,9 +32,15 @@ def test_tune__finds_the_planted_units_and_no_others(planted, swiglu, cls):
     )
 
 
-def test_tune__controls_tell_the_neurons_from_others(planted):
+@pytest.fixture(scope="module")
+def search(planted):
+    """What is planted, as it was before the search, and what it found; nothing changes them."""
     truth = planted(places=PLACES, num_images=24)
-    tuned = tune_register_neurons(truth.vit, truth.images)
+    return truth, tune_register_neurons(truth.vit, truth.images, batch_size=8)
+
+
+def test_tune__controls_tell_the_neurons_from_others(search):
+    _, tuned = search
     assert tuned.controls["random"]["outliers"] == pytest.approx(tuned.outliers_before)
     assert tuned.controls["zeroed"]["outliers"] == 0
     assert "leave 100 % of the outliers" in tuned.verdict
@@ -59,27 +65,25 @@ def test_tune__finds_units_of_blocks_far_apart(planted, plant):
     assert tuned.passed
 
 
-def test_tune__tells_the_curve_that_it_searched(planted):
-    truth = planted(places=PLACES, num_images=24)
-    tuned = tune_register_neurons(truth.vit, truth.images)
+def test_tune__tells_the_curve_that_it_searched(search):
+    _, tuned = search
     ranked = {point["k"]: point for point in tuned.curve if point["step"] == "ranking"}
     assert [ranked[k]["outliers"] == 0 for k in (1, 2, 3, 4)] == [False, False, True, True]
     assert {point["num"] for point in tuned.curve} == {1, 2, 3, 4}
     json.dumps([tuned.curve, tuned.controls])
 
 
-def test_tune__is_deterministic_and_independent_of_the_batch_size(planted):
-    truth = planted(places=PLACES, num_images=24)
-    one, two, three = (
-        tune_register_neurons(truth.vit, truth.images, batch_size=size) for size in (8, 8, 5)
+def test_tune__is_deterministic_and_independent_of_the_batch_size(search):
+    truth, one = search
+    two, three = (
+        tune_register_neurons(truth.vit, truth.images, batch_size=size) for size in (8, 5)
     )
     assert (one.curve, one.verdict, one.ranking) == (two.curve, two.verdict, two.ranking)
     assert (one.layers, one.num) == (three.layers, three.num)
 
 
-def test_tune__agrees_with_verification_on_the_held_out_images(planted):
-    truth = planted(places=PLACES, num_images=24)
-    tuned = tune_register_neurons(truth.vit, truth.images)
+def test_tune__agrees_with_verification_on_the_held_out_images(search):
+    truth, tuned = search
     seen = verify_neurons(
         truth.vit,
         tuned,
