@@ -102,7 +102,7 @@ def test_find_neurons__is_repair_test_time(search, photos, tiny_weights, tmp_pat
     assert search(*given) == 0
     told = capsys.readouterr()
     written = json.loads((tmp_path / "n.json").read_text())
-    drawn = (tmp_path / "n.png").read_bytes()
+    picture = (tmp_path / "n.png").read_bytes()
     source = ["--checkpoint", tiny_weights, "--images", photos, "--out", tmp_path / "n.json"]
     assert main(["repair", "test_time", MODEL, *map(str, [*source, *given])]) == 0
     assert capsys.readouterr() == told
@@ -110,7 +110,7 @@ def test_find_neurons__is_repair_test_time(search, photos, tiny_weights, tmp_pat
     assert written.pop("fit").keys() == again.pop("fit").keys()
     assert again == written
     assert set(again) >= {"model", "layers", "weights_sha256", "images_sha256", "date", "versions"}
-    assert (tmp_path / "n.png").read_bytes() == drawn
+    assert (tmp_path / "n.png").read_bytes() == picture
     artifact = load_repair(tmp_path / "n.json")
     assert artifact.facts == {"layers": written["layers"], "peak": "layer", "keep_cls": True}
     assert fit_facts(artifact).minutes > 0
