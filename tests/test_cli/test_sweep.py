@@ -142,7 +142,7 @@ def test_sweep__names_registers_that_are_no_tokens(config, tmp_path, capsys):
         ),
         ({}, ["--blocks", "-5"], "blocks names block -5, the model has blocks 0..3"),
         ({}, ["--cross-validate", "0"], "expected at least 1 split and a seed of at least 0"),
-        ({}, ["--repairs", "trained"], "--repairs: unknown repair 'trained'"),
+        ({}, ["--repairs", "trained"], "--repairs: unknown choice 'trained'"),
         ({"method": "tokencut"}, [], "model.method.type='lost', this one has 'ObjectDiscoverer'"),
         ({"boxes": ""}, [], "came without true boxes"),
         ({"root": "nowhere"}, [], "VOCBoxes expects a folder at nowhere"),
