@@ -47,7 +47,10 @@ def test_by_hand__windows_projection_cosine_softmax(backbone, vectors, images, l
     model = OpenVocabularySegmentor(
         backbone, vectors, last_block, crop=64, stride=32, logit_scale=20, keep_scores=True
     )
+    passes = []
+    model.backbone.register_forward_hook(lambda *_: passes.append(1))
     samples = model.eval()(images, [sample_of((50, 90)), sample_of((70, 100))])
+    assert len(passes) == 1, "one pass for inputs of one size, whatever their sizes on disk"
     for image, sample in zip(images, samples, strict=True):
         size = sample.metainfo["ori_shape"]
         expected = by_hand(model, vectors, image, size, 20)

@@ -149,18 +149,25 @@ class OpenVocabularySegmentor(BaseModel):
                 "to train. Use `ttrb test CONFIG`, without a checkpoint"
             )
         samples = list(data_samples or [SegDataSample() for _ in inputs])
-        groups: dict[Any, list[int]] = {}
-        for index, (image, sample) in enumerate(zip(inputs, samples, strict=True)):
-            size = tuple(sample.metainfo.get("ori_shape", image.shape[1:])[:2])
-            groups.setdefault((image.shape, size), []).append(index)
-        for (_, size), indices in groups.items():
-            images = torch.stack([inputs[index] for index in indices])
-            classes, scores = self.segment(images, size)
-            for at, index in enumerate(indices):
-                samples[index].set_data({"pred_sem_seg": PixelData(data=classes[at, None])})
-                if scores is not None:
-                    samples[index].set_data({"seg_logits": PixelData(data=scores[at])})
+        for of_shape in _grouped([image.shape for image in inputs]):
+            images = torch.stack([inputs[index] for index in of_shape])
+            laid = self._laid_scores(images)
+            sizes = [self._answer_size(samples[index], inputs[index]) for index in of_shape]
+            for places in _grouped(sizes):
+                # No list as an index: it would be copied to the GPU, which waits for all before.
+                chosen = [torch.stack([each[place] for place in places]) for each in (images, laid)]
+                classes, scores = self._decided(*chosen, sizes[places[0]])
+                for at, place in enumerate(places):
+                    sample = samples[of_shape[place]]
+                    sample.set_data({"pred_sem_seg": PixelData(data=classes[at, None])})
+                    if scores is not None:
+                        sample.set_data({"seg_logits": PixelData(data=scores[at])})
         return samples
+
+    @staticmethod
+    def _answer_size(sample: SegDataSample, image: Tensor) -> tuple[int, int]:
+        height, width = sample.metainfo.get("ori_shape", image.shape[1:])[:2]
+        return height, width
 
     @torch.no_grad()
     def segment(
@@ -177,11 +184,23 @@ class OpenVocabularySegmentor(BaseModel):
             `keep_scores`.
         """
         size = size or (images.shape[2], images.shape[3])
+        return self._decided(images, self._laid_scores(images), size)
+
+    @torch.no_grad()
+    def _laid_scores(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] -> scores of all queries in all windows, scaled, [B, Q, h, w]."""
         height, width = self._sides(images)
         windows = cut(images, height, width)
         parts = windows.split(self.windows_at_once)
         scores = torch.cat([self._window_scores(part) for part in parts])
-        laid = lay_out(scores, len(images), height, width) * self.logit_scale
+        return lay_out(scores, len(images), height, width) * self.logit_scale
+
+    @torch.no_grad()
+    def _decided(
+        self, images: Tensor, laid: Tensor, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Take scores to the size of the answer, and decide; see `segment`."""
+        height, width = self._sides(images)
         full = FullSize(laid, height, width, size)
         if self.pamr is None:
             return self.decide(full, size, keep=self.keep_scores)
@@ -208,6 +227,14 @@ class OpenVocabularySegmentor(BaseModel):
         # Scaled later: all that lies between scores and softmax is linear, PAMR too.
         scores = F.linear(patches.float(), self.queries, self.bias)
         return scores.permute(0, 3, 1, 2)
+
+
+def _grouped(keys: Sequence[Any]) -> list[list[int]]:
+    """Return the places of equal keys, group by group."""
+    groups: dict[Any, list[int]] = {}
+    for place, key in enumerate(keys):
+        groups.setdefault(key, []).append(place)
+    return list(groups.values())
 
 
 def _check_options(
