@@ -6,8 +6,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from ttr_backbones.compare.kinds import kind_colour
 from ttr_backbones.compare.plot import draw_table
+from ttr_backbones.compare.repair_names import repair_colour
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def drawn(monkeypatch):
 def test_plot__a_bar_per_measured_line_and_deviations(lines, drawn, tmp_path):
     draw_table(lines, tmp_path / "table.png")
     assert drawn["bars"] == [
-        (42.0, kind_colour("none")),
-        (50.25, kind_colour("test_time")),
-        (61.25, kind_colour("trained")),
+        (42.0, repair_colour("none")),
+        (50.25, repair_colour("test_time")),
+        (61.25, repair_colour("trained")),
     ]
     assert drawn["errors"] == [(42.0, 2.0), (47.6, 0.15), (50.25, lines[1].std)]
     assert drawn["titles"] == ["linear, ADE", "linear, NYU", "LOST, VOC"]
@@ -49,7 +49,7 @@ def test_plot__shows_the_colors_in_print_quality(lines, tmp_path):
     draw_table(lines, tmp_path / "table.png")
     image = cv2.cvtColor(cv2.imread(str(tmp_path / "table.png")), cv2.COLOR_BGR2RGB)
     assert min(image.shape[:2]) >= 600
-    for color in map(kind_colour, ("none", "test_time", "trained")):
+    for color in map(repair_colour, ("none", "test_time", "trained")):
         rgb = [int(to_hex(color)[at : at + 2], 16) for at in (1, 3, 5)]
         assert (image == np.array(rgb)).all(-1).mean() > 0.003, color
 

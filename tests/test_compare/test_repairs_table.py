@@ -8,9 +8,14 @@ import torch
 
 from ttr_backbones.app.vit_source import config_source, vit_with_classifier
 from ttr_backbones.compare.control_models import backbone_of_artifact
-from ttr_backbones.compare.kinds import check_kind, kind_folder, kind_label, repair_file
 from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.compare.plan import TableRow, make_plan
+from ttr_backbones.compare.repair_names import (
+    check_repair,
+    repair_file,
+    repair_folder,
+    repair_label,
+)
 from ttr_backbones.compare.repairs_table import html_page, repair_tables
 from ttr_backbones.compare.side_effects import SideEffect, measure_side_effects
 from ttr_backbones.compare.summary import Line, summarize
@@ -73,12 +78,12 @@ def test_kinds__may_be_files(tmp_path):
     artifact = tmp_path / "mine.safetensors"
     REPAIRS["bias"].shipped(TAG).save(artifact)
     for path in (listed, artifact):
-        check_kind(str(path))
-    assert kind_label(str(artifact)) == "test-time register as bias, mine"
-    assert kind_folder(str(artifact)) == "mine.safetensors"
+        check_repair(str(path))
+    assert repair_label(str(artifact)) == "test-time register as bias, mine"
+    assert repair_folder(str(artifact)) == "mine.safetensors"
     assert repair_file(str(artifact)) == "bias"
     with pytest.raises(InputError, match=r"no register-neuron list at nowhere.json"):
-        check_kind("nowhere.json")
+        check_repair("nowhere.json")
     control = f"{listed}:random"
     kinds = ["none", str(artifact), str(listed), control, "trained"]
     plan = make_plan([CONFIG], kinds, [0], tmp_path, ConfigChanges())
@@ -98,7 +103,7 @@ def test_kinds__may_be_files(tmp_path):
     rows = csv.DictReader(io.StringIO(csv_table(lines)))
     assert [row["control"] for row in rows] == ["False", "False", "False", "True"]
     with pytest.raises(InputError, match="unknown control of test_time 'randm'"):
-        check_kind("test_time:randm")
+        check_repair("test_time:randm")
     # What does not fit has a row of its own, and the note says why.
     last = summarize(plan.cells, {}, plan.left_out)[-1]
     assert (last.row.repair, last.measured, last.runs) == ("trained", "-", "-")

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from ttr_backbones.cli.fitted_controls import fitted_control_file, unfitted_controls
-from ttr_backbones.compare.kinds import kind_colour, kind_folder, kind_label
+from ttr_backbones.compare.repair_names import repair_colour, repair_folder, repair_label
 from ttr_backbones.errors import InputError
 from ttr_backbones.neuron_search.controls import random_neurons
 from ttr_backbones.registers import RegisterNeurons, add_test_time_registers
@@ -51,7 +51,7 @@ def test_fitted__as_the_artifact_was_but_for_the_direction(make_vit, tmp_path):
     assert control.sha256 == again.sha256
     assert control.tensors
     assert control.provenance["fit"]["steps"] == 3
-    assert kind_label(str(fitted_control(text))) == (
+    assert repair_label(str(fitted_control(text))) == (
         "SINDER, random direction (control), mine.random"
     )
     none = fit_repair("sinder", vit, folder, direction="random", **given | {"threshold": 30.0})
@@ -98,9 +98,9 @@ def test_words__of_the_command_line(tmp_path):
         "ph_reg": "PH-Reg",
     }
     assert [choice.is_control for choice in found.values()] == [False, True, True, False]
-    assert kind_label(f"{path}:shuffled") == "PH-Reg, shuffled registers (control), ph"
-    assert kind_folder(f"{path}:shuffled") == "ph.safetensors-shuffled"
-    assert kind_colour("ph_reg:noise") != kind_colour("ph_reg")
+    assert repair_label(f"{path}:shuffled") == "PH-Reg, shuffled registers (control), ph"
+    assert repair_folder(f"{path}:shuffled") == "ph.safetensors-shuffled"
+    assert repair_colour("ph_reg:noise") != repair_colour("ph_reg")
     config = {"type": "test_time", "neurons": "auto", "peak": "layer", "control": "cleared"}
     kept = {"type": "test_time", "neurons": "auto", "peak": "layer"}
     assert parse_repair("auto", config) == kept

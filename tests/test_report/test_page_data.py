@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ttr_backbones.report.page_data import RANGE, STEPS, kind_label, page_data, quantize
+from ttr_backbones.report.page_data import RANGE, STEPS, column_label, page_data, quantize
 
 
 def unpacked(text):
@@ -89,7 +89,7 @@ def test_page_data__photographs_keep_their_shape_at_moderate_size(make_report):
 
 def test_kind_label__names_every_kind(make_report):
     kinds = ("none", "trained", "test_time", "trained+test_time")
-    labels = [kind_label(one) for one in make_report(kinds=kinds).inspections]
+    labels = [column_label(one) for one in make_report(kinds=kinds).inspections]
     assert labels == [
         "without registers",
         "with its trained registers",

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from ttr_backbones.benchmark.statistics import RowResult
-from ttr_backbones.compare.kinds import kind_label
+from ttr_backbones.compare.repair_names import repair_label
 
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 460, 190, 20, 26, 30
 
@@ -41,7 +41,7 @@ def forest(results: Sequence[RowResult]) -> str:
     ]
     for index, (result, value, (low, high)) in enumerate(rows):
         y = _TOP + _ROW * index + _ROW // 2
-        name = kind_label(result.row.repair)
+        name = repair_label(result.row.repair)
         shown = name if len(name) <= 28 else f"{name[:27]}\u2026"
         kind = result.verdict.replace(" ", "-")
         parts += [

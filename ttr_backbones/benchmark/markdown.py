@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ttr_backbones.benchmark import words
 from ttr_backbones.benchmark.report import Report
-from ttr_backbones.compare.kinds import kind_label
+from ttr_backbones.compare.repair_names import repair_label
 from ttr_backbones.compare.repairs_table import side_effects_markdown
 from ttr_backbones.text_table import markdown_row
 
@@ -32,7 +32,7 @@ def markdown_page(report: Report) -> str:
                     markdown_row(
                         (
                             f"{result.row.task}, {result.row.metric.heading}",
-                            kind_label(result.row.repair),
+                            repair_label(result.row.repair),
                             words.images(result).removeprefix(", "),
                             words.measured(result),
                             words.interval(result),

@@ -11,7 +11,7 @@ from ttr_backbones.benchmark.forest import forest
 from ttr_backbones.benchmark.markdown import inputs, run
 from ttr_backbones.benchmark.report import Report
 from ttr_backbones.benchmark.statistics import RowResult
-from ttr_backbones.compare.kinds import kind_label
+from ttr_backbones.compare.repair_names import repair_label
 from ttr_backbones.compare.repairs_table import RepairTable
 from ttr_backbones.report.one_file import page_part
 
@@ -76,7 +76,7 @@ def _line(result: RowResult, *, with_paper: bool) -> str:
     ]
     cells += [words.published(result)] if with_paper else []
     inner = "".join(f"<td>{_text(cell)}</td>" for cell in cells)
-    return f'<tr class="{kind}"><td>{_text(kind_label(result.row.repair))}</td>{inner}</tr>'
+    return f'<tr class="{kind}"><td>{_text(repair_label(result.row.repair))}</td>{inner}</tr>'
 
 
 def _pictures(results: Sequence[RowResult]) -> list[str]:
@@ -96,7 +96,7 @@ def _effects(table: RepairTable) -> list[str]:
     parts.append("</tr></thead><tbody>")
     for row in table.rows:
         cells = "".join(f"<td>{_text(cell)}</td>" for cell in (*row.effects, *row.costs))
-        parts.append(f"<tr><td>{_text(kind_label(row.kind))}</td>{cells}</tr>")
+        parts.append(f"<tr><td>{_text(repair_label(row.kind))}</td>{cells}</tr>")
     return [*parts, "</tbody></table></div>"]
 
 

@@ -14,9 +14,9 @@ from ttr_backbones.app.folders import missing_path
 from ttr_backbones.benchmark.inputs import DataFacts, combined_hash, data_facts, file_hash
 from ttr_backbones.benchmark.suite import Suite
 from ttr_backbones.compare.fingerprint import fingerprint
-from ttr_backbones.compare.kinds import check_kind
 from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.compare.plan import Cell, TableRow, make_plan
+from ttr_backbones.compare.repair_names import check_repair
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.recipes import RecipeName, check_backbone, protocol_facts
 from ttr_backbones.tasks import task_of
@@ -31,7 +31,7 @@ class BenchmarkRequest:
     Args:
         backbones: name -> file of its weights, None takes the hub's.
         data: folder of the data sets, in place of `data/`.
-        kinds: repairs, see `compare.kinds`.
+        kinds: repairs, see `compare.repair_names`.
         seeds: of the trainings.
         suite: the protocols.
         out: folder of everything.
@@ -90,7 +90,7 @@ def check_request(request: BenchmarkRequest) -> None:
         if file is not None and not file.is_file():
             raise MissingFileError(f"{backbone}={file}: there is no such file of weights")
     for kind in request.kinds:
-        check_kind(kind)
+        check_repair(kind)
     options = _options(request)
     for backbone in request.backbones:
         for protocol in request.suite.protocols:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ttr_backbones.benchmark.plan import BenchmarkPlan
 from ttr_backbones.compare.cells import CellResult
-from ttr_backbones.compare.kinds import NONE
 from ttr_backbones.compare.plan import Cell, TableRow
+from ttr_backbones.compare.repair_names import NONE
 from ttr_backbones.compare.stored_image_parts import StoredImageParts, read_parts
 from ttr_backbones.errors import InputError
 from ttr_backbones.evaluation.bootstrap import Interval, bootstrap_scores, percentile_interval

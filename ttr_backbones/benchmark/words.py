@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ttr_backbones.benchmark.report import Report
 from ttr_backbones.benchmark.statistics import LEAST_IMAGES, RowResult
-from ttr_backbones.compare.kinds import kind_label
+from ttr_backbones.compare.repair_names import repair_label
 from ttr_backbones.compare.summary import NOTHING
 from ttr_backbones.text_table import aligned
 
@@ -86,7 +86,7 @@ def results_text(report: Report) -> list[str]:
         head = ["repair", "measured", "95 % interval", "difference to none", "", ""]
         cells = [
             [
-                kind_label(result.row.repair),
+                repair_label(result.row.repair),
                 measured(result),
                 interval(result),
                 difference(result),
@@ -102,7 +102,7 @@ def results_text(report: Report) -> list[str]:
 def _sentence(result: RowResult) -> str:
     row = result.row
     return (
-        f"{kind_label(row.repair)} is {result.verdict} on {row.task} ({row.backbone}) by "
+        f"{repair_label(row.repair)} is {result.verdict} on {row.task} ({row.backbone}) by "
         f"{difference(result)} {row.metric.unit} {row.metric.name}"
     )
 
@@ -128,7 +128,7 @@ def not_shown(report: Report) -> list[str]:
             f"{found.images:,}"
         )
         text.append(
-            f"{result.row.task} ({result.row.backbone}), {kind_label(result.row.repair)}: "
+            f"{result.row.task} ({result.row.backbone}), {repair_label(result.row.repair)}: "
             f"{difference(result)} {result.row.metric.unit}; {takes}."
         )
     return text
@@ -170,7 +170,7 @@ def _classes(report: Report) -> list[str]:
             text.append(
                 f"{row.task}: the images hold {classes.present} of {classes.known} classes. One "
                 f"that is predicted but in no image counts as 0 in {row.metric.name}, as in mmseg: "
-                f"{row.metric.shown(result.mean)} ({kind_label(row.repair)}) is "
+                f"{row.metric.shown(result.mean)} ({repair_label(row.repair)}) is "
                 f"{row.metric.shown(result.of_present)} as the mean of the classes present."
             )
     if any(result.classes for result in report.results):

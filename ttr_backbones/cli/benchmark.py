@@ -134,7 +134,7 @@ def _backbones(texts: list[str]) -> dict[str, Path | None]:
 
 def _kinds(text: str) -> list[str]:
     """None goes first: the others are compared with it."""
-    from ttr_backbones.compare.kinds import NONE
+    from ttr_backbones.compare.repair_names import NONE
 
     return list(dict.fromkeys([NONE, *comma_list(text)]))
 

@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _without(kinds: list[str] | None, waiting: list[str]) -> list[str] | None:
     """The kinds that can be planned before the waiting controls are fitted, which takes long."""
-    from ttr_backbones.compare.kinds import NONE
+    from ttr_backbones.compare.repair_names import NONE
 
     if not waiting or kinds is None:
         return kinds
@@ -195,7 +195,7 @@ def _missing_data(cell: Cell) -> str | None:
 
 
 def _kinds(text: str | None) -> list[str] | None:
-    from ttr_backbones.compare.kinds import NONE, TRAINED
+    from ttr_backbones.compare.repair_names import NONE, TRAINED
 
     if text is None:
         return None

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ttr_backbones.compare.experiments import find_experiments
-from ttr_backbones.compare.kinds import NONE
 from ttr_backbones.compare.options import ConfigChanges
+from ttr_backbones.compare.repair_names import NONE
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs import load_repair
 from ttr_backbones.vits.neurons import may_belong

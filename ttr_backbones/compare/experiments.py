@@ -18,16 +18,16 @@ from mmengine.config import Config
 
 from ttr_backbones.app.config import datasets, type_name
 from ttr_backbones.backbones import create_vit
-from ttr_backbones.compare.kinds import (
-    NONE,
-    TRAINED,
-    is_control,
-    is_path,
-    kind_config,
-    repair_file,
-)
 from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.compare.published import Published, papers_number, published_for
+from ttr_backbones.compare.repair_names import (
+    NONE,
+    TRAINED,
+    config_of_repair,
+    is_control,
+    is_path,
+    repair_file,
+)
 from ttr_backbones.errors import InputError
 from ttr_backbones.recipes import (
     RecipeName,
@@ -116,7 +116,7 @@ class Experiment:
         """Return what was published for this repair.
 
         Args:
-            kind: see `compare.kinds`.
+            kind: see `compare.repair_names`.
             metric: name of the number.
         """
         if is_control(kind):
@@ -145,7 +145,7 @@ class Experiment:
 
 def _repair(kind: str, configured: dict[str, Any]) -> dict[str, Any]:
     """The config's repair if it is of this kind, else that of the file, or what ships."""
-    wanted = kind_config(kind, configured)
+    wanted = config_of_repair(kind, configured)
     if is_path(kind):
         return wanted
     return (

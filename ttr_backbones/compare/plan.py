@@ -13,9 +13,9 @@ from mmengine.config import Config
 from ttr_backbones.app.config import section
 from ttr_backbones.compare.experiments import Experiment, LeftOutError, find_experiments
 from ttr_backbones.compare.fingerprint import fingerprint
-from ttr_backbones.compare.kinds import NONE, check_kind, kind_folder
 from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.compare.published import Published
+from ttr_backbones.compare.repair_names import NONE, check_repair, repair_folder
 from ttr_backbones.errors import InputError
 from ttr_backbones.tasks import Metric, metric_of
 from ttr_backbones.tasks.of_config import needs_checkpoint
@@ -29,7 +29,7 @@ class TableRow:
         experiment: name of the experiment.
         backbone: it in words.
         task: head and data in words.
-        repair: its kind, see `compare.kinds`.
+        repair: its kind, see `compare.repair_names`.
         metric: the number that is compared.
         published: the paper's number, or None.
     """
@@ -105,7 +105,7 @@ def make_plan(
 
     Args:
         configs: files, or names of recipes.
-        kinds: see `compare.kinds`; None takes those of each experiment.
+        kinds: see `compare.repair_names`; None takes those of each experiment.
         seeds: of the trainings.
         out: folder of the table and all runs.
         options: what changes the configs.
@@ -123,7 +123,7 @@ def make_plan(
     for experiment in find_experiments(configs, backbone=backbone, repair=repair):
         offered = experiment.kinds(options)  # reads the config, and imports its repair
         for kind in offered if kinds is None else kinds:
-            check_kind(kind, offered)
+            check_repair(kind, offered)
             try:
                 cfg = experiment.config(kind, options)
             except LeftOutError as error:
@@ -134,7 +134,7 @@ def make_plan(
                         left_out.append(_row(experiment, kind, plain))
                 continue
             row = _row(experiment, kind, cfg)
-            folder = out / "runs" / experiment.name / kind_folder(kind)
+            folder = out / "runs" / experiment.name / repair_folder(kind)
             tta = experiment.needs_tta(cfg)
             trains = cfg.get("train_cfg") is not None
             if not trains and needs_checkpoint(cfg) and not cfg.get("load_from"):

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ttr_backbones.atomic import writing_atomically
-from ttr_backbones.compare.kinds import NONE, TRAINED, kind_colour, kind_label
+from ttr_backbones.compare.repair_names import NONE, TRAINED, repair_colour, repair_label
 from ttr_backbones.compare.summary import Line
 
 _WIDEST = 14.5  # inches
@@ -79,7 +79,7 @@ def _draw_panel(axis: Any, panel: Sequence[Line], kinds: Sequence[str]) -> None:
             axis.annotate("no\nrun", (at, 0), ha="center", va="bottom", fontsize=6, color="0.4")
         else:
             top = max(top, line.mean + (line.std or 0.0), *line.values)
-            axis.bar(at, line.mean, width * 0.92, color=kind_colour(line.row.repair), zorder=2)
+            axis.bar(at, line.mean, width * 0.92, color=repair_colour(line.row.repair), zorder=2)
             axis.annotate(
                 line.row.metric.shown(line.mean), (at, top), (0, 5), textcoords="offset points",
                 ha="center", fontsize=7,
@@ -98,7 +98,9 @@ def _draw_panel(axis: Any, panel: Sequence[Line], kinds: Sequence[str]) -> None:
 
 
 def _draw_legend(figure: Figure, kinds: Sequence[str], lines: Sequence[Line]) -> None:
-    handles: list[Any] = [Patch(color=kind_colour(kind), label=kind_label(kind)) for kind in kinds]
+    handles: list[Any] = [
+        Patch(color=repair_colour(kind), label=repair_label(kind)) for kind in kinds
+    ]
     if any(line.std is not None for line in lines):
         handles.append(Line2D([], [], color="black", marker=".", label="seeds, ± std"))
     if any(line.row.published for line in lines):

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ttr_backbones.compare.kinds import kind_label
+from ttr_backbones.compare.repair_names import repair_label
 from ttr_backbones.compare.side_effects import SideEffect, SideEffects
 from ttr_backbones.compare.summary import NOTHING, Line
 from ttr_backbones.report.effect_measures import COSTS, EFFECTS, Measure, shown_measures
@@ -43,7 +43,7 @@ class RepairRow(NamedTuple):
     """One repair of one backbone, written out.
 
     Attributes:
-        kind: see `compare.kinds`.
+        kind: see `compare.repair_names`.
         effects: cells of `RepairTable.effects`.
         tasks: (measured, published) for each of `RepairTable.tasks`.
         costs: cells of `RepairTable.costs`.
@@ -110,7 +110,7 @@ def side_effects_text(tables: Sequence[RepairTable]) -> str:
             continue
         heads = [textwrap.wrap(m.heading, _WIDTH) for m in (*table.effects, *table.costs)]
         rows = [["", *level] for level in itertools.zip_longest(*heads, fillvalue="")]
-        rows += [[kind_label(row.kind), *row.effects, *row.costs] for row in table.rows]
+        rows += [[repair_label(row.kind), *row.effects, *row.costs] for row in table.rows]
         text += ["", f"{table.backbone}: what the repairs do, and cost"]
         text += aligned(rows, "l" + "r" * len(heads))
     return "\n".join([*text[1:], ""]) if text else ""
@@ -132,7 +132,7 @@ def side_effects_markdown(tables: Sequence[RepairTable]) -> str:
         text.append("|---|" + "---:|" * len(heads))
         for row in table.rows:
             measured = [_with_paper(*numbers) for numbers in row.tasks]
-            text.append(markdown_row([kind_label(row.kind), *row.effects, *measured, *row.costs]))
+            text.append(markdown_row([repair_label(row.kind), *row.effects, *measured, *row.costs]))
     return "\n".join([*text[1:], ""]) if text else ""
 
 
@@ -181,7 +181,7 @@ def _html_row(row: RepairRow) -> str:
     ]
     groups = [[_text(cell) for cell in row.effects], tasks, [_text(cell) for cell in row.costs]]
     cells = [_raw("td", cell, first=i == 0) for group in groups for i, cell in enumerate(group)]
-    return f"<tr><td>{_text(kind_label(row.kind))}</td>{''.join(cells)}</tr>"
+    return f"<tr><td>{_text(repair_label(row.kind))}</td>{''.join(cells)}</tr>"
 
 
 def _raw(tag: str, inner: str, *, first: bool) -> str:

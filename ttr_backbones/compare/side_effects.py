@@ -12,8 +12,8 @@ from torch import nn
 
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.vit_source import config_source, vit_with_classifier
-from ttr_backbones.compare.kinds import TRAINED, kind_label
 from ttr_backbones.compare.plan import Cell
+from ttr_backbones.compare.repair_names import TRAINED, repair_label
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import ImageBatches, Progress, image_batches
 from ttr_backbones.repairs.effects import NONE as AS_IT_IS
@@ -106,7 +106,7 @@ def _of_backbone(
         )
         found[title, TRAINED] = SideEffect(effect, None)
         notes.append(
-            f"{title}, {kind_label(TRAINED)}: another model, so nothing of it is compared with "
+            f"{title}, {repair_label(TRAINED)}: another model, so nothing of it is compared with "
             "the features of the first, and its training is not known"
         )
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ttr_backbones.compare.cells import CellResult
-from ttr_backbones.compare.kinds import is_control, kind_label
 from ttr_backbones.compare.plan import Cell
+from ttr_backbones.compare.repair_names import is_control, repair_label
 from ttr_backbones.compare.repairs_table import (
     repair_tables,
     side_effect_values,
@@ -119,7 +119,7 @@ def _cells(line: Line, sources: Sequence[str]) -> tuple[str, ...]:
     mark = f" [{sources.index(number.source) + 1}]" if number else ""
     return (
         line.row.backbone,
-        kind_label(line.row.repair),
+        repair_label(line.row.repair),
         line.measured,
         line.runs,
         line.published + mark,

@@ -14,7 +14,7 @@ from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError
 from ttr_backbones.report.inspection import Inspection
 from ttr_backbones.report.one_file import one_file, page_part
-from ttr_backbones.report.page_data import kind_label, page_data
+from ttr_backbones.report.page_data import column_label, page_data
 from ttr_backbones.report.pca import pca_maps
 from ttr_backbones.report.summary import percent
 
@@ -79,7 +79,7 @@ def _check(
             if not maps.isfinite().all():
                 name = what if isinstance(what, str) else f"attention of block {what}"
                 raise InputError(
-                    f"the {name} of the model {kind_label(inspection)} hold NaN or infinite "
+                    f"the {name} of the model {column_label(inspection)} hold NaN or infinite "
                     "values: check the weights and the images, or run the model in float32"
                 )
 
@@ -94,7 +94,7 @@ def _table(inspections: Sequence[Inspection], summary: dict[str, Any]) -> str:
     """One row per number, one column per kind of registers."""
     columns = [summary["registers"][inspection.registers] for inspection in inspections]
     heads = "".join(
-        f'<th scope="col" class="kind-{kind}">{escape(kind_label(inspection))}</th>'
+        f'<th scope="col" class="kind-{kind}">{escape(column_label(inspection))}</th>'
         for kind, inspection in enumerate(inspections)
     )
     names = list(_numbers(columns[0], summary))

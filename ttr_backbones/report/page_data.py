@@ -50,7 +50,7 @@ def page_data(
     numbers = [summary["registers"][inspection.registers] for inspection in inspections]
     return {
         "kinds": [
-            {"key": inspection.registers, "label": kind_label(inspection)}
+            {"key": inspection.registers, "label": column_label(inspection)}
             for inspection in inspections
         ],
         "names": list(names),
@@ -76,7 +76,7 @@ def page_data(
     }
 
 
-def kind_label(inspection: Inspection) -> str:
+def column_label(inspection: Inspection) -> str:
     """Name what the model has in a few words."""
     return column_caption(inspection.registers, inspection.num_registers)
 
