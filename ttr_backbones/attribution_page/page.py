@@ -53,7 +53,9 @@ def write_page(path: str | Path, comparison: Comparison, found: dict[str, Any]) 
 def _subject(found: dict[str, Any]) -> str:
     count = len(found["questions"])
     listed = ", ".join(f"{block}: {units}" for block, units in found["neurons"].items())
-    return f"{found['model']}, {count} question{'s' * (count != 1)}, register neurons {listed}"
+    shown = f" (the first {MOST_ON_PAGE} are shown)" if count > MOST_ON_PAGE else ""
+    questions = f"{count} question{'s' * (count != 1)}{shown}"
+    return f"{found['model']}, {questions}, register neurons {listed}"
 
 
 def _table(found: dict[str, Any]) -> str:

@@ -115,7 +115,12 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _overview() -> str:
-    lines = ["usage: ttrb COMMAND [-h] ...", "", "Test-time registers for timm ViTs.", ""]
+    lines = [
+        "usage: ttrb COMMAND [-h] ...",
+        "",
+        "Test-time registers and other repairs of Vision Transformers, and their evaluation.",
+        "",
+    ]
     for name, module in COMMANDS.items():
         summary = (importlib.import_module(module).__doc__ or "").strip().partition("\n")[0]
         lines.append(f"  {name:12} {summary}")

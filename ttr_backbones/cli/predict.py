@@ -89,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
     finally:
         bar.close()
         outputs.close(predict, checkpoint)
-    print(f"{len(outputs.saved)} of {num_files} images: {', '.join(outputs.kinds)} in {args.out}")
+    saved = f": {', '.join(outputs.kinds)} in {args.out}" if outputs.saved else ", nothing is saved"
+    print(f"{len(outputs.saved)} of {num_files} images{saved}")
     if args.skip_bad and bad:
         warn(f"{len(bad)} images left out", bad)
     elif bad:
