@@ -13,6 +13,7 @@ from ttr_backbones.app.config import read_config
 from ttr_backbones.app.config_errors import clear_config_errors
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.feature_cache import require_frozen_backbone
+from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.cached import cache_features
 from ttr_backbones.errors import InputError
 from ttr_backbones.inference.labelled_images import Progress, read_labelled_images
@@ -67,7 +68,9 @@ class Inferencer:
             self._pipeline = ImagePipeline(dataset["pipeline"])
         self.model: Any = build_model(self.cfg, checkpoint).to(self.device)
         if feature_cache is not None:
-            cache_features(self.model.backbone, feature_cache)
+            backbone = self.model.backbone
+            assert isinstance(backbone, TimmViT)  # `require_frozen_backbone` has checked the config
+            cache_features(backbone, feature_cache)
         read_labelled_images(self.model, self.cfg, progress)
         # A segmentor that is given names of classes may have others than the data set.
         names = getattr(self.model, "class_names", ())

@@ -155,8 +155,10 @@ class OpenVocabularySegmentor(BaseModel):
             sizes = [self._answer_size(samples[index], inputs[index]) for index in of_shape]
             for places in _grouped(sizes):
                 # No list as an index: it would be copied to the GPU, which waits for all before.
-                chosen = [torch.stack([each[place] for place in places]) for each in (images, laid)]
-                classes, scores = self._decided(*chosen, sizes[places[0]])
+                same_size, its_scores = (
+                    torch.stack([each[place] for place in places]) for each in (images, laid)
+                )
+                classes, scores = self._decided(same_size, its_scores, sizes[places[0]])
                 for at, place in enumerate(places):
                     sample = samples[of_shape[place]]
                     sample.set_data({"pred_sem_seg": PixelData(data=classes[at, None])})

@@ -55,11 +55,10 @@ def _channels(path: Path, read: dict[str, Any], what: str) -> tuple[float, ...] 
 
 def _size(read: dict[str, Any]) -> tuple[int, int] | None:
     size = read.get("crop_size" if read.get("do_center_crop") else "size")
+    sides: list[Any]
     if isinstance(size, dict):
         short = size.get("shortest_edge")
-        size = (size.get("height", short), size.get("width", short))
-    elif isinstance(size, int):
-        size = (size, size)
-    if size is None or None in size:
-        return None
-    return int(size[0]), int(size[1])
+        sides = [size.get("height", short), size.get("width", short)]
+    else:
+        sides = [size, size] if isinstance(size, int) else list(size or [None])
+    return None if None in sides else (int(sides[0]), int(sides[1]))
