@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 
 import pytest
 
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if IN_WORKER:
+    # Registered first, it comes last: freeing object by object what was imported takes seconds.
+    atexit.register(os._exit, 0)
 # They open ports, start browsers or fill the machine: one after the other, in one worker.
 SERIAL = {"tests/test_cli/test_torchrun.py", "tests/test_report/test_page_browser.py"}
 
