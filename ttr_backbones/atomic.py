@@ -1,4 +1,4 @@
-"""Files that are either complete or absent, and plain words where none can be written."""
+"""Files that are either complete or absent, and clear errors where none can be written."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def remove_partial_files(folder: str | Path, name: str = "") -> list[Path]:
 
 @contextlib.contextmanager
 def clear_write_errors(path: str | Path | None = None, size: int | None = None) -> Iterator[None]:
-    """Say in words that a file cannot be written, see `unwritable`; let other errors pass.
+    """Turn errors of writing into `UnwritableError`; let other errors pass.
 
     Raises:
         UnwritableError: in place of the system's error.
@@ -150,7 +150,7 @@ def discard(stream: TextIO) -> None:
 def unwritable(
     error: BaseException, path: str | Path | None = None, size: int | None = None
 ) -> UnwritableError | None:
-    """Say in words that a file cannot be written; return None if `error` is of another kind.
+    """Return an `UnwritableError` for an error of writing; None if `error` is of another kind.
 
     Args:
         error: what was raised.

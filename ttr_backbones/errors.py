@@ -26,7 +26,7 @@ class StopSignal(KeyboardInterrupt):
     """A signal asked the process to end, and what had to be done first is done.
 
     Args:
-        message: one line for the user; "" where another process tells it.
+        message: one line for the user; "" where another process prints it.
         number: the signal's number.
     """
 
@@ -38,7 +38,7 @@ class StopSignal(KeyboardInterrupt):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the message for an unknown `name`: the nearest known ones, then all (at most 20).
 
-    Of hundreds the first twenty of the alphabet help nobody who is told the nearest.
+    Of more than 100 names only the nearest are listed.
     """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)

@@ -25,7 +25,7 @@ _SMALL = {
 
 
 def run(check: Check) -> None:
-    """Compare with the CPU; whatever is not installed is told."""
+    """Compare with the CPU; whatever is not installed is recorded."""
     torch.manual_seed(0)
     made: dict[str, Callable[[], nn.Module]] = {name: _timm(check, name) for name in _TIMM}
     try:

@@ -52,7 +52,7 @@ def read_config(
 
     Raises:
         MissingFileError: no such config.
-        InputError: an option that cannot be read, or that nobody would read.
+        InputError: an option that cannot be read, or that nothing reads.
     """
     if isinstance(config, Config):
         cfg = config.copy()
@@ -71,7 +71,7 @@ def apply_options(cfg: Config, options: Mapping[str, Any] | Sequence[str] | None
     """Merge `--cfg-options key.sub=value ...`, or {"key.sub": value}, into `cfg` one by one.
 
     As in OpenMMLab, a new key may be added inside an existing one; an unknown first part of a key
-    would be read by nobody, so it is an error. `read_value` says what becomes of a value: numbers,
+    would have no effect, so it is an error. `read_value` says what becomes of a value: numbers,
     lists and the like as in Python, and anything else, such as a path, the string as it was typed.
 
     Raises:

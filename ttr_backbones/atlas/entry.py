@@ -33,7 +33,7 @@ class Entry:
         source: where the weights are from, "hub" or the name of a file or folder.
         status: "passed" or "failed" (on the images of the verification), "no set" (no set of
             neurons takes the outliers away), "no outliers", "error".
-        verdict: the same in words.
+        verdict: the status as a sentence.
         licence: of the weights; "unknown" for a file.
         weights_sha256: of the model; None if it could not be made.
         images_sha256: of the images, by names and sizes.

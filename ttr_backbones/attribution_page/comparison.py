@@ -33,7 +33,7 @@ SHORT = ("without", "register")
 
 @dataclass(frozen=True)
 class Question:
-    """One image and what is asked about it.
+    """One image and a question about it.
 
     Args:
         name: of the image, as it is shown.
@@ -139,7 +139,7 @@ def compare(
         return lambda done, _: progress(first + done, 2 * len(questions))
 
     edit = neurons.recorded_options if isinstance(neurons, RegisterNeurons) else {}
-    # First, so that a list that does not fit is told before hours of answers.
+    # First, so that a list that does not fit is refused before hours of answers.
     add_test_time_registers(vlm.model, neurons, **edit)
     remove_test_time_registers(vlm.model)
     plain = attribute(vlm, images, prompts, progress=done_after(0), **options)

@@ -63,7 +63,7 @@ def bench_forward(
         variants: ways to run it.
         rounds: medians are over these.
         device: the CPU by default.
-        log: gets a line about what is going on.
+        log: called with lines of progress.
         announce: gets a line about how long all of it will take, as soon as that is known.
 
     Raises:

@@ -58,7 +58,7 @@ def this_machine(
     Args:
         device: what is used of it.
         matrix_products: measure them; it takes seconds.
-        log: gets a line about what is going on.
+        log: called with lines of progress.
     """
     rates = {}
     if matrix_products:

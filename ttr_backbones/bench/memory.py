@@ -77,7 +77,7 @@ def bench_memory(
         heads: linear heads trained at once.
         device: a GPU to measure the same on.
         model_kwargs: more arguments of `timm.create_model`.
-        log: gets a line about what is going on.
+        log: called with lines of progress.
 
     Raises:
         InputError: see `TimmViT`.

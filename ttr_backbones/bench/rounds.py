@@ -42,7 +42,7 @@ def measure(
         device: that is waited for.
         rounds: medians are over these.
         rest: seconds to wait before each timing.
-        log: gets a line about what is going on.
+        log: called with lines of progress.
 
     Raises:
         InputError: no round to run.

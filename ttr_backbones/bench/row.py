@@ -22,7 +22,7 @@ class Cost:
     Args:
         flops: floating point operations of its matrix products; None where they were not counted.
         peak: bytes of all tensors that live at once, weights and inputs among them; None where it
-            was not told (a compiled model on a CPU).
+            is not known (a compiled model on a CPU).
     """
 
     flops: int | None = None

@@ -47,7 +47,7 @@ def bench_search(
         images: in memory.
         batch_sizes: images at a time; the usual way takes one whatever it is.
         rounds: medians are over these.
-        log: gets a line about what is going on.
+        log: called with lines of progress.
 
     Raises:
         InputError: no round to run.

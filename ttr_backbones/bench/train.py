@@ -72,7 +72,7 @@ def bench_train(
         variants: ways to run the backbone; the heads are eager and in fp32.
         rounds: medians are over these.
         device: the CPU by default.
-        log: gets a line about what is going on.
+        log: called with lines of progress.
 
     Raises:
         InputError: see `BenchedVit`; less than two heads at once; nothing but compiled variants

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Searches the register neurons of one model after the other on three quarters of the "
         "images, verifies them on the rest, and writes one table (atlas.md, atlas.csv, atlas.html) "
         "and one list per model, as they ship. A model that is done, with the same weights and "
-        "images, is not done again; one that cannot be done is told and passed over. Exit code 0: "
+        "images, is not done again; one that fails is printed and passed over. Exit code 0: "
         "every model was looked at, whatever came out, 1: some could not be, 2: wrong input."
     )
     parser.add_argument(

@@ -91,7 +91,7 @@ def run_cell(cell: Cell, log: Log) -> CellResult:
 
     Args:
         cell: what to run.
-        log: gets "training 20/200" and the like, often.
+        log: called with "training 20/200" and the like, often.
 
     Returns:
         What was measured; it is in the cell's result file too.

@@ -103,7 +103,7 @@ class Experiment:
         return plain if file is None else RecipeName(plain.backbone, file, plain.protocol)
 
     def label(self, cfg: Config) -> tuple[str, str]:
-        """Return (backbone, task) in words: of the recipe, or else of the config."""
+        """Return the labels of (backbone, task): of the recipe, or else of the config."""
         recipe = self._recipe
         if recipe is not None:
             title = backbone_facts(recipe.backbone).facts.title

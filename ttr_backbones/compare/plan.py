@@ -27,8 +27,8 @@ class TableRow:
 
     Args:
         experiment: name of the experiment.
-        backbone: it in words.
-        task: head and data in words.
+        backbone: its label.
+        task: label of head and data.
         repair: its kind, see `compare.repair_names`.
         metric: the number that is compared.
         published: the paper's number, or None.

@@ -54,7 +54,7 @@ def _shown(row: PublishedNumber) -> Published:
 
 
 def papers_number(numbers: Mapping[str, Sequence[Published]], kind: str) -> Published | None:
-    """Return the number to show for one repair, or None if nobody published one.
+    """Return the number to show for one repair, or None if none was published.
 
     The paper on test-time registers goes first, for it measured all kinds by one protocol; then
     the source that has numbers for most kinds, so that they compare; then the order of the list.

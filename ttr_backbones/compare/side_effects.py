@@ -38,7 +38,7 @@ class SideEffect:
 
 
 SideEffects = dict[tuple[str, str], SideEffect]
-"""(backbone in words, kind) -> what it does."""
+"""(label of the backbone, repair) -> what it does."""
 
 
 def measure_side_effects(

@@ -47,7 +47,7 @@ class LabelCounts:
         ]
 
     def note(self, classes: Sequence[str]) -> str:
-        """Return in words which classes never occur beside pixels of no class, "" if none."""
+        """Describe which classes never occur beside pixels of no class, "" if none."""
         absent = self.absent(classes)
         if not (self._masks and absent and self._with_ignored) or self.problems(classes):
             return ""

@@ -75,7 +75,7 @@ def run_demo(
         iterations: training steps per head instead of the config's.
         num_train: number of training scenes.
         num_val: number of validation scenes.
-        log: gets one line of progress at a time; by default nobody hears it.
+        log: called with one line of progress at a time; by default they are dropped.
 
     Returns:
         Three rows per seed: before planting, planted, planted with a test-time register.

@@ -31,7 +31,7 @@ class SaveOnSignal(Hook):
 
     Args:
         every: Seconds between two comparisons of several processes. torchrun and slurm give 30 s
-            between the signal and the end, unless told otherwise.
+            between the signal and the end by default.
     """
 
     priority = "LOWEST"  # the checkpoint of this iteration is written, the learning rate is set

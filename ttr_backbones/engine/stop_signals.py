@@ -36,7 +36,7 @@ class _Listener:
     def __call__(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         by_hand = number == signal.SIGINT and not _is_of_launcher()
         if by_hand and self.received:
-            raise KeyboardInterrupt  # the second Ctrl-C: whoever is there has no patience left
+            raise KeyboardInterrupt  # the second Ctrl-C: the user does not want to wait
         self.received = self.received or signal.Signals(number)
         if by_hand and self.deferred:
             message = "\nttrb: stopping after this iteration; Ctrl-C again stops at once.\n"

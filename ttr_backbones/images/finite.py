@@ -21,7 +21,7 @@ class NonFiniteError(InputError):
     """A model gives NaN or infinite values.
 
     Args:
-        what: which values, in words.
+        what: name of the values in the message.
         count: how many of them are not finite.
         total: how many values there are.
         image: index in its batch of the first image with such a value; None where not known.
@@ -77,7 +77,7 @@ class CountedImages:
 
     Args:
         images: what is run through.
-        what: which values, in words.
+        what: name of the values in the message.
     """
 
     def __init__(self, images: Iterable[Any], what: str) -> None:

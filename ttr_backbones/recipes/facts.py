@@ -22,7 +22,7 @@ class ProtocolFacts(NamedTuple):
     """Facts of a protocol.
 
     Args:
-        title: head and data in words.
+        title: label of head and data.
         tta: whether its numbers are averages over scales and mirror images.
         trial: whether it is a protocol in small, whose numbers compare with no published ones.
     """

@@ -50,7 +50,7 @@ def bake_registers(
         peak: what moves to them.
         scale: factor on it, one number or one per register.
         batch_size: images per batch.
-        progress: told (images done, images in all or None) after every batch.
+        progress: called with (images done, images in all or None) after every batch.
 
     Raises:
         InputError: see `add_test_time_registers` and `image_batches`; attention that cannot take

@@ -153,7 +153,7 @@ def fit_control(
 
 
 def control_words(artifact: Artifact, options: Mapping[str, Any]) -> str:
-    """Say in words for tables which control this is; "" for the repair itself."""
+    """Return the label of the control in tables; "" for the repair itself."""
     repair = repair_named(artifact.type)
     control = repair.control(artifact, options)
     return f"{repair.controls.get(control, control)} (control)" if control else ""

@@ -47,7 +47,7 @@ class FitArgument:
 
     @property
     def expected(self) -> str:
-        """What its values are, in words."""
+        """Description of its values, for messages."""
         numbers = [_NUMBERS[kind] for kind in _NUMBERS if kind in self.kinds]
         words = numbers[-1:] + ["true or false"] * (bool in self.kinds)
         words += ["numbers with commas between them"] * (list in self.kinds)

@@ -37,9 +37,9 @@ class Repair(ABC):
         distributed: whether the processes of a distributed job may share the images of its fit.
         swaps: the mixins whose presence tells that the repair is on.
         changes_weights: whether it changes parameters of the model, which cannot be trained then.
-        controls: names of its controls, with what they are in words for tables. Those that need no
+        controls: names of its controls, with their labels in tables. Those that need no
             fit are values of an option `control` of `apply`.
-        trains: what its fit trains, in words for tables; "" for nothing. Such a fit takes a
+        trains: label in tables of what its fit trains; "" for nothing. Such a fit takes a
             `log` (`TrainingLog | None`) and notes its steps there.
     """
 
@@ -115,7 +115,7 @@ class Repair(ABC):
         raise NotImplementedError(f"{self.type!r} fits no control {control!r} for {artifact.model}")
 
     def caption(self, num: int) -> str:
-        """Return what a model has, in words that follow "with".
+        """Return what a model has, as a phrase that follows "with".
 
         Args:
             num: what the repair describes as its `num`, 0 if it does not.

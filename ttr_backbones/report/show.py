@@ -129,7 +129,7 @@ def write_report(
         images: what it was shown, RGB uint8 [B, H, W, 3].
         summary: what `summarize` says of them; the PCA's explained variance is added.
         foreground: draw the PCA maps of the foreground alone.
-        on_written: called with the path of every file that has been written.
+        on_written: called with the path of every written file.
         progress: called with (files written, files in all) before each of them is drawn.
     """
     out = Path(out)

@@ -32,7 +32,7 @@ class OutlierRule:
     Args:
         block: 0-based block.
         threshold: None where no group of patches stands out after any block.
-        source: where the two come from, in words.
+        source: where the two come from, for tables.
     """
 
     block: int

@@ -18,7 +18,7 @@ class Metric:
         key: the evaluator's name of it.
         name: as it is written in a table.
         unit: "%", "m" or the like.
-        unit_name: the unit in words, as in "percent".
+        unit_name: the unit spelt out, as "percent".
         higher_is_better: the direction.
         decimals: so many are shown.
     """

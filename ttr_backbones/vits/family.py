@@ -58,7 +58,7 @@ class Family(ABC):
 
     @abstractmethod
     def num_prefix(self, vit: Any) -> int:
-        """CLS and trained registers P: tokens before the patches in what the model gives out."""
+        """CLS and trained registers P: tokens before the patches in the model's output."""
 
     @abstractmethod
     def layout(self, vit: Any, grid: Grid | None = None) -> TokenLayout:
@@ -119,7 +119,7 @@ class Family(ABC):
 
         Args:
             vit: the model.
-            tokens: what it gives out after the final norm, [B, P + N, C].
+            tokens: its output after the final norm, [B, P + N, C].
 
         Returns:
             None for a model that does not pool. Scores of classes are no embedding: a classifier is
@@ -132,7 +132,7 @@ class Family(ABC):
 
     @abstractmethod
     def classes(self, vit: Any, tokens: Tensor) -> Tensor:
-        """Scores of the classes [B, K] of what the model gives out, [B, P + N, C]."""
+        """Scores of the classes [B, K] from the output tokens, [B, P + N, C]."""
 
     @abstractmethod
     def final_tokens(self, vit: Any, images: Tensor) -> Tensor:

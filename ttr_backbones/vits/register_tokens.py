@@ -1,6 +1,6 @@
 """Test-time registers as tokens: how many there are, and where.
 
-`num_prefix_tokens` and everything that a model gives out are as without test-time registers:
+`num_prefix_tokens` and all outputs of a model are as without test-time registers:
 whatever a caller cuts out, `[:, 1:]` or a grid, is what it was. Who looks inside, by a reader or by
 running the blocks, takes a sequence apart with `split_tokens`; who wants the registers themselves
 calls `register_tokens`.

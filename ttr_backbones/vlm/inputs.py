@@ -154,7 +154,7 @@ def _processed(vlm: VLM, images: Sequence[Image.Image], texts: Sequence[str]) ->
 
 
 def _tiles(model: Any, batch: dict[str, Any]) -> tuple[Tensor, list[int] | None]:
-    """All pictures for the tower, [T, 3, H, W], and how many are of each image, if that is told."""
+    """All pictures for the tower, [T, 3, H, W], and their number per image if it is known."""
     values: Tensor = batch["pixel_values"]
     if values.ndim == 4:
         same = len(values) == len(batch["input_ids"])

@@ -35,7 +35,7 @@ class Distillation:
         vit: the model, without a repair; it stays as it is, and what is not trained is shared.
         registers: number of register tokens R.
         unlock_blocks: so many of the last blocks are trained: 1 (paper) or 2 (the CLIP code).
-        last_block: "own", or for CLIP "value": the student's last block gives out its values, the
+        last_block: "own", or for CLIP "value": the student's last block returns its values, the
             teacher's is NACLIP's, and both are projected, as published.
         teacher: see `Teacher`.
         views: likewise.
