@@ -22,7 +22,7 @@ def numbers(
     Args:
         comparison: of `compare`.
         model: its name.
-        vlm_model: it.
+        vlm_model: the vision-language model.
         neurons: those that were moved.
         method: of attribution.
 

@@ -207,12 +207,12 @@ def measured_footprint(
     """Run what was worked out, and add what was measured.
 
     Args:
-        worked_out: of `footprint`, like `setting`, `heads` and `model_kwargs`.
-        setting: see there.
-        heads: see there.
+        worked_out: of `footprint`, with the same setting, heads and model_kwargs.
+        setting: of the training.
+        heads: number of heads that are trained at once.
         device: to run on. On a GPU that has no room for it nothing is run or added; a CPU takes
             what `head_device="cpu"` works out.
-        model_kwargs: see there.
+        model_kwargs: more arguments of `timm.create_model`.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)

@@ -35,8 +35,8 @@ class ImageClassifier(BaseModel):
             vectors, its bias 0. It goes with `normalize=True` and `token="pooled"`.
         data_preprocessor: by default mmengine's `ImgDataPreprocessor` with the backbone's mean and
             std, for BGR images.
-        train_cfg: handed to the head.
-        test_cfg: likewise.
+        train_cfg: of the head.
+        test_cfg: of the head.
         init_cfg: as for mmengine's `BaseModel`.
 
     Raises:

@@ -26,10 +26,10 @@ def backbone_of_artifact(
 
     Args:
         path: of the artifact.
-        configs: as in `make_plan`, also what follows.
-        options: likewise.
-        backbone: likewise.
-        repair: likewise.
+        configs: files, or names of recipes.
+        options: what changes the configs.
+        backbone: of the configs that are protocols' names alone.
+        repair: in place of the test-time register.
 
     Raises:
         InputError: no config has this model.

@@ -39,7 +39,7 @@ def published_for(recipe: RecipeName, metric: str) -> list[Published]:
     """Return all numbers that were published for a recipe, in the order of `published.csv`.
 
     Args:
-        recipe: it.
+        recipe: backbone, repair and protocol.
         metric: name of the number.
     """
     wanted = (recipe.backbone, recipe.repair or "", recipe.protocol, metric)

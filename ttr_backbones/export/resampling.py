@@ -26,7 +26,7 @@ def resampled_table(table: Tensor, num: int, old: Grid, grid: Grid, how: PosEmbe
         num: rows before those of the patches.
         old: its own grid, (h0, w0).
         grid: the one asked for, (h, w).
-        how: see there.
+        how: the resampling, as in `position_table`.
 
     Returns:
         [1, num + h * w, C].

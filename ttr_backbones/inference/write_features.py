@@ -51,7 +51,7 @@ def write_features(
         images: the folder.
         out: folder for `index.json` and the shards, or the path of the index, a .json file.
         mean: per RGB channel on the scale 0..255; by default the backbone's.
-        std: likewise.
+        std: the standard deviation, on the same scale.
         size: short side of the input; by default the model's own.
         fit: "whole" photographs with their proportions, or the central "square".
         dtype: "fp16", "bf16" or "fp32" of what is saved; the model computes in its own.

@@ -92,12 +92,12 @@ def lost_batch(
 
     Args:
         feats: [B, N, C] in any floating dtype; the computation is in float32.
-        grid: as in `lost`, like the other arguments.
-        patch: see there.
-        image_size: see there.
-        k: see there.
-        bias: see there.
-        normalize: see there.
+        grid: (h, w), with h * w = N.
+        patch: height and width of a patch in pixels.
+        image_size: (H, W) before the images were padded right and at the bottom.
+        k: so many patches of lowest degree may help the seed.
+        bias: added to every similarity.
+        normalize: scale the features to length 1 first.
 
     Raises:
         InputError: arguments out of range, a grid that does not fit, or features not finite.

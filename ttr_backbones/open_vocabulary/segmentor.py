@@ -46,8 +46,8 @@ class OpenVocabularySegmentor(BaseModel):
         fit: what becomes of windows that are no multiple of the patch, see `CutSide`.
         logit_scale: factor on the cosines before the softmax; for rows of a classifier, whose
             scores are no cosines, expected to be 1.
-        prob_thd: see `Decision`.
-        area_thd: likewise.
+        prob_thd: pixels whose best probability is below become background, see `Decision`.
+        area_thd: classes with at most this share of the foreground are dropped, likewise.
         pamr: None, or options of `pamr`: dict(steps=10, dilations=(8, 16)).
         windows_at_once: windows that go through the backbone together.
         keep_scores: give the probabilities of all classes at full size too (`seg_logits`).

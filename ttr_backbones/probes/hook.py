@@ -27,8 +27,8 @@ class KeepProbes(Hook):
 
     In the work dir: `probes.csv` and `probes.json` with all scores, and in `probes/<name>/` the
     head's `iter_<n>.pth`, which `ttrb test` takes with the `config.py` beside it. Of earlier ones
-    the best is kept. A head that diverges is logged and no longer trained; the others go on. It
-    takes the place of `StopOnNaN`, which would end the run.
+    the best is kept. A head that diverges is logged, and its loss counts as 0; the others go
+    on. The hook takes the place of `StopOnNaN`, which would end the run.
 
     Args:
         names: of the heads.

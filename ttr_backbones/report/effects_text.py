@@ -64,9 +64,9 @@ def effects_report(
     """Say on what was measured, lay out the table, and put the verdicts below it.
 
     Args:
-        effects: see `effects_text`, also for `fits` and `titles`.
-        fits: likewise.
-        titles: likewise.
+        effects: of several repairs on the same images.
+        fits: cost of each fit, by the name of the column.
+        titles: headings of the columns, by their names.
         verdicts: paragraphs.
     """
     paragraphs = [textwrap.fill(verdict, _LINE) for verdict in verdicts]

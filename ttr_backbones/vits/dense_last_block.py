@@ -66,10 +66,10 @@ def change_last_block(
 
     Args:
         vit: the model; changed in place.
-        attention: see `DenseOptions`, as for the others.
-        residual: likewise.
-        mlp: likewise.
-        register_keys: likewise.
+        attention: its kind, see the table above.
+        residual: add the attention to the block's input.
+        mlp: keep the MLP and its own residual.
+        register_keys: whether patches attend to registers.
 
     Raises:
         InputError: no such attention; a block other than timm's `Block` with standard attention;

@@ -1,4 +1,4 @@
-"""Where the edit of a block's hidden activations sits: a class that a module takes on."""
+"""Mixin of the second linear layer of an MLP, which edits the hidden activations before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The class that timm's `Eva` takes on while it has test-time registers."""
+"""Mixin of timm's `Eva` while it has test-time registers."""
 
 from __future__ import annotations
 

@@ -29,10 +29,8 @@ class Family(ABC):
     Attributes:
         name: the implementation, for messages.
         examples: models of it, for messages.
-        register_tokens: the class that a model takes on while it has test-time registers, a
-            `RegisterTokens`.
-        constant_tokens: the class that attention takes on while it has constant keys and values, a
-            `ConstantTokens`.
+        register_tokens: mixin of a model with test-time registers, a `RegisterTokens`.
+        constant_tokens: mixin of attention with constant keys and values, a `ConstantTokens`.
     """
 
     name: str

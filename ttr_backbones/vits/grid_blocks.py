@@ -88,7 +88,7 @@ def change_patches(
     Args:
         vit: without registers.
         block: 0-based.
-        kind: how; a class swap that the block takes on.
+        kind: mixin of the block, which defines the change.
         options: attributes that it has then; tensors become buffers that are saved nowhere.
 
     Raises:

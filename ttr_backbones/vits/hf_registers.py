@@ -1,4 +1,4 @@
-"""The classes that a model of transformers takes on while it has registers.
+"""Mixins of the modules of a model of transformers while it has registers.
 
 Rows are put in behind `embeddings`, which have added the positions by then, and taken out where
 the blocks are left and wherever their outputs are recorded: pooling, heads, backbones and language

@@ -144,7 +144,7 @@ def put_back(tokens: Tensor, views: Views, grid: Grid) -> tuple[Tensor, Tensor]:
 
     Args:
         tokens: patch tokens of `view_images`, [B * n, h * w, C].
-        views: the same.
+        views: those that `view_images` made.
         grid: (h, w).
 
     Returns:

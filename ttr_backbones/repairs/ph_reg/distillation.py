@@ -37,12 +37,12 @@ class Distillation:
         unlock_blocks: so many of the last blocks are trained: 1 (paper) or 2 (the CLIP code).
         last_block: "own", or for CLIP "value": the student's last block returns its values, the
             teacher's is NACLIP's, and both are projected, as published.
-        teacher: see `Teacher`.
-        views: likewise.
-        shift: likewise.
-        flip: likewise.
-        fill: likewise.
-        neurons: likewise.
+        teacher: kind of `Teacher`.
+        views: number of views per image, of the teacher as the following.
+        shift: largest shift as a share of the grid.
+        flip: probability that a view is mirrored.
+        fill: what stands outside of the image.
+        neurons: register neurons of the teacher "test_time".
         seed: of the views and of the registers' first values.
         cache: folder that keeps the targets; None makes them anew each time. With one an image has
             the same views each time it comes.

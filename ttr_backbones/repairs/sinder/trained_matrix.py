@@ -35,7 +35,7 @@ class TrainedMatrix:
     never trained.
 
     Args:
-        part: the matrix; its layer takes on `FormedWeight`.
+        part: the matrix; `FormedWeight` is mixed into its layer.
 
     Attributes:
         epsilon: [rank], zeros at first.
