@@ -97,7 +97,7 @@ def test_find_neurons__by_hand(search, tmp_path, capsys):
 
 def test_find_neurons__is_repair_test_time(search, photos, tiny_weights, tmp_path, capsys, drawn):
     """The same text, list and picture; the list keeps the options of the edit, and is artifact."""
-    given = ["--num-images", 4, "--threshold", 100, "--top-k", 2, "--no-sparsity", "--include-cls"]
+    given = ["--num-images", 2, "--threshold", 100, "--top-k", 2, "--no-sparsity", "--include-cls"]
     given += ["--peak", "layer", "--keep-cls"]
     assert search(*given) == 0
     told = capsys.readouterr()
@@ -119,9 +119,9 @@ def test_find_neurons__is_repair_test_time(search, photos, tiny_weights, tmp_pat
 
 
 def test_find_neurons__by_hand_with_a_rule(search, tmp_path, capsys):
-    assert search("--threshold", "mean_std", "--num-images", 4, "--top-block", 7) == 0
+    assert search("--threshold", "mean_std", "--num-images", 2, "--top-block", 7) == 0
     capsys.readouterr()
-    assert search("--threshold", "mean-std", "--num-images", 4) == 2
+    assert search("--threshold", "mean-std", "--num-images", 2) == 2
     assert "unknown threshold rule 'mean-std'. Did you mean 'mean_std'" in capsys.readouterr().err
 
 
@@ -197,7 +197,7 @@ def test_find_neurons__wrong_input(search, photos, tiny_weights, tmp_path, capsy
     assert "size 225 is no multiple of the model's patch of 16" in error("--size", 225)
     assert "num_images=0" in error("--num-images", 0)
     assert "--device nowhere cannot be used here" in error("--device", "nowhere")
-    assert "top_k=0" in error("--top-k", 0, "--num-images", 4)
+    assert "top_k=0" in error("--top-k", 0, "--num-images", 2)
 
 
 def test_find_neurons__says_at_once_that_it_cannot_write(search, tmp_path, capsys):

@@ -75,11 +75,11 @@ def unmeasured(monkeypatch):
 
 
 def test_verify__the_right_neurons_pass(verify, listed, capsys):
-    assert verify("--neurons", listed({6: [189], 7: [417]}), "--num-images", 4) == 0
+    assert verify("--neurons", listed({6: [189], 7: [417]}), "--num-images", 2) == 0
     shown = capsys.readouterr()
     lines = shown.out.splitlines()
     assert lines[0] == f"{TAG}: 2 neurons, 1 register"
-    assert lines[1].startswith("4 images of 224 x 224 px; an outlier patch has a norm above ")
+    assert lines[1].startswith("2 images of 224 x 224 px; an outlier patch has a norm above ")
     rows = {cells[0]: cells[1:] for cells in (re.split(r"\s{2,}", line) for line in lines[3:])}
     columns = 5  # as it is, the register, cleared, random, shifted
     for row in ("largest patch norm", "cosine of the other patches", "top-1 agreement"):
@@ -101,13 +101,13 @@ def test_verify__the_bundled_list_is_the_default(verify, capsys):
 
 
 def test_verify__wrong_neurons_fail(verify, listed, capsys):
-    assert verify("--neurons", listed({6: [190], 7: [418]}), "--num-images", 2) == 1
+    assert verify("--neurons", listed({6: [190], 7: [418]}), "--num-images", 1) == 1
     shown = capsys.readouterr().out
     assert "\nFAILED. Outliers are left: 100 % of them stay" in shown
 
 
 def test_verify__clearing_alone_is_not_enough(verify, listed, capsys):
-    assert verify("--neurons", listed({6: [189], 7: [417]}), "--num", 0, "--num-images", 3) == 1
+    assert verify("--neurons", listed({6: [189], 7: [417]}), "--num", 0, "--num-images", 1) == 1
     shown = capsys.readouterr().out
     assert ", 0 registers\n" in shown
     assert "There is no register, which is a control and no repair." in " ".join(shown.split())
@@ -115,7 +115,7 @@ def test_verify__clearing_alone_is_not_enough(verify, listed, capsys):
 
 def test_verify__uses_the_list_s_number_of_registers(verify, listed, capsys):
     two = listed({6: [189], 7: [417]}, num_registers=3, options={"num": 2})
-    assert verify("--neurons", two, "--num-images", 2) == 0
+    assert verify("--neurons", two, "--num-images", 1) == 0
     assert ", 2 registers\n" in capsys.readouterr().out
 
 
@@ -147,7 +147,7 @@ def test_verify__weights_without_a_classifier(verify, listed, tiny_weights, tmp_
     safetensors.torch.save_file(backbone, tmp_path / "backbone.safetensors")
     path = listed({6: [189], 7: [417]})
     backbone = tmp_path / "backbone.safetensors"
-    assert verify("--neurons", path, "--num-images", 2, checkpoint=backbone) == 0
+    assert verify("--neurons", path, "--num-images", 1, checkpoint=backbone) == 0
     assert "The model has no classifier" in " ".join(capsys.readouterr().out.split())
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import CodeType
 from typing import Any, NamedTuple
 
 from mmengine.config import ConfigDict
@@ -39,9 +41,9 @@ def evaluate(
         data: the file that is read in place of every one in `_base_/open_vocabulary/`; None takes
             the file that is named there.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    parsed = _parsed(path, path.read_text(encoding="utf-8"))
     names: dict[str, Any] = {"__file__": str(path)}
-    for node in _base_imports(tree):
+    for node in parsed.bases:
         base = _base_path(path, node)
         inner = data
         if data is not None and base.parent.name == DATA:
@@ -52,24 +54,15 @@ def evaluate(
             found = evaluate(base, backbone, inner).values
         star = node.names[0].name == "*"
         names |= found if star else {name.name: found[name.name] for name in node.names}
-    deleted = {
-        target.id
-        for node in tree.body
-        if isinstance(node, ast.Delete)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    tree.body = [node for node in tree.body if not isinstance(node, _DONE_ELSEWHERE)]
-    exec(compile(tree, str(path), "exec"), names)  # a config in Python is code, here as in mmengine
+    exec(parsed.code, names)  # a config in Python is code, here as in mmengine
     kept = {name: value for name, value in names.items() if not name.startswith("__")}
-    facts = {name: _fresh(kept.pop(name)) for name in deleted if name in kept}
+    facts = {name: _fresh(kept.pop(name)) for name in parsed.deleted if name in kept}
     return Evaluated(_fresh(kept), facts)
 
 
 def default_backbone(path: Path) -> str | None:
     """Return the name of the backbone file that a protocol imports, or None if there is none."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    for node in _base_imports(tree):
+    for node in _parsed(path, path.read_text(encoding="utf-8")).bases:
         base = _base_path(path, node)
         if base.parent.name == _BACKBONES:
             return base.stem
@@ -79,6 +72,29 @@ def default_backbone(path: Path) -> str | None:
 
 
 _DONE_ELSEWHERE = (ast.With, ast.ImportFrom, ast.Delete)
+
+
+class _Parsed(NamedTuple):
+    """What the text of a config file says: what it imports, deletes, and the rest of it."""
+
+    bases: tuple[ast.ImportFrom, ...]
+    deleted: frozenset[str]
+    code: CodeType
+
+
+@functools.cache  # the files of `_base_` are read for every config, hundreds of times in a table
+def _parsed(path: Path, text: str) -> _Parsed:
+    tree = ast.parse(text, filename=str(path))
+    bases = tuple(_base_imports(tree))
+    deleted = frozenset(
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Delete)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    )
+    tree.body = [node for node in tree.body if not isinstance(node, _DONE_ELSEWHERE)]
+    return _Parsed(bases, deleted, compile(tree, str(path), "exec"))
 
 
 def _base_imports(tree: ast.Module) -> Iterator[ast.ImportFrom]:
