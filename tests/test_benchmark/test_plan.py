@@ -81,6 +81,16 @@ def test_plan__is_bound_to_the_content_of_data_and_weights(request_of, moved, ti
         check_request(slip)
 
 
+def test_plan__names_the_changes_of_a_protocol_and_of_no_other(request_of):
+    options = ["*_lost_voc07:test_dataloader.batch_size=2", "*_ade20k*:randomness.seed=1"]
+    request = dataclasses.replace(
+        request_of(protocols=("lost_voc07", "linear_ade20k_200it")), cfg_options=options
+    )
+    changes = plan_benchmark(request).changes
+    assert changes["lost_voc07"].endswith(f"; changed by {options[0]}")
+    assert changes["linear_ade20k_200it"].endswith(f"; changed by {options[1]}")
+
+
 def test_plan__a_repair_that_does_not_exist_for_a_backbone_is_named(request_of):
     plan = plan_benchmark(request_of(kinds=("none", "sinder")))
     assert [cell.row.repair for cell in plan.cells] == ["none"]

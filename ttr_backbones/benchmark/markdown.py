@@ -57,7 +57,7 @@ def markdown_page(report: Report) -> str:
     text += ["## How to read it", "", *_list(words.reading(report))]
     text += ["## Not shown, and what it would take", "", *_list(words.not_shown(report))]
     text += ["## Left out, and why", ""]
-    text += _list(f"{what}: {why}" for what, why in report.left_out)
+    text += _list(words.left_out(report))
     if report.failed:
         text += ["## Failed", "", *_list(f"{what}: {why}" for what, why in report.failed)]
     text += ["## What went in", "", *_list(inputs(report))]

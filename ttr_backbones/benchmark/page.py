@@ -31,8 +31,7 @@ def html_page(report: Report) -> str:
         body += _list(report.notes)
     body += ["<h2>How to read it</h2>", *_list(words.reading(report))]
     body += ["<h2>Not shown, and what it would take</h2>", *_list(words.not_shown(report))]
-    left_out = [f"{what}: {why}" for what, why in report.left_out]
-    body += ["<h2>Left out, and why</h2>", *_list(left_out)]
+    body += ["<h2>Left out, and why</h2>", *_list(words.left_out(report))]
     if report.failed:
         failed = [f"{what}: {why}" for what, why in report.failed]
         body += ["<h2>Failed</h2>", *_list(failed)]

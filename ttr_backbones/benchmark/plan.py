@@ -181,10 +181,14 @@ def _check_data(
         plan.left_out.append((protocol, "; ".join(problems[:_SHOWN]) + more))
         return
     plan.data[protocol] = found
-    plan.changes[protocol] = _changes(protocol, found, request)
+    options_used = set(options.used_by(cfg, str(recipe)))
+    of_user = [option for option in request.cfg_options if option in options_used]
+    plan.changes[protocol] = _changes(protocol, found, request.suite, of_user)
 
 
-def _changes(protocol: str, found: Sequence[DataFacts], request: BenchmarkRequest) -> str:
+def _changes(
+    protocol: str, found: Sequence[DataFacts], suite: Suite, cfg_options: Sequence[str]
+) -> str:
     parts = [
         f"{facts.samples} images, {facts.unlike_published}"
         for facts in found
@@ -197,10 +201,10 @@ def _changes(protocol: str, found: Sequence[DataFacts], request: BenchmarkReques
     ]
     if protocol_facts(protocol).trial:
         parts.append("a trial run")
-    if changed := request.suite.changed(protocol):
+    if changed := suite.changed(protocol):
         parts.append(changed)
-    if request.cfg_options:
-        parts.append(f"changed by {' '.join(request.cfg_options)}")
+    if cfg_options:
+        parts.append(f"changed by {' '.join(cfg_options)}")
     return "; ".join(parts)
 
 

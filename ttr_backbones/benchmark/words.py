@@ -134,6 +134,14 @@ def not_shown(report: Report) -> list[str]:
     return text
 
 
+def left_out(report: Report) -> list[str]:
+    """Say what was left out, every reason once."""
+    names: dict[str, list[str]] = {}
+    for what, why in report.left_out:
+        names.setdefault(why, []).append(what)
+    return [f"{', '.join(of_reason)}: {why}" for why, of_reason in names.items()]
+
+
 def reading(report: Report) -> list[str]:
     """Say how the numbers are to be read."""
     few = sorted({r.images for r in report.results if r.images is not None and r.images < _FEW})
@@ -160,19 +168,23 @@ def reading(report: Report) -> list[str]:
 
 def _classes(report: Report) -> list[str]:
     """Say of which classes a mean over classes is, where the images do not hold all."""
-    text = []
+    held, text = [], []
     for name in dict.fromkeys(result.row.experiment for result in report.results):
         result = next(result for result in report.results if result.row.experiment == name)
         row, classes = result.row, result.classes
         if classes is None or result.mean is None or result.of_present is None:
             continue
         if classes.present < classes.known:
-            text.append(
-                f"{row.task}: the images hold {classes.present} of {classes.known} classes. One "
-                f"that is predicted but in no image counts as 0 in {row.metric.name}, as in mmseg: "
+            held.append(
+                f"{row.task}: {classes.present} of {classes.known} classes, and "
                 f"{row.metric.shown(result.mean)} ({repair_label(row.repair)}) is "
-                f"{row.metric.shown(result.of_present)} as the mean of the classes present."
+                f"{row.metric.shown(result.of_present)} as the mean of these"
             )
+    if held:
+        text.append(
+            "mIoU is mmseg's: a class that is predicted but in no image counts as 0. Where the "
+            f"images do not hold all classes: {'; '.join(held)}."
+        )
     if any(result.classes for result in report.results):
         text.append(
             "In a drawn set that lacks a class the mean is of the classes drawn, and what is drawn "

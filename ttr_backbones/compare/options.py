@@ -87,6 +87,17 @@ class ConfigChanges:
             if option not in self._used:
                 raise InputError(f"{option}: none of these configs trains anything")
 
+    def used_by(self, cfg: Config, name: str) -> list[str]:
+        """Return the options that change the experiment `name`, as they were written."""
+        kinds = {type_name(dataset) for _, dataset in datasets(cfg)}
+        chosen = set(self._chosen(cfg, name, kinds))
+        return [
+            option
+            for option in self.cfg_options
+            if (scoped := _option(option))[1] in chosen
+            and (scoped[0] is None or _matches(scoped[0], name, kinds))
+        ]
+
     def _chosen(self, cfg: Config, name: str, kinds: Iterable[str]) -> list[str]:
         chosen = []
         for option in self.cfg_options:
