@@ -44,6 +44,22 @@ def test_light_commands__import_no_torch_and_others_say_that_they_do(command, mo
     assert capsys.readouterr().err == "ttrb probe: importing torch takes some seconds\n"
 
 
+def test_options_that_are_in_the_code_of_a_repair_are_announced_before_it_is_imported(
+    monkeypatch, capsys
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+    def parses(*_):
+        assert capsys.readouterr().err.endswith(": importing torch takes some seconds\n")
+        raise InputError("seen")
+
+    monkeypatch.setattr("ttr_backbones.cli.find_neurons.add_arguments", parses)
+    monkeypatch.setattr("ttr_backbones.cli.repair.add_arguments_of", parses)
+    for argv in (["find-neurons"], ["repair", "test_time"]):
+        assert main(argv) == 2
+        assert capsys.readouterr().err == "ttrb: error: seen.\n"
+
+
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("ttr_backbones ")

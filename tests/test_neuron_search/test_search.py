@@ -7,6 +7,7 @@ import timm
 import torch
 from timm.layers import SwiGLUPacked
 
+from ttr_backbones.neuron_search.scan import Outliers, score_units
 from ttr_backbones.neuron_search.search import NoOutliersError, find_register_neurons
 from ttr_backbones.registers import add_test_time_registers
 
@@ -167,3 +168,13 @@ def test_the_real_vit_names_its_register_neurons(shared, tiny_weights):
     assert found.model == "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
     with pytest.raises(NoOutliersError):
         find_register_neurons(vit, photos[:4], detect_block=3)
+
+
+def test_sparsity__counts_more_tokens_than_a_byte_holds():
+    hidden = torch.zeros(2, 600, 3)
+    hidden[0, :300, 0] = hidden[0, :301, 1] = 1  # on in half of the tokens, and in one more
+    mask = torch.zeros(2, 600, dtype=torch.bool)
+    mask[0, 7] = True
+    scores = score_units(hidden, Outliers(mask), sparsity=True)
+    assert scores.tolist() == [1, 0, 0]
+    assert score_units(hidden, Outliers(mask), sparsity=False).tolist() == [1, 1, 0]

@@ -101,6 +101,9 @@ def _dispatch(arguments: list[str]) -> int:
             raise InputError(unknown_name("option", name, ("--help", "--version", "-h")))
         raise InputError(unknown_name("command", name, COMMANDS))
     command = importlib.import_module(COMMANDS[name])
+    announced = _parses_with_torch(name, rest)
+    if announced:
+        _announce_torch(name)
     parser = Parser(prog=f"ttrb {name}", description=command.__doc__)
     command.add_arguments(parser)
     if hasattr(command, "add_arguments_of"):
@@ -108,10 +111,20 @@ def _dispatch(arguments: list[str]) -> int:
     if name in EXAMPLES:
         parser.epilog = f"Example: {EXAMPLES[name]}"
     parsed = parser.parse_args(rest)
-    if name not in WITHOUT_TORCH and sys.stderr.isatty() and launcher.is_first():
-        print(f"ttrb {name}: importing torch takes some seconds", file=sys.stderr, flush=True)
+    if name not in WITHOUT_TORCH and not announced:
+        _announce_torch(name)
     code: int = command.run(parsed)
     return code
+
+
+def _parses_with_torch(name: str, rest: list[str]) -> bool:
+    """Whether the options of a command are those of a repair, which are in its code."""
+    return name == "find-neurons" or (name == "repair" and bool(rest) and rest[0][:1] != "-")
+
+
+def _announce_torch(name: str) -> None:
+    if sys.stderr.isatty() and launcher.is_first():
+        print(f"ttrb {name}: importing torch takes some seconds", file=sys.stderr, flush=True)
 
 
 def _overview() -> str:
