@@ -14,8 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `ttrb export`."""
     parser.description = (
         "Writes one file that needs no code of this package. Input: image, float32 [B, 3, H, W], "
-        "RGB on the scale 0..255. Output: logits [B, K, H, W], depth [B, 1, H, W] in metres, or "
-        "for a timm model and for object discovery map_0, ... [B, C, h, w]. The file is compared "
+        "RGB on the scale 0..255. Output: logits [B, K, H, W] (of classification [B, K]), depth "
+        "[B, 1, H, W] in metres, or for a timm model and for object discovery map_0, ... "
+        "[B, C, h, w]. The names of classes are inside. The file is compared "
         "with the model on random images before it gets its name: one that differs is deleted, "
         "and the exit code is 1."
     )

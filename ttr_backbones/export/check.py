@@ -25,20 +25,25 @@ class OutputDifference:
         shape: of the images, (B, 3, H, W).
         absolute: largest difference of all outputs.
         relative: the same, over the largest magnitude of the output that it is in.
-        equal_classes: share of the pixels whose class is the same; None without classes.
+        equal_classes: share of the pixels, or images, whose class is the same; None without
+            classes.
+        classified: what has a class, in the plural.
     """
 
     shape: tuple[int, ...]
     absolute: float
     relative: float
     equal_classes: float | None
+    classified: str = "pixels"
 
     def __str__(self) -> str:
         batch, _, height, width = self.shape
         text = f"{batch} x {height} x {width}: largest difference {self.absolute:.2g}"
         text += f" ({self.relative:.1e} of the largest value)"
         if self.equal_classes is not None:
-            text += f", {100 * self.equal_classes:.4g} % of the pixels have the same class"
+            text += (
+                f", {100 * self.equal_classes:.4g} % of the {self.classified} have the same class"
+            )
         return text
 
 
@@ -79,10 +84,11 @@ def _difference(run: Run, eager: Run, image: torch.Tensor) -> OutputDifference:
         largest = (got[name] - right).abs().max()
         absolute.append(largest)
         relative.append(largest / right.abs().max().clamp(min=1e-12))
-    same = None
+    same, classified = None, "pixels"
     if "logits" in expected:
         classes = [outputs["logits"].argmax(dim=1) for outputs in (got, expected)]
         same = (classes[0] == classes[1]).float().mean().item()
+        classified = "images" if classes[0].ndim == 1 else "pixels"
     # torch's maximum keeps a NaN, Python's may lose it.
     worst = [torch.stack(values).max().item() for values in (absolute, relative)]
-    return OutputDifference(tuple(image.shape), worst[0], worst[1], same)
+    return OutputDifference(tuple(image.shape), worst[0], worst[1], same, classified)

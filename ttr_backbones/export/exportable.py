@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from mmengine.config import Config
+from mmengine.model import ImgDataPreprocessor
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ttr_backbones.app.backbone import make_backbone
 from ttr_backbones.app.model_or_config import is_model_name, read_named_config
 from ttr_backbones.backbones import TimmViT
+from ttr_backbones.classification import ImageClassifier
 from ttr_backbones.errors import InputError
 from ttr_backbones.export.image_input import ImageInput
 from ttr_backbones.inference.feature_images import input_side
 from ttr_backbones.inference.model import build_model, classes_and_palette, test_dataset
+from ttr_backbones.inference.pipeline import ImagePipeline
 from ttr_backbones.tasks import ExportedOutput, task_of
 
 Outputs = dict[str, Tensor]
@@ -30,7 +35,7 @@ class Exportable:
 
     Args:
         name: what the user called it.
-        model: a segmentor or depth estimator, or a backbone alone.
+        model: a segmentor, depth estimator or classifier, or a backbone alone.
         backbone: of the model; in float32.
         images: what happens to an image before.
         output: of a model with a head; of maps, None.
@@ -51,6 +56,11 @@ class Exportable:
     classes: tuple[str, ...] = ()
     checkpoint: str | Path | None = None
     besides: str | None = None
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the outputs are maps; a classifier of whole images has one vector per image."""
+        return not isinstance(self.model, ImageClassifier)
 
     @property
     def outputs(self) -> list[str]:
@@ -105,14 +115,35 @@ def load_exportable(
         raise InputError(
             f"{name}: model.backbone is a {type(backbone).__name__}, expected type='TimmViT'"
         )
+    classifies = isinstance(model, ImageClassifier)
+    if type(model.data_preprocessor) is ImgDataPreprocessor and not classifies:
+        raise InputError(
+            f"{name}: a {type(model).__name__} compares images with something that is no part of "
+            "it, so there is no head to export. Export its backbone by the timm name"
+        )
     images = ImageInput.of(model.data_preprocessor)
     prepare = _own_preparation(model.data_preprocessor)
-    output = task_of(cfg).exported if hasattr(model, "encode_decode") else None
+    has_output = classifies or hasattr(model, "encode_decode")
+    output = task_of(cfg).exported if has_output else None
     if output is None:
         return _of_backbone(name, backbone, images, prepare, checkpoint)
     classes: tuple[str, ...] = ()
     if output.has_classes and cfg.get("test_dataloader") is not None:
         classes, _ = classes_and_palette(test_dataset(cfg), model.decode_head.num_classes)
+    if classifies:
+        size = _pipeline_size(cfg) or (input_side(backbone.vit, None),) * 2
+        return Exportable(
+            name,
+            model,
+            _in_float32(backbone),
+            images,
+            output,
+            _eager_classifier(model, output.name, prepare),
+            size,
+            classes,
+            checkpoint,
+            "resizing and cropping to {} x {} pixels".format(*size),
+        )
     return Exportable(
         name,
         model,
@@ -172,6 +203,27 @@ def _eager_model(model: Any, output: str, prepare: Callable[[Tensor], Tensor]) -
         return {output: model.encode_decode(x, [meta] * len(x))[:, :, :height, :width]}
 
     return run
+
+
+def _eager_classifier(model: Any, output: str, prepare: Callable[[Tensor], Tensor]) -> Run:
+    @torch.no_grad()
+    def run(image: Tensor) -> Outputs:
+        return {output: model(prepare(image), mode="tensor")}
+
+    return run
+
+
+def _pipeline_size(cfg: Config) -> tuple[int, int] | None:
+    """(H, W) of the test's images, if it is one size for all: two photographs go through it."""
+    if cfg.get("test_dataloader") is None:
+        return None
+    pipeline = ImagePipeline(test_dataset(cfg)["pipeline"])
+    sizes = {
+        tuple(pipeline(np.zeros((*sides, 3), np.uint8)).inputs.shape[1:])
+        for sides in ((600, 700), (900, 610))
+    }
+    height, width = next(iter(sizes))
+    return (height, width) if len(sizes) == 1 else None
 
 
 def _usual_size(model: Any, backbone: TimmViT) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from mmseg.models.decode_heads.dpt_head import FeatureFusionBlock
@@ -15,6 +16,7 @@ from ttr_backbones.backbones.padding import Margins, crop_map, margins
 from ttr_backbones.export.exportable import Exportable
 from ttr_backbones.export.resampling import resampled_table, resampled_window
 from ttr_backbones.vits.family import family_of
+from ttr_backbones.vits.image_tokens import TokenName, tapped_tokens
 from ttr_backbones.vits.image_transform import inner_grid
 from ttr_backbones.vits.pos_embed import Positions, positions_of
 from ttr_backbones.vits.taps import Tap, tapped_maps
@@ -39,7 +41,9 @@ class ModelGraph(nn.Module):
         self.prepare = exportable.images
         if size is not None:
             size = exportable.images.padded(size)
-        backbone = GraphBackbone(exportable.backbone, size)
+        self.is_dense = exportable.is_dense
+        names = () if self.is_dense else exportable.model.decode_head.tokens
+        backbone = GraphBackbone(exportable.backbone, size, names)
         # The memo puts the new backbone where the copy would have another one of the old.
         self.model: Any = copy.deepcopy(exportable.model, {id(exportable.backbone): backbone})
         for module in self.model.modules():
@@ -52,6 +56,8 @@ class ModelGraph(nn.Module):
         x = self.prepare(image)
         if self.output is None:
             return {f"map_{index}": feature_map for index, feature_map in enumerate(self.model(x))}
+        if not self.is_dense:
+            return {self.output: self.model.decode_head(self.model.backbone.tokens(x))}
         shape = (x.shape[2], x.shape[3])
         out = self.model.encode_decode(x, [{"img_shape": shape, "pad_shape": shape}])
         if self.prepare.divisor != 1:
@@ -65,13 +71,17 @@ class GraphBackbone(nn.Module):
     Args:
         backbone: its weights are shared.
         size: (H, W) of its images, whose positions become constants; None for any.
+        names: of the tokens that `tokens` gives, see `vits.image_tokens`.
     """
 
     table: Tensor | None
     rotation: Tensor | None
 
-    def __init__(self, backbone: TimmViT, size: Size | None) -> None:
+    def __init__(
+        self, backbone: TimmViT, size: Size | None, names: Sequence[TokenName] = ()
+    ) -> None:
         super().__init__()
+        self.names, self.take = tuple(names), tapped_tokens(names)
         norm = backbone.final_norm and backbone.facet == "token"
         self.taps = [Tap(index, backbone.facet, norm) for index in backbone.out_indices]
         self.pad, self.crop = backbone.pad, backbone.crop
@@ -89,17 +99,30 @@ class GraphBackbone(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [B, 3, H, W] -> one map [B, C, h, w] per block taken."""
-        size = (x.shape[2], x.shape[3])
-        around = margins(size, self.patch_size, self.pad)
-        positions = Positions(self.table, self.rotation)
-        if self.any_size:
-            positions = self._positions(self._grid(size, around))
-        images = F.pad(x, around)
+        images, positions, around = self._inputs(x)
         maps = tapped_maps(self.vit, images, positions, self.taps, with_cls=self.with_cls)
         if self.crop:
             window = resampled_window if self.any_size else crop_map
             maps = [window(feature_map, around, self.patch_size) for feature_map in maps]
         return tuple(maps)
+
+    def tokens(self, x: Tensor) -> list[dict[str, Tensor]]:
+        """Images [B, 3, H, W] -> single tokens [B, C] by name, per block taken."""
+        images, positions, _ = self._inputs(x)
+        found = self.take(self.vit, images, positions, self.taps, with_cls=False)
+        count = len(self.names)
+        return [
+            {name: found[index * count + place].flatten(1) for place, name in enumerate(self.names)}
+            for index in range(len(self.taps))
+        ]
+
+    def _inputs(self, x: Tensor) -> tuple[Tensor, Positions, Margins]:
+        size = (x.shape[2], x.shape[3])
+        around = margins(size, self.patch_size, self.pad)
+        positions = Positions(self.table, self.rotation)
+        if self.any_size:
+            positions = self._positions(self._grid(size, around))
+        return F.pad(x, around), positions, around
 
     def _positions(self, grid: Size) -> Positions:
         """The positions of a grid of symbolic sizes."""

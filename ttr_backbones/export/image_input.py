@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.model import ImgDataPreprocessor
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -53,10 +54,18 @@ class ImageInput(nn.Module):
         if isinstance(preprocessor, EachSizePreProcessor):
             mean, std = (getattr(preprocessor, name).flatten().tolist() for name in ("mean", "std"))
             return cls(mean, std, bgr=not preprocessor.bgr_to_rgb)
+        if type(preprocessor) is ImgDataPreprocessor:
+            return cls(
+                *_normalisation(preprocessor),
+                bgr=not preprocessor._channel_conversion,  # noqa: SLF001 -- not told otherwise
+                divisor=preprocessor.pad_size_divisor,
+                pad_value=float(preprocessor.pad_value),
+            )
         if not isinstance(preprocessor, SegDataPreProcessor):
             raise InputError(
                 f"model.data_preprocessor is a {type(preprocessor).__name__}: only what "
-                "SegDataPreProcessor and EachSizePreProcessor do to an image can be exported"
+                "SegDataPreProcessor, ImgDataPreprocessor and EachSizePreProcessor do to an image "
+                "can be exported"
             )
         padding = preprocessor.test_cfg or {}
         if padding.get("size") is not None:
@@ -65,14 +74,8 @@ class ImageInput(nn.Module):
                 "result depends on a size that the file does not see: set it to None and export "
                 "that size"
             )
-        # Without a mean SegDataPreProcessor normalises nothing.
-        mean, std = (
-            getattr(preprocessor, name, torch.full((3,), default)).flatten().tolist()
-            for name, default in (("mean", 0.0), ("std", 1.0))
-        )
         return cls(
-            mean,
-            std,
+            *_normalisation(preprocessor),
             bgr=not preprocessor.channel_conversion,
             divisor=padding.get("size_divisor") or 1,
             pad_value=float(preprocessor.pad_val),
@@ -91,3 +94,12 @@ class ImageInput(nn.Module):
             return x
         right, bottom = -x.shape[3] % self.divisor, -x.shape[2] % self.divisor
         return F.pad(x, (0, right, 0, bottom), value=self.pad_value)
+
+
+def _normalisation(preprocessor: Any) -> tuple[list[float], list[float]]:
+    """Mean and std; without a mean nothing is normalised."""
+    mean, std = (
+        getattr(preprocessor, name, torch.full((3,), default)).flatten().tolist()
+        for name, default in (("mean", 0.0), ("std", 1.0))
+    )
+    return mean, std

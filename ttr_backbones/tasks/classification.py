@@ -14,7 +14,7 @@ from ttr_backbones.evaluation.image_parts import ImageParts, TopOne, TopOneOfBes
 from ttr_backbones.tasks.drawing.classes import draw_classes
 from ttr_backbones.tasks.metric import Metric
 from ttr_backbones.tasks.prediction import Labels, Prediction, Saved
-from ttr_backbones.tasks.task import Task
+from ttr_backbones.tasks.task import ExportedOutput, Task
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,9 @@ class Classification(Task[ImageClass]):
             ratio=2.5,  # CLS of one block or of four, and the mean patch of the last beside it
         ),
     )
+    exported: ClassVar[ExportedOutput | None] = ExportedOutput(
+        "logits", "float32 [B, K]: class scores, before any softmax", has_classes=True
+    )
     output_argument = "output_file"
 
     def prediction(
@@ -94,6 +97,7 @@ class KnnClassification(Classification):
     metric = Metric("top1", "kNN top-1", "%", "percent", higher_is_better=True, decimals=2)
     answer = "pred_by_k"
     trains = False
+    exported = None  # its labelled images are no part of a model
     probes = {}  # noqa: RUF012 -- a ClassVar in `Task`
     head_kinds = ()
 
