@@ -98,6 +98,7 @@ def test_atlas__one_table_of_what_came_out(models, tmp_path, capsys, monkeypatch
         (["vit_tiny_patch99*"], "no pretrained ViT of timm and no backbone matches"),
         (["vit_tinny_patch16_224"], "unknown model .* Did you mean 'vit_tiny_patch16_224"),
         ([], "expected the name of a model"),
+        (["vit_tiny_patch16_224", "--num-images", "0"], "--num-images 0: expected a number above"),
         (["--checkpoint", "vit_tiny_patch16_224"], "expected NAME=FILE"),
         (["--checkpoint", "vit_tiny_patch16_224=none.pth"], "no such file none.pth"),
     ],

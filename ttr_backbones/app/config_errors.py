@@ -25,8 +25,14 @@ def clear_config_errors() -> Iterator[None]:
         if found is None:
             raise
         name, scope, kind = found.groups()
+        known = _registered(kind)
+        if name in known:
+            raise InputError(
+                f"the config asks for type={name!r} without saying where that is: give it "
+                f"default_scope = {_scope_of(kind, name)!r}, as mmseg's own configs have"
+            ) from error
         raise InputError(
-            f"the config asks for type={name!r}: {unknown_name(kind, name, _registered(kind))} "
+            f"the config asks for type={name!r}: {unknown_name(kind, name, known)} "
             f"A class of your own has to be registered in {scope} by a module in custom_imports."
         ) from error
     except TypeError as error:
@@ -45,14 +51,24 @@ def clear_config_errors() -> Iterator[None]:
 
 def _registered(kind: str | None = None) -> dict[str, Any]:
     """Return what mmengine's registries of `kind` (all, if None) and their children hold."""
+    held: dict[str, Any] = {}
+    for registry in _registries(kind):
+        held |= registry.module_dict
+    return held
+
+
+def _scope_of(kind: str, name: str) -> str:
+    """Return the scope in which `name` is registered."""
+    return next(found.scope for found in _registries(kind) if name in found.module_dict)
+
+
+def _registries(kind: str | None) -> Iterator[Registry]:
     pending: list[Any] = [
         value
         for value in vars(registries).values()
         if isinstance(value, Registry) and kind in {None, value.name}
     ]
-    held: dict[str, Any] = {}
     while pending:
         registry = pending.pop()
-        held |= registry.module_dict
+        yield registry
         pending += registry.children.values()
-    return held

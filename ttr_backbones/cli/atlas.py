@@ -11,6 +11,7 @@ from ttr_backbones.app.messages import note, warn
 from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.atomic import check_writable
 from ttr_backbones.cli.model_and_images import add_image_arguments, load, warn_of_left_out_images
+from ttr_backbones.errors import InputError
 
 if TYPE_CHECKING:
     from ttr_backbones.app.vit_source import VitSource
@@ -56,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.images.photos import photo_files
 
     sources = atlas_models(args.models, args.checkpoint)
+    for option, count in (("--num-images", args.num_images), ("--batch-size", args.batch_size)):
+        if count is not None and count < 1:
+            raise InputError(f"{option} {count}: expected a number above 0")
     photo_files(args.images)
     check_writable(args.out)
     atlas = AtlasFolder(args.out)

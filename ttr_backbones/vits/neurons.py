@@ -177,7 +177,7 @@ class RegisterNeurons:
             raise InputError(
                 f"the register neurons belong to {self.model!r}, the model is {name!r}: expected a "
                 "list of the same checkpoint. Load the right list, or, if the weights really are "
-                f"the same, use dataclasses.replace(neurons, model={name!r})"
+                f'the same, say so in its file: "model": "{name}"'
             )
         depth = len(family_of(vit).blocks(vit))
         for block, units in self.layers.items():
