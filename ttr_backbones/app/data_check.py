@@ -11,8 +11,8 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from ttr_backbones.app.config import datasets, type_name
 from ttr_backbones.app.config_errors import clear_config_errors
+from ttr_backbones.app.data_folders import check_dataset_folders
 from ttr_backbones.app.failure import original_message
-from ttr_backbones.app.folders import check_dataset_folders
 from ttr_backbones.app.progress import ProgressBar
 from ttr_backbones.datasets.annotations_error import AnnotationsError
 from ttr_backbones.datasets.label_counts import LabelCounts

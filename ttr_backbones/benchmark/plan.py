@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ttr_backbones.app.data_check import check, distinct_datasets
-from ttr_backbones.app.folders import missing_path
+from ttr_backbones.app.data_folders import missing_path
 from ttr_backbones.benchmark.inputs import DataFacts, combined_hash, data_facts, file_hash
 from ttr_backbones.benchmark.suite import Suite
 from ttr_backbones.compare.fingerprint import fingerprint

@@ -146,8 +146,8 @@ def _report(
     failed: Mapping[str, str],
     args: argparse.Namespace,
 ) -> Report:
-    from ttr_backbones.benchmark.effects import side_effects
     from ttr_backbones.benchmark.report import CellsRan, make_report
+    from ttr_backbones.benchmark.side_effects_tables import side_effects
     from ttr_backbones.benchmark.statistics import results
 
     lines = results(plan, outcomes, args.rounds)

@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Sweep, print the table, write the files."""
     axes = _axes(args)
     from ttr_backbones.app.config import load_config
-    from ttr_backbones.app.folders import check_folders
+    from ttr_backbones.app.data_folders import check_folders
     from ttr_backbones.app.messages import log_to_stderr
 
     cfg = load_config(args)

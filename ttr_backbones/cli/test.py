@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate."""
     from ttr_backbones.app.config import load_config
+    from ttr_backbones.app.data_folders import check_folders
     from ttr_backbones.app.feature_cache import use_feature_cache
-    from ttr_backbones.app.folders import check_folders
     from ttr_backbones.app.testing import only_test, use_tta
     from ttr_backbones.cli.drawing import draw_predictions
 

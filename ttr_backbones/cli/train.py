@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train."""
     from ttr_backbones.app.config import load_config, section
+    from ttr_backbones.app.data_folders import check_folders
     from ttr_backbones.app.feature_cache import use_feature_cache
-    from ttr_backbones.app.folders import check_folders
 
     cfg = load_config(args)
     _check_trains(cfg)

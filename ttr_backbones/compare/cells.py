@@ -22,7 +22,7 @@ from mmengine.runner import Runner
 
 from ttr_backbones import __version__
 from ttr_backbones.app.config_errors import clear_config_errors
-from ttr_backbones.app.folders import check_folders
+from ttr_backbones.app.data_folders import check_folders
 from ttr_backbones.app.progress import rate_and_eta
 from ttr_backbones.app.runner import build_runner, close_log_files
 from ttr_backbones.app.testing import only_test, use_tta

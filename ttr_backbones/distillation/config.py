@@ -6,7 +6,7 @@ from typing import Any
 
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.photos import photo_files
-from ttr_backbones.recipes.facts import backbone_facts
+from ttr_backbones.recipes.axis_facts import backbone_facts
 
 _PARTS = ("backbones", "datasets", "engine", "distillation")
 

@@ -8,7 +8,7 @@ from ttr_backbones.recipes.axes import (
     protocol_files,
     summary,
 )
-from ttr_backbones.recipes.facts import backbone_facts, protocol_facts, trained_siblings
+from ttr_backbones.recipes.axis_facts import backbone_facts, protocol_facts, trained_siblings
 from ttr_backbones.recipes.folders import on_folders
 from ttr_backbones.recipes.names import RecipeName, all_names, check_backbone, parse_name
 from ttr_backbones.recipes.published import PublishedNumber, published_numbers

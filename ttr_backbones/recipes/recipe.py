@@ -12,8 +12,8 @@ from ttr_backbones.compat import config_from_file
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.package_data import configs_dir
 from ttr_backbones.recipes.axes import protocol_named
+from ttr_backbones.recipes.axis_facts import backbone_facts
 from ttr_backbones.recipes.evaluate import evaluate
-from ttr_backbones.recipes.facts import backbone_facts
 from ttr_backbones.recipes.names import NO_REPAIR, RecipeName, parse_name, repair_path
 
 

@@ -34,7 +34,7 @@ from ttr_backbones.report.figures.overview import draw_overview, draw_pca
 from ttr_backbones.report.inspection import Inspection, inspect_model, registers_of
 from ttr_backbones.report.page import write_page
 from ttr_backbones.report.pca import PcaMaps, pca_maps
-from ttr_backbones.vits.facts import ArchitectureFacts
+from ttr_backbones.vits.architecture_facts import ArchitectureFacts
 
 MOST_DRAWN, MOST_ON_PAGE, MOST_NEURONS = 8, 16, 3
 

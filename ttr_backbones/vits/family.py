@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeVar
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.architecture_facts import ArchitectureFacts
 from ttr_backbones.vits.block_parts import BlockParts, no_parts
-from ttr_backbones.vits.facts import ArchitectureFacts
 from ttr_backbones.vits.tokens import Grid, Heads, TokenLayout, Tokens
 from ttr_backbones.vits.unsupported import unsupported_reason
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 import ttr_backbones.vits.hf_parts as hf_parts
 from ttr_backbones.errors import InputError
+from ttr_backbones.vits.architecture_facts import ArchitectureFacts
 from ttr_backbones.vits.block_parts import BlockParts
-from ttr_backbones.vits.facts import ArchitectureFacts
 from ttr_backbones.vits.family import Family, register_family
 from ttr_backbones.vits.hf_block_parts import hf_block_parts
 from ttr_backbones.vits.hf_facts import facts_of

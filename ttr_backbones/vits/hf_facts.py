@@ -13,7 +13,7 @@ from timm.data import (
 from torch import nn
 
 import ttr_backbones.vits.hf_parts as hf_parts
-from ttr_backbones.vits.facts import ArchitectureFacts
+from ttr_backbones.vits.architecture_facts import ArchitectureFacts
 
 _IMAGENET = (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

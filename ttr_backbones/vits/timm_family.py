@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ttr_backbones.errors import InputError
-from ttr_backbones.vits.facts import ArchitectureFacts
+from ttr_backbones.vits.architecture_facts import ArchitectureFacts
 from ttr_backbones.vits.family import Family
 from ttr_backbones.vits.image_transform import (
     ImageTransform,

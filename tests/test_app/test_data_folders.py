@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from ttr_backbones.app.folders import check_folders
+from ttr_backbones.app.data_folders import check_folders
 from ttr_backbones.errors import InputError, MissingFileError
 
 
