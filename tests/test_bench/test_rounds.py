@@ -12,6 +12,11 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
+def timed_once():
+    """Not here, where it is seen how often a run is repeated."""
+
+
+@pytest.fixture
 def stopwatch(monkeypatch):
     """Make the time of a call what the call returns, in seconds; log who ran."""
     log = []
