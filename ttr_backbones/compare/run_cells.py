@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -55,12 +56,16 @@ class CellsRun:
 def run_cells(cells: Sequence[Cell]) -> CellsRun:
     """Run or reuse cells; one that fails costs no other, and an interrupt ends it."""
     ran, progress = CellsRun(), CellProgress(len(cells))
+    # A Runner's garbage is collected after every run. It need not look at all modules each time.
+    gc.freeze()
     try:
         for cell in cells:
             _run_or_reuse(cell, progress, ran)
     except KeyboardInterrupt as stop:
         progress.end("interrupted")
         ran.stopped = stop
+    finally:
+        gc.unfreeze()
     return ran
 
 
