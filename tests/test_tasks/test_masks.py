@@ -31,3 +31,12 @@ def test_legend__grows_with_the_classes_up_to_a_point():
         mask = (np.arange(120 * 160) % count).reshape(120, 160)
         heights.append(draw_mask(image, mask, CLASSES, PALETTE, title="").shape[0])
     assert heights[0] < heights[1] < heights[2] == heights[3]
+
+
+def test_draw_mask__of_a_portrait_keeps_its_title_whole():
+    image = np.zeros((320, 240, 3), np.uint8)
+    classes = [f"class {number}" for number in range(20)]
+    mask = np.arange(320 * 240).reshape(320, 240) % 20
+    palette = np.zeros((20, 3), np.uint8)
+    picture = draw_mask(image, mask, classes, palette, title="exif6.jpg")
+    assert (picture[:2] == 255).all()

@@ -42,10 +42,10 @@ def clear_config_errors() -> Iterator[None]:
         if found is None:
             raise
         owner, argument = found.groups()
-        known = inspect.signature(_registered().get(owner, object)).parameters
+        accepted = inspect.signature(_registered().get(owner, object)).parameters
         raise InputError(
             f"the config gives {owner} an argument it does not have: "
-            f"{unknown_name('argument', argument, known)}"
+            f"{unknown_name('argument', argument, accepted)}"
         ) from error
 
 

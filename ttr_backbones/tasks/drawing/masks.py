@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
@@ -42,8 +43,8 @@ def draw_mask(
     numbers, counts = np.unique(mask, return_counts=True)
     order = counts.argsort()[::-1]
     rows = -(-min(len(order), _NAMED + 1) // _COLUMNS)
-    size = (max(2 * scale * width + 0.3, 9.0), scale * height + 0.55 + 0.25 * rows)
-    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    size = (max(2 * scale * width + 0.3, 9.0), scale * height + 0.8 + 0.25 * rows)
+    figure = Figure(figsize=size, dpi=_DPI, layout=ConstrainedLayoutEngine(h_pad=0.12))
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     left.imshow(image)
