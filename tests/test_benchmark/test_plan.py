@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ttr_backbones.benchmark.inputs import files_of_model
 from ttr_backbones.benchmark.left_out import left_out_lines
 from ttr_backbones.benchmark.plan import BenchmarkRequest, check_request, plan_benchmark
 from ttr_backbones.benchmark.suite import choose_suite
 from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.recipes import recipe
 
 
 @pytest.fixture
@@ -79,6 +81,54 @@ def test_plan__is_bound_to_the_content_of_data_and_weights(request_of, moved, ti
     slip = dataclasses.replace(request_of(), backbones={"augreg_vitt17": None})
     with pytest.raises(MissingFileError, match=r"'augreg_vitt17'\. Did you mean 'augreg_vitt16'"):
         check_request(slip)
+
+
+def test_plan__is_bound_to_the_content_of_what_else_the_model_reads(request_of, tmp_path):
+    head = tmp_path / "head.pth"
+    options = [f"load_from={head}"]
+    request = dataclasses.replace(request_of(protocols=("lost_voc07",)), cfg_options=options)
+    folders = []
+    for content in (b"a", b"b", b"a"):
+        head.write_bytes(content)
+        folders.append(plan_benchmark(request).cells[0].folder)
+    assert folders[0] == folders[2] != folders[1]
+
+
+def test_files_of_model__finds_the_vectors_of_texts(tmp_path):
+    config = recipe("clip_vitb16_sclip_voc21")
+    config.model.text.folder = str(tmp_path)
+    assert files_of_model(config) == []
+    (path := tmp_path / f"{config.model.backbone.model}_voc21.safetensors").touch()
+    assert files_of_model(config) == [path]
+    config.model.text = {"file": str(tmp_path / "{model}_voc21.safetensors")}
+    assert files_of_model(config) == [path]
+
+
+def test_plan__trained_registers_have_weights_of_their_own(data, tmp_path):
+    plain, registers = (tmp_path / name for name in ("plain.pth", "registers.pth"))
+    for path in (plain, registers):
+        path.write_bytes(path.name.encode())
+    name = "dinov2_vits14"
+
+    def weights(backbones, *options):
+        suite = choose_suite("short", ["lost_voc07"], None)
+        kinds, out = ("none", "trained"), tmp_path / "out"
+        request = BenchmarkRequest(backbones, data, kinds, [0], suite, out, options)
+        check_request(request)
+        cells = plan_benchmark(request).cells
+        assert [cell.row.repair for cell in cells] == ["none", "trained"]
+        found = [cell.cfg.model.backbone for cell in cells]
+        assert found[1].model == "vit_small_patch14_reg4_dinov2.lvd142m"
+        return [(one.pretrained, one.get("checkpoint")) for one in found]
+
+    hub, of_plain = (True, None), (False, str(plain))
+    assert weights({name: plain}) == [of_plain, hub]
+    both = {name: plain, f"{name}_reg4": registers}
+    assert weights(both) == [of_plain, (False, str(registers))]
+    assert weights({name: None, f"{name}_reg4": registers}) == [hub, (False, str(registers))]
+    assert weights(both, "model.backbone.checkpoint=x.pth") == [(False, "x.pth")] * 2
+    with pytest.raises(InputError, match=f"{name}_reg4 is {name} trained with registers"):
+        weights({f"{name}_reg4": registers})
 
 
 def test_plan__names_the_changes_of_a_protocol_and_of_no_other(request_of):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 from ttr_backbones.app.data_check import CheckedDataset
+from ttr_backbones.open_vocabulary.text import text_file
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,33 @@ def file_hash(path: Path) -> str:
 def combined_hash(hashes: Iterable[str]) -> str:
     """Combine several SHA-256 into one."""
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def files_of_model(cfg: Config) -> list[Path]:
+    """Return the files besides data sets, weights and repair that the config of a test names.
+
+    These are vectors of texts, lists of classes, a released head.
+
+    Args:
+        cfg: whose backbone is a `TimmViT`.
+    """
+    backbone = cfg.model.backbone
+    kept_out = {"checkpoint", "repair"}
+    others = {**cfg.model, "backbone": {k: v for k, v in backbone.items() if k not in kept_out}}
+    texts = _strings([others, cfg.get("load_from")])
+    named = [text for text in texts if os.path.isfile(text)]  # noqa: PTH113 -- any text may come
+    vectors = text_file(cfg.model.get("text"), backbone)
+    if vectors is not None and vectors.is_file():
+        named.append(str(vectors))
+    return [Path(name) for name in dict.fromkeys(named)]
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _strings(inner)
 
 
 def _paths(info: Mapping[str, Any]) -> list[Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,15 +9,20 @@ from pathlib import Path
 
 from ttr_backbones.app.data_check import check, distinct_datasets
 from ttr_backbones.app.data_folders import missing_path
-from ttr_backbones.benchmark.inputs import DataFacts, combined_hash, data_facts, file_hash
+from ttr_backbones.benchmark.bound_cells import bind_cell
+from ttr_backbones.benchmark.inputs import DataFacts, data_facts, file_hash
 from ttr_backbones.benchmark.suite import Suite
-from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.compare.plan import Cell, TableRow, make_plan
-from ttr_backbones.compare.repair_names import check_repair
+from ttr_backbones.compare.repair_names import TRAINED, check_repair
 from ttr_backbones.errors import InputError, MissingFileError
-from ttr_backbones.recipes import RecipeName, check_backbone, protocol_facts
-from ttr_backbones.tasks import task_of
+from ttr_backbones.recipes import (
+    RecipeName,
+    axis_files,
+    backbone_facts,
+    check_backbone,
+    protocol_facts,
+)
 
 _SHOWN = 3  # problems of a data set
 
@@ -29,7 +32,8 @@ class BenchmarkRequest:
     """What the user wants measured.
 
     Args:
-        backbones: name -> file of its weights, None takes the hub's.
+        backbones: name -> file of its weights, None takes the hub's; one that was trained with
+            registers is the line "trained" of its parent, see `check_request`.
         data: folder of the data sets, in place of `data/`.
         kinds: repairs, see `compare.repair_names`.
         seeds: of the trainings.
@@ -49,6 +53,19 @@ class BenchmarkRequest:
     cfg_options: Sequence[str] = ()
     fitted: Mapping[str, Sequence[str]] = field(default_factory=dict)
     not_fitted: Sequence[tuple[str, str]] = ()
+
+    @property
+    def experiments(self) -> dict[str, Path | None]:
+        """The backbones that are no other's line "trained"."""
+        return {name: file for name, file in self.backbones.items() if _parent(name) is None}
+
+
+def _parent(backbone: str) -> str | None:
+    """Return the backbone that this one is but for trained registers, None if it has none."""
+    if backbone not in axis_files("backbones"):
+        return None
+    parent: str | None = backbone_facts(backbone).facts.get("parent")
+    return parent
 
 
 @dataclass
@@ -89,10 +106,16 @@ def check_request(request: BenchmarkRequest) -> None:
         check_backbone(backbone)
         if file is not None and not file.is_file():
             raise MissingFileError(f"{backbone}={file}: there is no such file of weights")
+        parent = _parent(backbone)
+        if parent and (parent not in request.backbones or TRAINED not in request.kinds):
+            raise InputError(
+                f"{backbone} is {parent} trained with registers, which is a line of the page of "
+                f"that: name {parent} too, and {TRAINED} in --repairs"
+            )
     for kind in request.kinds:
         check_repair(kind)
     options = _options(request)
-    for backbone in request.backbones:
+    for backbone in request.experiments:
         for protocol in request.suite.protocols:
             recipe = RecipeName(backbone, None, protocol)
             with suppress(InputError):  # a protocol that cannot be run is left out, and said to be
@@ -112,13 +135,13 @@ def plan_benchmark(request: BenchmarkRequest) -> BenchmarkPlan:
     plan = BenchmarkPlan()
     for backbone, file in request.backbones.items():
         plan.weights[backbone] = None if file is None else file_hash(file)
-    first = next(iter(request.backbones))
+    first = next(iter(request.experiments))
     known: dict[str, DataFacts] = {}
     options = _options(request)
     for protocol in request.suite.protocols:
         _check_data(RecipeName(first, None, protocol), request, options, known, plan)
     plan.left_out += [*request.suite.others.items(), *request.not_fitted]
-    for backbone in request.backbones:
+    for backbone in request.experiments:
         for protocol in plan.data:
             _add_cells(backbone, protocol, request, options, plan)
     if not plan.cells:
@@ -143,7 +166,7 @@ def _nothing(request: BenchmarkRequest, plan: BenchmarkPlan) -> str:
 def _options(request: BenchmarkRequest) -> ConfigChanges:
     """Return the changes of all configs: the suite's, the weights, the user's."""
     changes = []
-    for backbone, weights in request.backbones.items():
+    for backbone, weights in request.experiments.items():
         for protocol in request.suite.protocols:
             name = str(RecipeName(backbone, None, protocol))
             changes += request.suite.options(name, protocol)
@@ -227,10 +250,17 @@ def _add_cells(
             backbone=backbone,
             more_follow=True,
         )
+        plan.cells += [
+            bind_cell(
+                *(cell, backbone, request.backbones, plan.weights),
+                data=plan.data[protocol],
+                folder=request.data,
+            )
+            for cell in found.cells
+        ]
     except InputError as error:
         plan.left_out.append((name, str(error)))
         return
-    plan.cells += [_bound(cell, backbone, protocol, request, plan) for cell in found.cells]
     plan.rows_left_out += found.left_out
     plan.protocols |= {cell.row.experiment: protocol for cell in found.cells}
     plan.left_out += [_split(note) for note in found.notes if " is left out: " in note]
@@ -239,23 +269,3 @@ def _add_cells(
 def _split(note: str) -> tuple[str, str]:
     what, _, why = note.partition(" is left out: ")
     return what, why
-
-
-def _bound(
-    cell: Cell, backbone: str, protocol: str, request: BenchmarkRequest, plan: BenchmarkPlan
-) -> Cell:
-    """Bind a cell to the content of data and weights, wherever the files lie.
-
-    What is stored of single images counts too: of another version it would be read wrong.
-    """
-    cfg, file, weights = copy.deepcopy(cell.cfg), request.backbones[backbone], None
-    if file is not None and str(cfg.model.backbone.get("checkpoint")) == str(file):
-        weights = plan.weights[backbone]
-    inputs = [facts.sha256 for facts in plan.data[protocol]] + [weights or "hub"]
-    parts = task_of(cfg).image_parts
-    layout = "" if parts is None else parts.layout
-    of_config = fingerprint(cfg, tta=cell.tta, data=request.data, weights=weights)
-    mark = combined_hash([of_config, *inputs, layout])
-    prefix = cell.folder.name.partition("-")[0]
-    cfg.work_dir = str(cell.folder.with_name(f"{prefix}-{mark[:8]}"))
-    return dataclasses.replace(cell, cfg=cfg, fingerprint=mark)

@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     check_request(request)
     check_writable(args.out)
     if args.fit_images is not None:
-        fitted = fit_missing(backbones, kinds, args.fit_images, args.out / "repairs")
+        fitted = fit_missing(request.experiments, kinds, args.fit_images, args.out / "repairs")
         request = dataclasses.replace(
             request, kinds=fitted.kinds, fitted=fitted.files, not_fitted=fitted.left_out
         )

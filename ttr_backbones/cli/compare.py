@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cfg-options", nargs="+", action="extend", default=[], metavar="[FOR:]KEY=VALUE",
         help="override values of every config; with FOR as above, only there",
     )  # fmt: skip
-    # ConfigChanges that take a list would swallow configs behind them.
+    # Options that take a list would swallow configs behind them.
     parser.usage = "ttrb compare CONFIG [CONFIG ...] [options]"
 
 

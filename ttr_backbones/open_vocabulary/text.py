@@ -9,7 +9,7 @@ from typing import Any
 from ttr_backbones.errors import InputError, MissingFileError, unknown_name
 from ttr_backbones.package_data import configs_dir
 from ttr_backbones.text_vectors import TextVectors, read_classes
-from ttr_backbones.text_vectors.in_space import vectors_of
+from ttr_backbones.text_vectors.in_space import file_of_model, vectors_of
 
 _OPTIONS = ("file", "folder", "classes", "rows")
 
@@ -57,6 +57,22 @@ def find_text(text: Any, backbone: Mapping[str, Any]) -> TextVectors:
     if names is not None and vectors.classes != (wanted := read_classes(names)):
         raise InputError(f"{path} is of other classes than {names}: {_differing(vectors, wanted)}")
     return vectors
+
+
+def text_file(text: Any, backbone: Mapping[str, Any]) -> Path | None:
+    """Return the path of the vectors that a config asks for; None where it names no file.
+
+    Args:
+        text: see `find_text`; rows of a classifier are in no file.
+        backbone: config of the `TimmViT`.
+    """
+    model = str(backbone.get("model", ""))
+    if isinstance(text, str | Path):
+        return file_of_model(text, model)
+    if not isinstance(text, Mapping) or not (text.get("file") or text.get("folder")):
+        return None
+    names = classes_file(text["classes"]) if text.get("classes") else None
+    return file_of_model(_path(text, names), model)
 
 
 def rows_of_classes(text: Any) -> dict[str, list[int]] | None:

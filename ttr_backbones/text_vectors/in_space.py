@@ -43,8 +43,7 @@ def vectors_of(
     if isinstance(text, TextVectors):
         return text
     model, checkpoint = str(backbone.get("model", "")), backbone.get("checkpoint")
-    plain = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in model)
-    path = Path(str(text).replace("{model}", plain)).expanduser()
+    path = file_of_model(text, model)
     if not path.is_file():
         weights = f"--checkpoint {checkpoint} " if checkpoint else ""
         raise MissingFileError(
@@ -53,6 +52,12 @@ def vectors_of(
             f"another file as {option}"
         )
     return TextVectors.load(path)
+
+
+def file_of_model(text: str | Path, model: str) -> Path:
+    """Return the path of a model's vectors: `{model}` in `text` is its name, see `vectors_of`."""
+    plain = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in model)
+    return Path(str(text).replace("{model}", plain)).expanduser()
 
 
 def backbone_in_space(backbone: Mapping[str, Any], vectors: TextVectors) -> Any:
