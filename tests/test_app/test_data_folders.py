@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from ttr_backbones.app.data_folders import check_folders
+from ttr_backbones.app.data_folders import check_dataset_folders, check_folders
 from ttr_backbones.errors import InputError, MissingFileError
 
 
@@ -42,6 +42,14 @@ def test_folders__missing_root_says_where_to_get_it(tmp_path, kind, source):
     assert "which does not exist" in message
     assert source in message
     assert "--data-root" in message
+
+
+def test_folders__of_a_command_without_the_option_do_not_advise_it(data):
+    dataset = loader(data / "absent").train_dataloader.dataset
+    with pytest.raises(MissingFileError) as caught:
+        check_dataset_folders("train_dataloader", dataset, data_root_option=False)
+    assert f"which does not exist. {data} has all of it. Get ADE20K" in str(caught.value)
+    assert "--data-root" not in str(caught.value)
 
 
 def test_folders__empty_one(data):

@@ -59,6 +59,7 @@ def test_plan__is_bound_to_the_content_of_data_and_weights(request_of, moved, ti
     assert here.changes["lost_voc07"].startswith("6 images, the published sets have 5011")
     assert [what for what, _ in here.left_out] == ["linear_voc2012"]
     assert "PascalVOCDataset expects a folder at" in here.left_out[0][1]
+    assert "--data-root" not in here.left_out[0][1], "the option is --data"
     (line,) = left_out_lines(here, request_of())
     data = request_of().data
     assert line == f"left out: not in {data}: VOCdevkit/VOC2012 (linear_voc2012)"

@@ -89,8 +89,10 @@ class CheckedDataset:
         return f"the published sets have {listed}"
 
 
-def check(cfg: Config, loaders: str, dataset: ConfigDict) -> CheckedDataset:
-    """Open every file of a data set, and say what is wrong."""
+def check(
+    cfg: Config, loaders: str, dataset: ConfigDict, *, data_root_option: bool = True
+) -> CheckedDataset:
+    """Open every file of a data set, and say what is wrong; see `check_dataset_folders`."""
     kind = type_name(dataset)
     if not dataset.pipeline:
         return CheckedDataset(
@@ -100,7 +102,7 @@ def check(cfg: Config, loaders: str, dataset: ConfigDict) -> CheckedDataset:
         )
     annotations: list[str] = []
     try:
-        check_dataset_folders(loaders, dataset)
+        check_dataset_folders(loaders, dataset, data_root_option=data_root_option)
         init_default_scope(cfg.get("default_scope") or "mmseg")
         with clear_config_errors():
             built, annotations = _built(dataset)

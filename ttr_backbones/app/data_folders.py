@@ -97,8 +97,15 @@ def check_folders(cfg: Config, *loaders: str) -> None:
         check_dataset_folders(loader, dataset)
 
 
-def check_dataset_folders(loader: str, dataset: ConfigDict) -> None:
+def check_dataset_folders(
+    loader: str, dataset: ConfigDict, *, data_root_option: bool = True
+) -> None:
     """Check that every folder and list that the config of a data set names exists and holds files.
+
+    Args:
+        loader: name of its data loader, for the message.
+        dataset: its config.
+        data_root_option: whether the command has `--data-root`, which the message advises then.
 
     Raises:
         MissingFileError: With what was expected where, and where to get it.
@@ -110,11 +117,13 @@ def check_dataset_folders(loader: str, dataset: ConfigDict) -> None:
     for key, path, is_folder in _paths(dataset, Path(root)):
         problem = _problem(path, is_folder=is_folder)
         if problem:
-            kind = type_name(dataset)
+            kind, near = type_name(dataset), _elsewhere(dataset, Path(root))
+            asked = f": did you mean --data-root {near}?" if data_root_option else "."
+            hint = f"{near} has all of it{asked} " if near else ""
+            hint += _where_to_get(kind) + (_option(root) if data_root_option else "")
             raise MissingFileError(
                 f"{loader}: {kind} expects {'a folder' if is_folder else 'a list'} at {path} "
-                f"({key} of the config), which {problem}. {_elsewhere(dataset, Path(root))}"
-                f"{_remedy(kind, root)}"
+                f"({key} of the config), which {problem}. {hint}".rstrip()
             )
         if not is_folder and path.suffix == ".txt" and type_name(dataset) not in _ANY_ENCODING:
             _check_encoding(path)
@@ -152,14 +161,14 @@ def _paths(dataset: ConfigDict, root: Path) -> Iterator[tuple[str, Path, bool]]:
         yield "ann_file", root / dataset["ann_file"], False
 
 
-def _elsewhere(dataset: ConfigDict, root: Path) -> str:
-    """Suggest a folder near `root`, inside, around or beside it, in which everything is there."""
+def _elsewhere(dataset: ConfigDict, root: Path) -> Path | None:
+    """Return a folder near `root`, inside, around or beside it, in which everything is there."""
     for near in _folders_near(root.expanduser()):
         found = list(_paths(dataset, near))
         asks_for_more = any(path != near for _, path, _ in found)
         if asks_for_more and not any(_problem(path, is_folder=f) for _, path, f in found):
-            return f"{near} has all of it: did you mean --data-root {near}? "
-    return ""
+            return near
+    return None
 
 
 def _folders_near(root: Path) -> Iterator[Path]:
@@ -189,10 +198,13 @@ def _problem(path: Path, *, is_folder: bool) -> str | None:
     return "is empty" if empty else None
 
 
-def _remedy(kind: str, root: str) -> str:
+def _where_to_get(kind: str) -> str:
     source = _WHERE_TO_GET.get(kind)
-    get = f"Get {source}. " if source else ""
+    return f"Get {source}. " if source else ""
+
+
+def _option(root: str) -> str:
     return (
-        f"{get}If the data lies elsewhere, give its folder with --data-root (now: {root or 'none'})"
+        f"If the data lies elsewhere, give its folder with --data-root (now: {root or 'none'})"
         ", relative to the current directory."
     )

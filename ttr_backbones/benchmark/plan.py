@@ -193,7 +193,8 @@ def _check_data(
                 plan.missing.setdefault(protocol, str(path))
             key = f"{loaders} {dataset!r}"
             if key not in known:
-                known[key] = data_facts(check(cfg, loaders, dataset), request.data)
+                checked = check(cfg, loaders, dataset, data_root_option=False)
+                known[key] = data_facts(checked, request.data)
             found.append(known[key])
     except InputError as error:
         plan.left_out.append((protocol, str(error)))

@@ -135,8 +135,10 @@ def _backbones(texts: list[str]) -> dict[str, Path | None]:
 def _kinds(text: str) -> list[str]:
     """None goes first: the others are compared with it."""
     from ttr_backbones.compare.repair_names import NONE
+    from ttr_backbones.repairs.from_config import DEFAULT, IN_RECIPES
 
-    return list(dict.fromkeys([NONE, *comma_list(text)]))
+    named = (DEFAULT if kind == IN_RECIPES else kind for kind in comma_list(text))
+    return list(dict.fromkeys([NONE, *named]))
 
 
 def _report(

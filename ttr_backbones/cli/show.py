@@ -216,7 +216,7 @@ def _repairs(kinds: list[str], default: dict[str, Any]) -> dict[str, dict[str, A
         InputError: no repair, or two of one type.
     """
     from ttr_backbones.repairs.controls import split_control
-    from ttr_backbones.repairs.from_config import parse_repair
+    from ttr_backbones.repairs.from_config import DEFAULT, IN_RECIPES, parse_repair
     from ttr_backbones.report.columns import NONE, TRAINED
 
     repairs: dict[str, dict[str, Any]] = {}
@@ -225,6 +225,7 @@ def _repairs(kinds: list[str], default: dict[str, Any]) -> dict[str, dict[str, A
             continue  # the model as it is
         if split_control(kind)[1]:
             raise InputError(f"--repairs: {kind} {_CONTROL}")
+        kind = DEFAULT if kind == IN_RECIPES else kind
         same = default.get("type") == kind
         repair = default if same else dict(parse_repair(kind, default) or {})
         kinds[index] = repair["type"]

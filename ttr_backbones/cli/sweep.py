@@ -145,12 +145,19 @@ def _repairs(wanted: str | None, backbone: Any) -> list[Any]:
     """Values of `backbone.repair` to sweep over."""
     from ttr_backbones.app.messages import note
     from ttr_backbones.repairs import REPAIRS
-    from ttr_backbones.repairs.from_config import DEFAULT, NO_REPAIR, is_auto, repair_options
+    from ttr_backbones.repairs.from_config import (
+        DEFAULT,
+        IN_RECIPES,
+        NO_REPAIR,
+        is_auto,
+        repair_options,
+    )
 
     default = dict(backbone.get("repair") or REPAIRS[DEFAULT].auto())
     names = comma_list(wanted) if wanted else [NO_REPAIR, str(default.get("type"))]
     found: list[Any] = []
-    for name in names:
+    for named in names:
+        name = DEFAULT if named == IN_RECIPES else named
         if name == NO_REPAIR:
             found.append(None)
             continue
