@@ -51,6 +51,15 @@ def test_training__gradients_and_statistics_are_those_layer_by_layer(maps):
     torch.testing.assert_close(dict(head.named_buffers()), dict(alike.named_buffers()))
 
 
+def test_training__a_batch_norm_may_track_the_mean_over_all_batches(maps):
+    head = LinearSegHead(3, num_classes=7).train()
+    head.bn.momentum = None  # as torch.optim.swa_utils.update_bn sets it
+    alike = copy.deepcopy(head.bn)
+    for scale in (1, 2):
+        torch.testing.assert_close(head([scale * maps[2]]), head.conv_seg(alike(scale * maps[2])))
+    torch.testing.assert_close(head.bn.state_dict(), alike.state_dict())
+
+
 def test_dropout_of_dinov3s_protocol_is_before_the_batch_norm(maps):
     options = {"in_channels": [3], "in_index": [0], "num_classes": 4, "dropout_ratio": 0.5}
     head = LinearSegHead(**options, dropout_first=True).train()

@@ -128,6 +128,24 @@ def test_large_logits_neither_overflow_nor_vanish(scale, in_range):
     torch.testing.assert_close(gradient, wanted, rtol=1e-3, atol=1e-2)
 
 
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize(("dtype", "scale"), [(torch.float32, 140), (torch.float64, 1300)])
+def test_cells_far_apart_on_a_grid_about_as_fine_as_the_pixels(dtype, scale, align_corners):
+    """From one cell to the next the exponential changes by more than the type can hold."""
+    logits = torch.zeros(1, 2, 10, 2, dtype=dtype)
+    logits[:, 0, ::2] = logits[:, 1, 1::2] = -scale
+    assert in_rows.spread(logits) is not None
+    for rows in (10, 11, 17, 20):
+        labels = torch.arange(rows * 2).reshape(1, rows, 2) % 2
+        one, other = (logits.to(kind, copy=True).requires_grad_() for kind in (dtype, torch.double))
+        given = upsampled_cross_entropy(one, labels, align_corners=align_corners)
+        expected, _, _ = plain(other, labels, align_corners=align_corners)
+        torch.testing.assert_close(given.total.double(), expected, rtol=1e-5, atol=0)
+        given.total.backward()
+        expected.backward()
+        torch.testing.assert_close(one.grad.double(), other.grad, rtol=1e-4, atol=1e-4)
+
+
 def test_logits_that_are_not_finite_give_a_loss_that_is_not():
     logits, labels = made()
     with torch.no_grad():

@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 import ttr_backbones.heads
-import ttr_backbones.probes  # noqa: F401 (both register their classes)
+import ttr_backbones.probes  # both register their classes
 from ttr_backbones.vits.taps import Tap
 
 VIT = {
@@ -243,3 +243,25 @@ def test_loss_stride__heads_of_one_pass_share_the_drawn_pixels():
     heads.taps_of = [[tap]] * 2
     drawn = [heads.loss({tap: torch.randn(2, 3, 6, 7)}, samples(), {}) for _ in range(3)]
     assert all(losses["a"] == losses["b"] for losses in drawn)
+
+
+def test_a_head_whose_class_computes_another_loss_keeps_it():
+    class Doubled(ttr_backbones.heads.LinearSegHead):
+        def loss_by_feat(self, seg_logits, batch_data_samples):
+            losses = super().loss_by_feat(seg_logits, batch_data_samples)
+            return {"loss": 2 * losses["loss_ce"]}
+
+    head = {**SEG, "in_channels": [3], "init_seed": 0}
+    heads = build(
+        {
+            "type": "ProbeHeads",
+            "heads": [head, {**head, "type": Doubled}],
+            "taps": [[(0, True)]] * 2,
+            "names": "ab",
+        }
+    )
+    heads.init_weights()
+    tap = Tap(0, norm=True)
+    heads.taps_of = [[tap]] * 2
+    losses = heads.loss({tap: torch.randn(2, 3, 6, 7)}, samples(), {})
+    torch.testing.assert_close(losses["b"], 2 * losses["a"])

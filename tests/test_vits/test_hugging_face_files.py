@@ -83,7 +83,7 @@ def random_model(kind):
     return model
 
 
-def creation_record(kind, path):
+def vit_from(kind, path):
     _, _, name, kwargs = MODELS[kind]
     side = 42 if "patch14" in name else 48
     return create_vit(name, checkpoint=path, model_kwargs={**SMALL, "img_size": side, **kwargs})
@@ -94,7 +94,7 @@ def creation_record(kind, path):
 def test_file__gives_the_features_of_the_model_that_wrote_it(kind, tmp_path):
     model = random_model(kind)
     model.save_pretrained(tmp_path)
-    loaded = creation_record(kind, tmp_path / "model.safetensors")
+    loaded = vit_from(kind, tmp_path / "model.safetensors")
     family, images = (
         family_of(loaded),
         torch.randn(2, 3, *family_of(loaded).facts(loaded).image_size),
@@ -125,12 +125,12 @@ def test_names__in_memory_and_of_whole_models_are_the_same(tmp_path):
     ):
         model = random_model(kind)
         model.save_pretrained(tmp_path)
-        from_file = creation_record(kind, tmp_path / "model.safetensors")
+        from_file = vit_from(kind, tmp_path / "model.safetensors")
         held = {f"{prefix}{key}": value for key, value in model.state_dict().items()}
         torch.save(
             {"model": held, "text_model.embeddings.weight": torch.ones(2)}, tmp_path / "a.pt"
         )
-        state = creation_record(kind, tmp_path / "a.pt").state_dict()
+        state = vit_from(kind, tmp_path / "a.pt").state_dict()
         assert all(torch.equal(state[key], value) for key, value in from_file.state_dict().items())
 
 

@@ -57,6 +57,7 @@ def run_cells(cells: Sequence[Cell]) -> CellsRun:
     """Run or reuse cells; one that fails costs no other, and an interrupt ends it."""
     ran, progress = CellsRun(), CellProgress(len(cells))
     # A Runner's garbage is collected after every run. It need not look at all modules each time.
+    gc.collect()  # what is garbage by now would stay until the last cell
     gc.freeze()
     try:
         for cell in cells:

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.dist import master_only
 from mmengine.hooks import LoggerHook
 from mmengine.runner import BaseLoop, Runner
+from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmseg.registry import HOOKS, RUNNERS
 from torch import nn
 
@@ -32,6 +33,10 @@ class SafeRunner(Runner):
 
     def train(self) -> nn.Module:
         """Train, and let the loaders' processes end."""
+        loop: Any = self._train_loop
+        if getattr(loop, "dataloader_iterator", "not made yet") is None:
+            # After an earlier call, which was interrupted or to which iterations were added.
+            loop.dataloader_iterator = _InfiniteDataloaderIterator(loop.dataloader)
         try:
             return super().train()
         finally:

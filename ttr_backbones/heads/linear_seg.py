@@ -94,7 +94,7 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
             if not self.dropout_first:
                 return self.cls_seg(self.bn(x))
             x = self.dropout(x)
-        if self.bn.training and type(self.bn) is nn.BatchNorm2d:
+        if type(self.bn) is nn.BatchNorm2d and self.bn.training and self.bn.momentum is not None:
             return self._folded(self.bn, x)
         return self.conv_seg(self.bn(x))
 
@@ -106,7 +106,7 @@ class LinearSegHead(SeededInit, BaseDecodeHead):
         """
         tracked: Any = bn.num_batches_tracked
         tracked.add_(1)
-        momentum: Any = bn.momentum
+        momentum: Any = bn.momentum  # None, a mean over all batches, is left to torch
         statistics = bn.running_mean, bn.running_var
         normed = F.batch_norm(x, *statistics, training=True, momentum=momentum, eps=bn.eps)
         weight, bias = self.conv_seg.weight, self.conv_seg.bias

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 # So many products in a row lose less than half a digit of float32.
 _LONGEST = 16
+# A step multiplies by up to 2 ** (0.5 * 220): more than this could leave the range of float32.
+_STEEPEST = 0.5
 
 
 class Pixels(NamedTuple):
@@ -62,7 +64,7 @@ def resize_positions(before: int, after: Pixels, *, align_corners: bool) -> Tens
 
 @lru_cache(maxsize=64)
 def resize_stretches(before: int, after: Pixels, *, align_corners: bool) -> list[Stretch]:
-    """All pixels in their order, as stretches of at most 16."""
+    """All pixels in their order, as stretches of at most 16, in steps of at most 0.5."""
     made: list[Stretch] = []
     positions = resize_positions(before, after, align_corners=align_corners).tolist()
     for pixel, position in enumerate(positions):
@@ -71,7 +73,7 @@ def resize_stretches(before: int, after: Pixels, *, align_corners: bool) -> list
         if made and made[-1].upper == upper and made[-1].pixels < _LONGEST:
             last = made[-1]
             step = last.step if last.pixels > 1 else at - last.start
-            if abs(last.start + last.pixels * step - at) < 1e-9:
+            if step <= _STEEPEST and abs(last.start + last.pixels * step - at) < 1e-9:
                 made[-1] = last._replace(pixels=last.pixels + 1, step=step)
                 continue
         made.append(Stretch(upper, min(upper + 1, before - 1), pixel, 1, at, 0.0))

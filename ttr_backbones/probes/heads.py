@@ -72,7 +72,8 @@ class ProbeHeads(BaseModule):
         total: Any = 0
         targets: SharedTargets = {}
         for name, head, taps in zip(self.names, self.heads, self.taps_of, strict=True):
-            shared = {"shared": targets} if isinstance(head, LinearSegHead) else {}
+            # A subclass may compute its loss otherwise.
+            shared = {"shared": targets} if type(head) is LinearSegHead else {}
             losses = head.loss([maps[tap] for tap in taps], data_samples, train_cfg, **shared)
             loss = sum(value.mean() for key, value in losses.items() if "loss" in key)
             results[name] = loss.detach()
