@@ -113,6 +113,19 @@ def check_writable(folder: str | Path) -> None:
                 probe.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def no_empty_folder(folder: str | Path) -> Iterator[None]:
+    """Remove `folder` again where the block has made it, fails, and leaves nothing in it."""
+    existed = Path(folder).exists()
+    try:
+        yield
+    except BaseException:
+        if not existed:
+            with contextlib.suppress(OSError):  # not empty, or never made
+                Path(folder).rmdir()
+        raise
+
+
 def remove_partial_files(folder: str | Path, name: str = "") -> list[Path]:
     """Delete what killed processes left half-written in `folder`, and return it.
 

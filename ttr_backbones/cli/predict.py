@@ -9,7 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from ttr_backbones.atomic import check_writable, write_atomically, writing_atomically
+from ttr_backbones.atomic import (
+    check_writable,
+    no_empty_folder,
+    write_atomically,
+    writing_atomically,
+)
 from ttr_backbones.cli.arguments import add_cfg_options, add_feature_cache, add_recipe_options
 from ttr_backbones.errors import InputError
 from ttr_backbones.result_names import relative_paths, result_paths
@@ -58,6 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict, draw, save."""
+    with no_empty_folder(args.out):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise InputError(f"--out {args.out} is a file: expected a folder; it need not exist yet")
     if args.batch_size < 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.progress import ProgressBar
-from ttr_backbones.atomic import check_writable
+from ttr_backbones.atomic import check_writable, no_empty_folder
 from ttr_backbones.cli.arguments import add_cfg_options
 from ttr_backbones.cli.list_doubts import warn_of_doubts
 from ttr_backbones.cli.model_and_images import warn_of_left_out_images
@@ -78,6 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Inspect, print the verdict, write the report."""
+    with no_empty_folder(args.out):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     from ttr_backbones.app.vit_source import vit_source
 
     if args.out.exists() and not args.out.is_dir():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ttr_backbones.app.launcher import add_launcher, is_first, join_processes
-from ttr_backbones.atomic import check_writable, write_atomically
+from ttr_backbones.atomic import check_writable, no_empty_folder, write_atomically
 from ttr_backbones.cli.arguments import (
     add_overrides,
     allow_negative_lists,
@@ -71,6 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sweep, print the table, write the files."""
+    if args.out is None:
+        return _run(args)
+    with no_empty_folder(args.out):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     axes = _axes(args)
     from ttr_backbones.app.config import load_config
     from ttr_backbones.app.data_folders import check_folders
