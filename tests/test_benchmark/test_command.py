@@ -105,6 +105,7 @@ def test_benchmark__killed_and_resumed_gives_the_same_page_as_an_undisturbed_run
         (["--iterations", "0"], "expected at least 1"),
         (["--protocols", "lost_voc7"], "unknown protocol 'lost_voc7'"),
         (["--images", "nowhere"], "nowhere"),
+        (["--protocols", "lost_voc12,linear_voc2012"], "nothing can be run on"),
         (["--suite", "long"], "long"),
         (["--seeds", "0,x"], "--seeds 0,x"),
         (["--repairs", "sindr"], "unknown repair 'sindr'"),

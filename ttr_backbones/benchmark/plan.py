@@ -98,7 +98,7 @@ def check_request(request: BenchmarkRequest) -> None:
 
     Raises:
         MissingFileError: no such backbone, weights or folder.
-        InputError: no such repair, or an option that is for none of the configs.
+        InputError: no such repair, an option that is for none of the configs, or no data.
     """
     if not request.data.is_dir():
         raise MissingFileError(f"--data {request.data}: expected a folder of data sets")
@@ -114,13 +114,17 @@ def check_request(request: BenchmarkRequest) -> None:
             )
     for kind in request.kinds:
         check_repair(kind)
-    options = _options(request)
+    options, has_data = _options(request), False
     for backbone in request.experiments:
         for protocol in request.suite.protocols:
             recipe = RecipeName(backbone, None, protocol)
             with suppress(InputError):  # a protocol that cannot be run is left out, and said to be
-                options.load(recipe, str(recipe))
+                cfg = options.load(recipe, str(recipe))
+                datasets = [dataset for _, dataset in distinct_datasets(cfg)]
+                has_data |= all(missing_path(dataset) is None for dataset in datasets)
     options.check_all_used()
+    if not has_data:
+        plan_benchmark(request)  # raises, with all that is missing
 
 
 def plan_benchmark(request: BenchmarkRequest) -> BenchmarkPlan:
