@@ -11,8 +11,18 @@ IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if IN_WORKER:
     # Registered first, it comes last: freeing object by object what was imported takes seconds.
     atexit.register(os._exit, 0)
-# They open ports, start browsers or fill the machine: one after the other, in one worker.
-SERIAL = {"tests/test_cli/test_torchrun.py", "tests/test_report/test_page_browser.py"}
+# Files of which one worker takes all. Some open ports or start browsers, one after the other;
+# torch's compiler takes seconds to start in a process; fixtures of a folder are made once.
+TOGETHER = {
+    "serial": ("tests/test_cli/test_torchrun.py", "tests/test_report/"),
+    "compiler": (
+        "tests/test_backbones/test_frozen_path.py",
+        "tests/test_cli/test_export.py",
+        "tests/test_export/",
+        "tests/test_repairs/test_neighbours.py",
+    ),
+    "inference": ("tests/test_inference/",),
+}
 
 
 def pytest_plugin_registered(plugin, manager):
@@ -33,7 +43,7 @@ def pytest_plugin_registered(plugin, manager):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Give a worker whole files, so that their fixtures are made once.
+    """Give a worker whole files, and some folders, so that their fixtures are made once.
 
     xdist's own groups (`--dist loadgroup`) do nothing under pytest 9.2.
     """
@@ -42,7 +52,8 @@ def pytest_xdist_make_scheduler(config, log):
     class FileScheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             path = nodeid.partition("::")[0]
-            return "serial" if path in SERIAL else path
+            groups = (name for name, files in TOGETHER.items() if path.startswith(files))
+            return next(groups, path)
 
     # By itself it begins with the files of the most tests, and ends with a long one alone.
     config.option.loadscopereorder = False

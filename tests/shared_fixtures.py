@@ -31,6 +31,8 @@ from timm.layers import weight_init  # noqa: E402
 from timm.models.vision_transformer import VisionTransformer  # noqa: E402
 from torch import distributed  # noqa: E402
 
+# Where a loader is garbage before its processes know, torch waits so long for each of them.
+torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.2
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
 # torch decides at the first backward pass of a process whether autograd has threads of its own, and
