@@ -101,7 +101,7 @@ def test_predict__by_knn_has_names_and_votes(
         assert image["scores"] == pytest.approx(shares, abs=1e-4)
     assert len(json.loads((tmp_path / "first/classes.json").read_text())) == 9
 
-    monkeypatch.setattr(TimmViT, "tapped", lambda *_: pytest.fail("it was computed before"))
+    monkeypatch.setattr(TimmViT, "_computed", lambda *_: pytest.fail("it was computed before"))
     assert main([*command, str(tmp_path / "again")]) == 0
     assert json.loads((tmp_path / "again/predictions.json").read_text())["images"] == found
 

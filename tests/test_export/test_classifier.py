@@ -54,6 +54,7 @@ def config(tmp_path_factory):
     return folder / "config.py"
 
 
+@pytest.mark.exports
 def test_graph__equals_the_model_at_one_size_and_at_any(config, random_images):
     exportable = load_exportable(str(config), config.with_name("head.pth"))
     vit = exportable.backbone.vit
@@ -74,6 +75,29 @@ def test_graph__equals_the_model_at_one_size_and_at_any(config, random_images):
     assert json.loads(facts["classes"]) == ["hen", "ox"]
     assert facts["output"].startswith("logits: float32 [B, K]")
     assert "resizing and cropping to 224 x 224 pixels" in facts["not_inside"]
+
+
+def test_images_of_several_sizes__are_not_said_to_be_resized_to_one(config, tmp_path):
+    cfg = Config.fromfile(config)
+    steps = cfg.test_dataloader.dataset.pipeline
+    cfg.test_dataloader.dataset.pipeline = [steps[0], steps[-1]]
+    cfg.dump(str(tmp_path / "config.py"))
+    exportable = load_exportable(str(tmp_path / "config.py"), config.with_name("head.pth"))
+    assert exportable.besides == "what its pipeline does to a photograph"
+
+
+def test_many_heads__are_exported_one_by_one(config, tmp_path):
+    cfg = Config.fromfile(config)
+    head, taps = cfg.model.decode_head.to_dict(), [[(0, True), (1, True)]]
+    cfg.model.decode_head = {"type": "ProbeHeads", "heads": [head], "taps": taps, "names": ["a"]}
+    cfg.model.type = "ProbeClassifier"
+    cfg.custom_imports.imports.append("ttr_backbones.probes")
+    cfg.dump(str(tmp_path / "config.py"))
+    state = torch.load(config.with_name("head.pth"), weights_only=True)
+    state = {name.replace("decode_head", "decode_head.heads.0"): t for name, t in state.items()}
+    torch.save(state, tmp_path / "heads.pth")
+    with pytest.raises(InputError, match=r"ProbeClassifier has many heads.* below probes/"):
+        load_exportable(str(tmp_path / "config.py"), tmp_path / "heads.pth")
 
 
 def test_knn__has_no_head():

@@ -17,6 +17,8 @@ def test_classes__of_the_data_set_or_numbers():
     own = ADE | {"metainfo": {"classes": ("a", "b"), "palette": [[1, 2, 3], [4, 5, 6]]}}
     names, palette = classes_and_palette(own, 2)
     assert (names, palette.tolist()) == (("a", "b"), [[1, 2, 3], [4, 5, 6]])
+    names, palette = classes_and_palette(own, 2, ("c", "d"))
+    assert (names, palette.tolist()) == (("c", "d"), [[1, 2, 3], [4, 5, 6]]), "the model's names"
     names, palette = classes_and_palette(ADE, 3)
     assert names == ("class 0", "class 1", "class 2")
     assert len(np.unique(palette, axis=0)) == 3

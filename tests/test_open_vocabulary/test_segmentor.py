@@ -126,3 +126,5 @@ def test_what_cannot_be_is_explained(backbone, vectors, images):
     model = OpenVocabularySegmentor(backbone, vectors)
     with pytest.raises(InputError, match=r"nothing to train. Use `ttrb test CONFIG`"):
         model(images, mode="loss")
+    with pytest.raises(ValueError, match="shorter than argument 1"):
+        model(images, [sample_of((50, 90))] * 3)  # as many samples as images

@@ -110,9 +110,9 @@ def test_a_model_without_cls_token_has_no_cls_attention(make_vit, images):
 def test_every_image_is_seen_by_itself_and_progress_is_told(make_vit, images):
     told, vit = [], make_vit()
     given = {"attention_blocks": (1,), "neurons": [(2, 7)]}
-    combined_hash = inspect_model(vit, images, **given, progress=lambda *args: told.append(args))
+    together = inspect_model(vit, images, **given, progress=lambda *args: told.append(args))
     assert told == [(1, 3), (2, 3), (3, 3)]
-    alone, part = inspect_model(vit, images[:1], **given), combined_hash.first(1)
+    alone, part = inspect_model(vit, images[:1], **given), together.first(1)
     assert torch.equal(alone.norms, part.norms)
     assert torch.equal(alone.cls_norms, part.cls_norms)
     assert torch.equal(alone.attention[1], part.attention[1])

@@ -30,8 +30,8 @@ class KnnClassifier(BaseModel):
     Args:
         backbone: config of a `TimmViT` that gives one block; its projection is made too for the
             token "pooled".
-        k: how many neighbours vote; for each of them there is an answer, and that of the first
-            has its votes told.
+        k: how many neighbours vote; for each of them there is an answer, and for the first also
+            the shares of the votes.
         temperature: of the softmax over the similarities.
         token: which token is the feature, see `vits.image_tokens`.
         bank_dtype: "float32", or "float16" in half the memory: 2.6 GB for ImageNet and 1,024

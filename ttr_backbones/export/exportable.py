@@ -116,11 +116,7 @@ def load_exportable(
             f"{name}: model.backbone is a {type(backbone).__name__}, expected type='TimmViT'"
         )
     classifies = isinstance(model, ImageClassifier)
-    if type(model.data_preprocessor) is ImgDataPreprocessor and not classifies:
-        raise InputError(
-            f"{name}: a {type(model).__name__} compares images with something that is no part of "
-            "it, so there is no head to export. Export its backbone by the timm name"
-        )
+    _check_head(name, model)
     images = ImageInput.of(model.data_preprocessor)
     prepare = _own_preparation(model.data_preprocessor)
     has_output = classifies or hasattr(model, "encode_decode")
@@ -131,7 +127,10 @@ def load_exportable(
     if output.has_classes and cfg.get("test_dataloader") is not None:
         classes, _ = classes_and_palette(test_dataset(cfg), model.decode_head.num_classes)
     if classifies:
-        size = _pipeline_size(cfg) or (input_side(backbone.vit, None),) * 2
+        size = _pipeline_size(cfg)
+        besides = "what its pipeline does to a photograph"
+        if size is not None:
+            besides = "resizing and cropping to {} x {} pixels".format(*size)
         return Exportable(
             name,
             model,
@@ -139,10 +138,10 @@ def load_exportable(
             images,
             output,
             _eager_classifier(model, output.name, prepare),
-            size,
+            size or (input_side(backbone.vit, None),) * 2,
             classes,
             checkpoint,
-            "resizing and cropping to {} x {} pixels".format(*size),
+            besides,
         )
     return Exportable(
         name,
@@ -156,6 +155,21 @@ def load_exportable(
         checkpoint,
         _besides(model),
     )
+
+
+def _check_head(name: str, model: Any) -> None:
+    """Raise InputError of many heads, and where images are classified without any."""
+    if hasattr(getattr(model, "decode_head", None), "heads"):
+        raise InputError(
+            f"{name}: a {type(model).__name__} has many heads, and a file is of one: export one of "
+            "them by the config and the checkpoint that stand below probes/ of its work dir"
+        )
+    one_size = type(model.data_preprocessor) is ImgDataPreprocessor
+    if one_size and not isinstance(model, ImageClassifier):
+        raise InputError(
+            f"{name}: a {type(model).__name__} has no head to export. Export its backbone by the "
+            "timm name"
+        )
 
 
 def _of_backbone(

@@ -72,7 +72,7 @@ class Inferencer:
             assert isinstance(backbone, TimmViT)  # `require_frozen_backbone` has checked the config
             cache_features(backbone, feature_cache)
         read_labelled_images(self.model, self.cfg, progress)
-        # A segmentor that is given names of classes may have others than the data set.
+        # A model that is given names of classes may have others than the data set.
         names = getattr(self.model, "class_names", ())
         head = getattr(self.model, "decode_head", None)
         count = len(names) or getattr(head, "num_classes", None) or 0

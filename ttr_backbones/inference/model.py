@@ -95,18 +95,18 @@ def classes_and_palette(
         dataset: its config.
         num_classes: of the head; without names or colours for all of them, numbers and a palette
             drawn at random, always the same, stand in.
-        names: of the model's own classes, which stand in for those of a data set with others.
+        names: of the model's own classes, where it has any: a data set of as many may have others.
     """
     kind = dataset["type"]
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     meta = {**getattr(kind, "METAINFO", {}), **(dataset.get("metainfo") or {})}
     labels, colours = meta.get("classes") or (), meta.get("palette") or ()
-    if names and len(names) == num_classes and not labels:
+    if names:
         labels = names
     elif not labels and hasattr(kind, "classes_on_disk"):
         labels = kind.classes_on_disk(dataset)
     if len(labels) != num_classes:
-        labels = names or [f"class {number}" for number in range(num_classes)]
+        labels = [f"class {number}" for number in range(num_classes)]
     if len(colours) != num_classes:
         colours = np.random.default_rng(0).integers(40, 256, (num_classes, 3))
     return tuple(name.strip() for name in labels), np.asarray(colours, dtype=np.uint8)

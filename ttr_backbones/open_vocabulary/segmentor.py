@@ -47,7 +47,7 @@ class OpenVocabularySegmentor(BaseModel):
         logit_scale: factor on the cosines before the softmax; for rows of a classifier, whose
             scores are no cosines, expected to be 1.
         prob_thd: pixels whose best probability is below become background, see `Decision`.
-        area_thd: classes with at most this share of the foreground are dropped, likewise.
+        area_thd: classes with at most this share of the foreground are dropped, see `Decision`.
         pamr: None, or options of `pamr`: dict(steps=10, dilations=(8, 16)).
         windows_at_once: windows that go through the backbone together.
         keep_scores: give the probabilities of all classes at full size too (`seg_logits`).
@@ -149,10 +149,13 @@ class OpenVocabularySegmentor(BaseModel):
                 "to train. Use `ttrb test CONFIG`, without a checkpoint"
             )
         samples = list(data_samples or [SegDataSample() for _ in inputs])
+        answer_sizes = [
+            self._answer_size(sample, image) for sample, image in zip(samples, inputs, strict=True)
+        ]
         for of_shape in _grouped([image.shape for image in inputs]):
             images = torch.stack([inputs[index] for index in of_shape])
             laid = self._laid_scores(images)
-            sizes = [self._answer_size(samples[index], inputs[index]) for index in of_shape]
+            sizes = [answer_sizes[index] for index in of_shape]
             for places in _grouped(sizes):
                 # No list as an index: it would be copied to the GPU, which waits for all before.
                 same_size, its_scores = (
