@@ -28,10 +28,17 @@ def test_fit_missing__keeps_what_was_fitted_and_names_what_could_not_be(
     monkeypatch.setattr(fit, "fit_repair", fit_repair)
     for _ in range(2):
         found = fit.fit_missing(backbones, ["projection"], images, tmp_path)
-    path = tmp_path / "tiny" / "projection.safetensors"
+    (path,) = tmp_path.glob("tiny-*/projection.safetensors")
     assert found == ([], {name: [str(path)]}, [])
     assert Artifact.load(path).facts == {"block": 1}
     assert [kind for kind, _ in calls] == ["projection"], "it is fitted once"
+    fewer = tmp_path / "fewer"
+    fewer.mkdir()
+    for photo in list(images.iterdir())[1:]:
+        (fewer / photo.name).symlink_to(photo)
+    elsewhere = fit.fit_missing(backbones, ["projection"], fewer, tmp_path).files[name]
+    assert elsewhere != [str(path)], "other photographs have artifacts of their own"
+    assert len(calls) == 2
 
     paths = []
     monkeypatch.setattr(fit, "_fit", lambda *args: paths.append(args[-1]))

@@ -9,8 +9,10 @@ from typing import NamedTuple
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.progress import ProgressBar, StepBar
 from ttr_backbones.app.vit_source import VitSource, vit_with_classifier
+from ttr_backbones.benchmark.inputs import combined_hash, file_hash
 from ttr_backbones.errors import InputError
 from ttr_backbones.images.batches import image_batches
+from ttr_backbones.images.photos import photo_files
 from ttr_backbones.recipes import RecipeName, backbone_facts
 from ttr_backbones.repairs import REPAIRS, fit_repair
 from ttr_backbones.repairs.from_config import repair_options
@@ -33,13 +35,16 @@ class FittedRepairs(NamedTuple):
 def fit_missing(
     backbones: Mapping[str, Path | None], kinds: Sequence[str], images: Path, out: Path
 ) -> FittedRepairs:
-    """Fit what does not ship, with the defaults of every repair; what is there is used again.
+    """Fit what does not ship, with the defaults of every repair.
+
+    What was fitted to the same weights on the same photographs, by content, is used again.
 
     Args:
         backbones: name -> file of its weights.
         kinds: of the benchmark.
         images: folder of photographs.
-        out: folder of the artifacts, `<backbone>/<type>.safetensors`; a timm name with its tag.
+        out: folder of the artifacts, `<backbone>-<hash>/<type>.safetensors`; a timm name with its
+            tag, the hash of weights and photographs.
     """
     files: dict[str, list[str]] = {}
     left_out: list[tuple[str, str]] = []
@@ -50,7 +55,9 @@ def fit_missing(
     }
     for kind, names in missing.items():
         for name in names:
-            path = out / str(RecipeName(name, None, "")) / f"{kind}.safetensors"
+            fitted_to = _fitted_to(backbones[name], images)
+            folder = f"{RecipeName(name, None, '')}-{fitted_to[:8]}"
+            path = out / folder / f"{kind}.safetensors"
             try:
                 if not path.is_file():
                     _fit(kind, name, backbones[name], images, path)
@@ -67,6 +74,11 @@ def _ships(kind: str, name: str) -> bool:
     except InputError:
         return False
     return True
+
+
+def _fitted_to(weights: Path | None, images: Path) -> str:
+    hashes = ["hub" if weights is None else file_hash(weights)]
+    return combined_hash([*hashes, *map(file_hash, photo_files(images))])
 
 
 def _fit(kind: str, name: str, weights: Path | None, images: Path, path: Path) -> None:
