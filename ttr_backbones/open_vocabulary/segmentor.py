@@ -149,9 +149,8 @@ class OpenVocabularySegmentor(BaseModel):
                 "to train. Use `ttrb test CONFIG`, without a checkpoint"
             )
         samples = list(data_samples or [SegDataSample() for _ in inputs])
-        answer_sizes = [
-            self._answer_size(sample, image) for sample, image in zip(samples, inputs, strict=True)
-        ]
+        pairs = zip(samples, inputs, strict=True)
+        answer_sizes = [self._answer_size(*pair) for pair in pairs]
         for of_shape in _grouped([image.shape for image in inputs]):
             images = torch.stack([inputs[index] for index in of_shape])
             laid = self._laid_scores(images)
