@@ -55,6 +55,7 @@ def test_bench_forward(bench):
     assert told["parts"]["forward"]["setting"]["register_neurons"] == {"6": [189], "7": [417]}
 
 
+@pytest.mark.nightly
 def test_bench_train(bench):
     argv = ["--model", TINY, "--size", "64", "--num-classes", "5", "--heads", "2"]
     _, told = bench("train", *argv, "--batch-sizes", "1", *QUICK)

@@ -47,6 +47,7 @@ def search(tiny_weights, photos, tmp_path):
     return call
 
 
+@pytest.mark.nightly
 def test_find_neurons__writes_a_list_with_its_provenance_draws_and_tells(
     search, photos, shared, tiny_weights, tmp_path, capsys, monkeypatch, drawn
 ):

@@ -54,6 +54,7 @@ def config(tmp_path_factory):
     return folder / "config.py"
 
 
+@pytest.mark.nightly
 @pytest.mark.exports
 def test_graph__equals_the_model_at_one_size_and_at_any(config, random_images):
     exportable = load_exportable(str(config), config.with_name("head.pth"))

@@ -49,6 +49,7 @@ def test_segmentation__equals_test(inferencer, images, tested):
     assert predictions[0].classes[:2] == ("wall", "building")
 
 
+@pytest.mark.nightly
 def test_depth__equals_test(inferencer, images, tested):
     files = only_images(images["depth"])
     predictions = inferencer("depth")(files, batch_size=2)

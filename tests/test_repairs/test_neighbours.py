@@ -125,6 +125,7 @@ def test_a_model_for_images_of_one_size_knows_its_grid(make_vit):
     assert not torch.equal(found, make_vit(**options).forward_features(images))
 
 
+@pytest.mark.nightly
 @pytest.mark.exports
 @pytest.mark.slow
 @torch.no_grad()

@@ -12,6 +12,7 @@ from selenium.webdriver.common.keys import Keys
 PHONE = (360, 740)
 
 
+@pytest.mark.nightly
 def test_keyboard__reaches_every_control_and_shows_where_it_is(page):
     page.script("document.querySelector('[value=attention]').click()")  # without a focus
     reached = []
@@ -34,6 +35,7 @@ def test_keyboard__reaches_every_control_and_shows_where_it_is(page):
     assert reached == [*order, *thumbnails]
 
 
+@pytest.mark.nightly
 def test_assistive_technology__finds_a_name_for_every_control(page):
     page.show("attention")
     nodes = page.command("Accessibility.getFullAXTree")["nodes"]
@@ -48,6 +50,7 @@ def test_assistive_technology__finds_a_name_for_every_control(page):
     assert ("slider", "Divider between before and after") in named
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("view", ["norm", "attention", "pca"])
 def test_phone__nothing_is_wider_than_the_screen(open_page, make_report, view):
     names = [f"{'long' * 20}{i}.jpg" for i in range(12)]
@@ -60,6 +63,7 @@ def test_phone__nothing_is_wider_than_the_screen(open_page, make_report, view):
     assert box["width"] > 0.85 * PHONE[0]
 
 
+@pytest.mark.nightly
 def test_phone__a_finger_moves_the_divider(open_page, report):
     page = open_page(report, PHONE)
     left, top = page.script(

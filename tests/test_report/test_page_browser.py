@@ -80,6 +80,7 @@ def test_pca__shows_colours_without_a_scale(page):
     assert "principal components" in page["#unit"].text
 
 
+@pytest.mark.nightly
 def test_divider__uncovers_before_or_after_on_the_screen(page):
     x, y = 0.5 / 6, 1.5 / 4  # the planted outlier of the first image
     for value, outlier in ((0, False), (50, True), (100, True)):
@@ -91,6 +92,7 @@ def test_divider__uncovers_before_or_after_on_the_screen(page):
     assert int(page["#split"].get_attribute("value")) == pytest.approx(75, abs=3)
 
 
+@pytest.mark.nightly
 def test_opacity__lets_the_photograph_through(page):
     page.set("#split", 100)
     page.set("#opacity", 0)
@@ -128,6 +130,7 @@ def test_thumbnails__show_every_image_before_and_after(page):
         assert after[1] < 120
 
 
+@pytest.mark.nightly
 def test_reading__tells_the_numbers_of_image_and_block(page, report):
     largest = report.inspections[1].norms[5, 0].max().item()
     page.set("#block", 5)
@@ -141,6 +144,7 @@ def test_reading__tells_the_numbers_of_image_and_block(page, report):
     assert len(page.browser.find_elements("css selector", "#chart polyline")) == 4
 
 
+@pytest.mark.nightly
 def test_pointing__reads_the_values_of_a_patch(page, report):
     width, height = page["#split"].size["width"], page["#split"].size["height"]
     page.actions().move_to_element_with_offset(
@@ -153,6 +157,7 @@ def test_pointing__reads_the_values_of_a_patch(page, report):
     assert float(text.split()[-1]) == pytest.approx(after, rel=0.06)
 
 
+@pytest.mark.nightly
 def test_theme__follows_the_system_and_the_button(page):
     def background():
         return page.script("return getComputedStyle(document.body).backgroundColor")
@@ -169,6 +174,7 @@ def test_theme__follows_the_system_and_the_button(page):
     assert background() == dark
 
 
+@pytest.mark.nightly
 def test_a_third_kind_of_registers_can_be_put_on_either_side(open_page, make_report):
     page = open_page(make_report(kinds=("trained", "test_time", "trained+test_time")))
     for side, canvas, choice in (("#left", "#before", 1), ("#right", "#after", 0)):
@@ -179,6 +185,7 @@ def test_a_third_kind_of_registers_can_be_put_on_either_side(open_page, make_rep
     assert page["#after-name"].text.lower() == "with its trained registers"
 
 
+@pytest.mark.nightly
 def test_one_kind_of_registers_is_shown_whole(open_page, make_report):
     page = open_page(make_report(kinds=("none",), names=tuple("abcde")))
     page["#thumbnails button:last-child"].click()
@@ -188,6 +195,7 @@ def test_one_kind_of_registers_is_shown_whole(open_page, make_report):
     assert len(page.browser.find_elements("css selector", "#thumbnails canvas")) == 5
 
 
+@pytest.mark.nightly
 def test_a_model_without_attention_and_names_with_tags_work_too(open_page, make_report):
     names = ("</script><img src=x onerror=alert(1)>", "b.jpg")
     page = open_page(make_report(attention_blocks=(), names=names))
