@@ -43,6 +43,17 @@ def plain(logits, labels, *, align_corners=False):
     return total, (scores.argmax(1) == labels)[valid].sum(), valid.sum()
 
 
+def assert_as_at_full_size(logits, labels, *, loss, gradient):
+    """Loss and gradient in float32 are those in float64; return both results."""
+    expected, *counts = plain(logits.double(), labels)
+    given = upsampled_cross_entropy(logits, labels)
+    torch.testing.assert_close(given.total.double(), expected, **loss)
+    (found,) = torch.autograd.grad(given.total, logits)
+    (wanted,) = torch.autograd.grad(expected, logits)
+    torch.testing.assert_close(found, wanted, **gradient)
+    return given, counts
+
+
 def by_strips(monkeypatch):
     """What a GPU does, and a CPU with logits that are far apart."""
     module = sys.modules[upsampled_cross_entropy.__module__]
@@ -105,13 +116,13 @@ def test_an_offset_that_skips_a_whole_stride_is_refused():
 @pytest.mark.parametrize("classes", [1, 2, 150])
 def test_any_number_of_classes_in_float32(classes):
     logits, labels = made((14, 14), (112, 112), classes=classes)
-    expected, hits, _ = plain(logits.double(), labels)
-    given = upsampled_cross_entropy(logits, labels)
-    torch.testing.assert_close(given.total.double(), expected, rtol=1e-5, atol=1e-6)
+    given, (hits, _) = assert_as_at_full_size(
+        logits,
+        labels,
+        loss={"rtol": 1e-5, "atol": 1e-6},
+        gradient={"rtol": 1e-4, "atol": 1e-4},
+    )
     assert abs(given.correct - hits) <= 1  # near ties
-    (gradient,) = torch.autograd.grad(given.total, logits)
-    (wanted,) = torch.autograd.grad(expected, logits)
-    torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("scale", "in_range"), [(10, True), (20, True), (1e4, False)])
@@ -120,12 +131,12 @@ def test_large_logits_neither_overflow_nor_vanish(scale, in_range):
     near = in_rows.spread(logits.detach())
     assert (near is not None) == in_range, "what float32 holds goes by rows"
     assert scale != 20 or near.lift > 0, "of its whole range"
-    expected, _, _ = plain(logits.double(), labels)
-    given = upsampled_cross_entropy(logits, labels)
-    torch.testing.assert_close(given.total.double(), expected, rtol=1e-5, atol=0)
-    (gradient,) = torch.autograd.grad(given.total, logits)
-    (wanted,) = torch.autograd.grad(expected, logits)
-    torch.testing.assert_close(gradient, wanted, rtol=1e-3, atol=1e-2)
+    assert_as_at_full_size(
+        logits,
+        labels,
+        loss={"rtol": 1e-5, "atol": 0},
+        gradient={"rtol": 1e-3, "atol": 1e-2},
+    )
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
@@ -165,12 +176,12 @@ def test_targets__serve_several_heads_and_grids():
 
 def test_float32__thirty_rows_between_two_of_the_grid():
     logits, labels = made((3, 3), (96, 90), scale=8.0)
-    expected, _, _ = plain(logits.double(), labels)
-    given = upsampled_cross_entropy(logits, labels)
-    torch.testing.assert_close(given.total.double(), expected, rtol=1e-6, atol=0)
-    (gradient,) = torch.autograd.grad(given.total, logits)
-    (wanted,) = torch.autograd.grad(expected, logits)
-    torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-3)
+    assert_as_at_full_size(
+        logits,
+        labels,
+        loss={"rtol": 1e-6, "atol": 0},
+        gradient={"rtol": 1e-4, "atol": 1e-3},
+    )
 
 
 def test_by_hand():
