@@ -18,7 +18,7 @@ def part_of(path):
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if part_of(path) != "configs")
 ROOT = {
-    *("errors", "package_data", "safe_load", "atomic", "folder_files", "file_damage"),
+    *("errors", "package_data", "safe_load", "atomic", "folder_files", "file_damage", "file_hash"),
     *("result_names", "text_table", "timm_names", "comma_list", "tensors_file"),
 }
 
@@ -39,6 +39,7 @@ ARROWS = {
     "atomic": {"errors"},
     "tensors_file": {"atomic", "errors"},
     "safe_load": {"errors"},
+    "file_hash": set(),
     "folder_files": set(),
     "file_damage": set(),
     "result_names": set(),

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ttr_backbones.benchmark.inputs import DataFacts, combined_hash, file_hash, files_of_model
+from ttr_backbones.benchmark.inputs import DataFacts, combined_hash, files_of_model
 from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.compare.plan import Cell
 from ttr_backbones.compare.repair_names import TRAINED
+from ttr_backbones.file_hash import file_hash
 from ttr_backbones.recipes import trained_siblings
 from ttr_backbones.tasks import task_of
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.progress import ProgressBar, StepBar
 from ttr_backbones.app.vit_source import VitSource, vit_with_classifier
-from ttr_backbones.benchmark.inputs import combined_hash, file_hash
+from ttr_backbones.benchmark.inputs import combined_hash
 from ttr_backbones.errors import InputError
+from ttr_backbones.file_hash import file_hash
 from ttr_backbones.images.batches import image_batches
 from ttr_backbones.images.photos import photo_files
 from ttr_backbones.recipes import RecipeName, backbone_facts
@@ -53,11 +54,10 @@ def fit_missing(
         for kind in kinds
         if kind in REPAIRS
     }
+    folders = _folders(set().union(*missing.values()), backbones, images, out)
     for kind, names in missing.items():
         for name in names:
-            fitted_to = _fitted_to(backbones[name], images)
-            folder = f"{RecipeName(name, None, '')}-{fitted_to[:8]}"
-            path = out / folder / f"{kind}.safetensors"
+            path = folders[name] / f"{kind}.safetensors"
             try:
                 if not path.is_file():
                     _fit(kind, name, backbones[name], images, path)
@@ -76,9 +76,17 @@ def _ships(kind: str, name: str) -> bool:
     return True
 
 
-def _fitted_to(weights: Path | None, images: Path) -> str:
-    hashes = ["hub" if weights is None else file_hash(weights)]
-    return combined_hash([*hashes, *map(file_hash, photo_files(images))])
+def _folders(
+    names: set[str], backbones: Mapping[str, Path | None], images: Path, out: Path
+) -> dict[str, Path]:
+    """Backbone -> folder of what is fitted to its weights on the photographs."""
+    photographs = [file_hash(file) for file in photo_files(images)] if names else []
+    folders = {}
+    for name in names:
+        weights = backbones[name]
+        fitted_to = combined_hash(["hub" if weights is None else file_hash(weights), *photographs])
+        folders[name] = out / f"{RecipeName(name, None, '')}-{fitted_to[:8]}"
+    return folders
 
 
 def _fit(kind: str, name: str, weights: Path | None, images: Path, path: Path) -> None:

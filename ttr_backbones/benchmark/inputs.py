@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ttr_backbones.app.data_check import CheckedDataset
+from ttr_backbones.file_hash import file_hash
 from ttr_backbones.open_vocabulary.text import text_file
 
 
@@ -64,15 +65,6 @@ def data_facts(found: CheckedDataset, folder: Path) -> DataFacts:
         tuple(found.problems),
         hashed,
     )
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def combined_hash(hashes: Iterable[str]) -> str:

@@ -10,12 +10,13 @@ from pathlib import Path
 from ttr_backbones.app.data_check import check, distinct_datasets
 from ttr_backbones.app.data_folders import missing_path
 from ttr_backbones.benchmark.bound_cells import bind_cell
-from ttr_backbones.benchmark.inputs import DataFacts, data_facts, file_hash
+from ttr_backbones.benchmark.inputs import DataFacts, data_facts
 from ttr_backbones.benchmark.suite import Suite
 from ttr_backbones.compare.options import ConfigChanges
 from ttr_backbones.compare.plan import Cell, TableRow, make_plan
 from ttr_backbones.compare.repair_names import TRAINED, check_repair
 from ttr_backbones.errors import InputError, MissingFileError
+from ttr_backbones.file_hash import file_hash
 from ttr_backbones.recipes import (
     RecipeName,
     axis_files,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import ttr_backbones
 from ttr_backbones.backbones.description import description
 from ttr_backbones.export.exportable import Exportable
 from ttr_backbones.export.graph import Size
+from ttr_backbones.file_hash import file_hash
 
 _MAPS = (
     "map_0, map_1, ...: float32 [B, C, h, w] each: features of the patches, one map per block taken"
@@ -52,8 +52,4 @@ def _hash(checkpoint: str | Path) -> dict[str, str]:
     path = Path(checkpoint).expanduser()
     if not path.is_file():  # a URL
         return {}
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return {"checkpoint_sha256": digest.hexdigest()}
+    return {"checkpoint_sha256": file_hash(path)}

@@ -15,8 +15,9 @@ from ttr_backbones.app.devices import choose_device
 from ttr_backbones.app.feature_cache import require_frozen_backbone
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.backbones.cached import cache_features
+from ttr_backbones.classification.bank import Progress
 from ttr_backbones.errors import InputError
-from ttr_backbones.inference.labelled_images import Progress, read_labelled_images
+from ttr_backbones.inference.labelled_images import read_labelled_images
 from ttr_backbones.inference.model import build_model, classes_and_palette, test_dataset
 from ttr_backbones.inference.pipeline import ImagePipeline, LoadedImage
 from ttr_backbones.inference.read_ahead import batched, read_ahead

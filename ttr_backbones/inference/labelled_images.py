@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 from mmengine.config import Config
@@ -11,10 +10,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from ttr_backbones.classification import KnnClassifier
-from ttr_backbones.classification.bank import fill_bank
+from ttr_backbones.classification.bank import Progress, fill_bank
 from ttr_backbones.errors import InputError
-
-Progress = Callable[[int, "int | None"], object]
 
 
 def read_labelled_images(model: Any, cfg: Config, progress: Progress | None = None) -> None:
