@@ -60,12 +60,16 @@ def test_bench_forward__a_row_for_every_contestant(bench, layers):
     assert measured.setting["size"] == 64
 
 
-def test_minutes_for__by_hand():
-    """2 s a pass: 2 untimed and 3 rounds, so 10 s each way; 20 s more to compile."""
-    eager, compiled = VARIANTS["eager"], VARIANTS["compiled"]
-    assert forward.minutes_for([2.0], 6, [eager], 3) == "about 1 min for 6 contestants"
-    text = forward.minutes_for([2.0], 6, [eager, compiled], 3)
-    assert text.startswith("about 4 min for 6 contestants, most of it to compile them")
+def test_bench_forward__leaves_out_what_would_take_too_long(bench, monkeypatch):
+    said = []
+    slow = {"eager": 0.001, "bf16": 60.0}
+    monkeypatch.setattr(
+        forward, "seconds_per_image", lambda _, variants, __: {v: slow[v.name] for v in variants}
+    )
+    measured = bench("eager", "bf16", batch_sizes=(1,), limit=90, announce=said.append)
+    assert {row.variant for row in measured.rows} == {"eager"}
+    assert measured.notes[0].startswith("forward: without bf16, which would take about 30 min")
+    assert said == ["forward: about 1 min for 5 contestants"]
 
 
 def test_bench_forward__counts_what_a_register_adds(bench):

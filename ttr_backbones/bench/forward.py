@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -27,17 +26,15 @@ from ttr_backbones.bench.contestants import (
     repaired,
 )
 from ttr_backbones.bench.cost import cost_of, count_flops
+from ttr_backbones.bench.duration import Duration, seconds_per_image
 from ttr_backbones.bench.live_memory import peak_bytes
 from ttr_backbones.bench.rounds import Log, measure, silent
 from ttr_backbones.bench.row import BenchRow, Contestant, Cost, Measured, patch_tokens
-from ttr_backbones.bench.timing import seconds_of, times_for
 from ttr_backbones.bench.variants import VARIANTS, Variant
 from ttr_backbones.errors import InputError
 from ttr_backbones.repairs import REPAIRS
 from ttr_backbones.vits.family import family_of
 
-_UNTIMED = 2  # passes before the rounds
-_COMPILING = 20  # seconds, of one contestant at one batch size
 _BAKED_ON = 4  # images; the constants cost the same on however many they were measured
 
 
@@ -49,6 +46,7 @@ def bench_forward(
     batch_sizes: Sequence[int] = (1, 8),
     variants: Sequence[Variant] = (VARIANTS["eager"],),
     rounds: int = 5,
+    limit: float | None = None,
     device: torch.device | None = None,
     log: Log = silent,
     announce: Log = silent,
@@ -62,6 +60,7 @@ def bench_forward(
         batch_sizes: images at a time.
         variants: ways to run it.
         rounds: medians are over these.
+        limit: seconds; of the variants behind the first, those that do not fit are left out.
         device: the CPU by default.
         log: called with lines of progress.
         announce: gets a line about how long all of it will take, as soon as that is known.
@@ -86,8 +85,13 @@ def bench_forward(
     drawn = _images(max(_BAKED_ON, *batch_sizes), size, device)
     left_out: dict[str, str] = {}
     models = make_contestants(backbone, neurons, drawn[:_BAKED_ON], left_out)
-    one_pass = [seconds_of(partial(models[PLAIN], drawn[:n]), device) for n in batch_sizes]
-    announce(f"forward: {minutes_for(one_pass, len(models), variants, rounds)}")
+    log("forward: how long it will take")
+    per_image = seconds_per_image(models[PLAIN], variants, drawn[:1])
+    duration = Duration(per_image, len(models), batch_sizes, rounds)
+    if limit is not None:
+        variants, too_long = duration.fitting(limit)
+        notes += too_long
+    announce(f"forward: {duration.sentence(variants)}")
     rows: list[BenchRow] = []
     for batch_size in batch_sizes:
         images = drawn[:batch_size]
@@ -121,27 +125,6 @@ def bench_forward(
         "rounds": rounds,
     }
     return Measured("forward", setting, rows, notes, facts)
-
-
-def minutes_for(
-    one_pass: Sequence[float], contestants: int, variants: Sequence[Variant], rounds: int
-) -> str:
-    """Say how long it will take.
-
-    Args:
-        one_pass: seconds of an eager pass of plain timm, for each batch size.
-        contestants: how many run.
-        variants: ways to run them; one with graphs has to compile them.
-        rounds: timings of each.
-    """
-    compiled = sum(variant.compiled for variant in variants)
-    passes = sum(seconds * (_UNTIMED + rounds * times_for(seconds)) for seconds in one_pass)
-    compiling = compiled * len(one_pass) * _COMPILING
-    seconds = contestants * (len(variants) * passes + compiling)
-    text = f"about {math.ceil(seconds / 60)} min for {contestants} contestants"
-    if compiled:
-        text += f", most of it to compile them: --variants eager takes {_COMPILING} s less for each"
-    return text
 
 
 def forward_contestants(

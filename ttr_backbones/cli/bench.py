@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--images", type=Path, metavar="DIR", help="search, object-discovery: photographs")
     add("--num-images", type=int, help="search, object-discovery: number of images (32)")
     add("--rounds", type=int, help="medians are over these")
-    quick = "forward: batches of 8, eager and bf16, three rounds: under two minutes"
+    quick = "forward: batches of 8, three rounds, eager, and bf16 if that fits into two minutes"
     add("--quick", action="store_const", const=True, help=quick)
     add("--device", help="torch device (default: the GPU if there is one)")
     add("--threads", type=int, help="threads on the CPU (torch's default)")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ttr_backbones.bench.variants import Variant
 
 MODEL = "vit_small_patch16_224"
+_SHORT = 90.0  # seconds for the variants of a short forward part, which takes two minutes with all
 
 
 def forward(args: argparse.Namespace, device: torch.device, log: Log) -> Measured:
@@ -41,6 +42,7 @@ def forward(args: argparse.Namespace, device: torch.device, log: Log) -> Measure
         batch_sizes=args.batch_sizes,
         variants=_variants(args, default),
         rounds=args.rounds,
+        limit=_SHORT if args.short and args.variants is None else None,
         device=device,
         log=log,
         announce=partial(print, file=sys.stderr, flush=True),

@@ -1,0 +1,99 @@
+"""How long the forward part of the bench takes, and which of its variants fit into some minutes.
+
+A CPU without instructions for bfloat16 takes a hundred times as long for it, so a pass of every
+kind of number is timed before anything is promised.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from torch import Tensor, nn
+
+from ttr_backbones.bench.contestants import as_variant
+from ttr_backbones.bench.timing import seconds_of, times_for
+from ttr_backbones.bench.variants import Variant
+
+_UNTIMED = 4  # passes besides the rounds: two before, and the count of operations with its own
+_COMPILING = 20  # seconds, of one contestant at one batch size
+_WARM = 0.5  # seconds of a first pass, beyond which it isn't repeated
+
+
+def seconds_per_image(
+    model: nn.Module, variants: Sequence[Variant], image: Tensor
+) -> dict[Variant, float]:
+    """Time one image through each variant; through the eager form of one that is compiled.
+
+    Args:
+        model: a contestant.
+        variants: ways to run it.
+        image: [1, 3, H, W], on the device of the model.
+    """
+    taken = {}
+    for variant in variants:
+        run = as_variant(model, dataclasses.replace(variant, compiled=False))
+        call = partial(run, variant.images(image))
+        seconds = seconds_of(call, image.device)
+        taken[variant] = seconds if seconds > _WARM else seconds_of(call, image.device)
+    return taken
+
+
+@dataclasses.dataclass(frozen=True)
+class Duration:
+    """Worked out from one pass of each variant.
+
+    Args:
+        per_image: seconds of an image in each variant.
+        contestants: how many run.
+        batch_sizes: images at a time.
+        rounds: timings of each.
+    """
+
+    per_image: Mapping[Variant, float]
+    contestants: int
+    batch_sizes: Sequence[int]
+    rounds: int
+
+    def seconds(self, variant: Variant) -> float:
+        """Of all contestants, at all batch sizes."""
+        total = 0.0
+        for batch_size in self.batch_sizes:
+            once = self.per_image[variant] * batch_size
+            total += once * (_UNTIMED + self.rounds * times_for(once))
+            total += _COMPILING * variant.compiled
+        return total * self.contestants
+
+    def fitting(self, limit: float) -> tuple[list[Variant], list[str]]:
+        """Keep the first variant, and of the others what fits into `limit` seconds with it.
+
+        Returns:
+            What is kept, and a sentence about each that is not.
+        """
+        kept: list[Variant] = []
+        notes = []
+        for variant in self.per_image:
+            total = sum(map(self.seconds, [*kept, variant]))
+            if kept and total > limit:
+                notes.append(
+                    f"forward: without {variant.name}, which would take "
+                    f"{_minutes(self.seconds(variant))}: --variants {variant.name} measures it"
+                )
+            else:
+                kept.append(variant)
+        return kept, notes
+
+    def sentence(self, variants: Sequence[Variant]) -> str:
+        """Say how long `variants` take, and what of it could be spared."""
+        seconds = {variant: self.seconds(variant) for variant in variants}
+        text = f"{_minutes(sum(seconds.values()))} for {self.contestants} contestants"
+        longest = max(variants, key=seconds.__getitem__)
+        if len(variants) > 1 and seconds[longest] > sum(seconds.values()) / 2:
+            text += f", {_minutes(seconds[longest])} of it for {longest.name} (see --variants)"
+        return text
+
+
+def _minutes(seconds: float) -> str:
+    return f"about {math.ceil(seconds / 60)} min"
