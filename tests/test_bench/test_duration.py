@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ttr_backbones.bench import duration as duration_module
 from ttr_backbones.bench.duration import Duration, seconds_per_image
 from ttr_backbones.bench.variants import VARIANTS
 
@@ -11,12 +12,13 @@ EAGER, BF16, COMPILED = (VARIANTS[name] for name in ("eager", "bf16", "compiled"
 
 def test_duration__by_hand():
     """2 s a pass, 4 untimed and 3 rounds: 14 s each way; 20 s more to compile; twice the images."""
-    duration = Duration({EAGER: 2.0, COMPILED: 2.0}, 6, [1], 3)
+    ratios = [1.0, 1.0, 4.0]
+    duration = Duration({EAGER: 2.0, COMPILED: 2.0}, ratios, [1], 3)
     assert duration.seconds(EAGER) == 6 * 14
-    assert duration.seconds(COMPILED) == 6 * (14 + 20)
-    assert Duration({EAGER: 2.0}, 6, [1, 2], 3).seconds(EAGER) == 6 * (14 + 28)
-    assert duration.sentence([EAGER]) == "about 2 min for 6 contestants"
-    said = "about 5 min for 6 contestants, about 4 min of it for compiled (see --variants)"
+    assert duration.seconds(COMPILED) == 6 * 14 + 3 * 20
+    assert Duration({EAGER: 2.0}, ratios, [1, 2], 3).seconds(EAGER) == 6 * (14 + 28)
+    assert duration.sentence([EAGER]) == "about 2 min for 3 contestants"
+    said = "about 4 min for 3 contestants, about 3 min of it for compiled (see --variants)"
     assert duration.sentence([EAGER, COMPILED]) == said
 
 
@@ -24,7 +26,7 @@ def test_duration__by_hand():
     ("limit", "kept"), [(1, [EAGER]), (100, [EAGER, COMPILED]), (10_000, [EAGER, BF16, COMPILED])]
 )
 def test_fitting__the_first_stays_and_each_that_fits(limit, kept):
-    duration = Duration({EAGER: 0.1, BF16: 50.0, COMPILED: 0.1}, 1, [1], 3)
+    duration = Duration({EAGER: 0.1, BF16: 50.0, COMPILED: 0.1}, [1.0], [1], 3)
     fitting, notes = duration.fitting(limit)
     assert fitting == kept
     assert ["bf16" in note for note in notes] == [True] * (BF16 not in kept) + [False] * (
@@ -41,3 +43,19 @@ def test_seconds_per_image__of_each_variant_and_a_compiled_one_is_not_compiled(m
     taken = seconds_per_image(model, [EAGER, BF16, COMPILED], torch.ones(1, 3, 4, 4))
     assert list(taken) == [EAGER, BF16, COMPILED]
     assert all(seconds > 0 for seconds in taken.values())
+
+
+def test_measure__a_contestant_that_runs_the_model_often_takes_as_often(monkeypatch):
+    class Often(torch.nn.Module):
+        def __init__(self, times):
+            super().__init__()
+            self.times = times
+
+    monkeypatch.setattr(
+        duration_module,
+        "seconds_per_image",
+        lambda model, variants, _: dict.fromkeys(variants, 0.5 * model.times),
+    )
+    models = {"plain": Often(1), "averaged": Often(13)}
+    duration = Duration.measure(models, [BF16], torch.ones(1, 3, 4, 4), [8], 3)
+    assert duration == Duration({BF16: 0.5}, [1.0, 13.0], [8], 3)

@@ -6,6 +6,7 @@ import torch
 from ttr_backbones.bench import compile_counts, forward
 from ttr_backbones.bench.benched_vit import BenchedVit
 from ttr_backbones.bench.contestants import AUTHORS, BARE, PLAIN, TOKEN, repaired
+from ttr_backbones.bench.duration import Duration
 from ttr_backbones.bench.forward import bench_forward
 from ttr_backbones.bench.variants import VARIANTS
 from ttr_backbones.errors import InputError
@@ -62,10 +63,8 @@ def test_bench_forward__a_row_for_every_contestant(bench, layers):
 
 def test_bench_forward__leaves_out_what_would_take_too_long(bench, monkeypatch):
     said = []
-    slow = {"eager": 0.001, "bf16": 60.0}
-    monkeypatch.setattr(
-        forward, "seconds_per_image", lambda _, variants, __: {v: slow[v.name] for v in variants}
-    )
+    slow = Duration({VARIANTS["eager"]: 0.001, VARIANTS["bf16"]: 60.0}, [1.0] * 5, [1], 2)
+    monkeypatch.setattr(Duration, "measure", lambda *_: slow)
     measured = bench("eager", "bf16", batch_sizes=(1,), limit=90, announce=said.append)
     assert {row.variant for row in measured.rows} == {"eager"}
     assert measured.notes[0].startswith("forward: without bf16, which would take about 30 min")

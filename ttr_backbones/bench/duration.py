@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ttr_backbones.bench.contestants import as_variant
 from ttr_backbones.bench.timing import seconds_of, times_for
-from ttr_backbones.bench.variants import Variant
+from ttr_backbones.bench.variants import VARIANTS, Variant
 
 _UNTIMED = 4  # passes besides the rounds: two before, and the count of operations with its own
 _COMPILING = 20  # seconds, of one contestant at one batch size
@@ -43,28 +43,47 @@ def seconds_per_image(
 
 @dataclasses.dataclass(frozen=True)
 class Duration:
-    """Worked out from one pass of each variant.
+    """Worked out from one image through each variant and each contestant.
 
     Args:
-        per_image: seconds of an image in each variant.
-        contestants: how many run.
+        per_image: seconds of an image through the first contestant, in each variant.
+        ratios: of each contestant's seconds to the first one's; some run the model many times.
         batch_sizes: images at a time.
         rounds: timings of each.
     """
 
     per_image: Mapping[Variant, float]
-    contestants: int
+    ratios: Sequence[float]
     batch_sizes: Sequence[int]
     rounds: int
+
+    @classmethod
+    def measure(
+        cls,
+        models: Mapping[str, nn.Module],
+        variants: Sequence[Variant],
+        image: Tensor,
+        batch_sizes: Sequence[int],
+        rounds: int,
+    ) -> Duration:
+        """Time `image`, [1, 3, H, W], through all that runs."""
+        first = next(iter(models.values()))
+        eager = [VARIANTS["eager"]]
+        seconds = [
+            next(iter(seconds_per_image(model, eager, image).values())) for model in models.values()
+        ]
+        ratios = [each / seconds[0] for each in seconds]
+        return cls(seconds_per_image(first, variants, image), ratios, batch_sizes, rounds)
 
     def seconds(self, variant: Variant) -> float:
         """Of all contestants, at all batch sizes."""
         total = 0.0
         for batch_size in self.batch_sizes:
-            once = self.per_image[variant] * batch_size
-            total += once * (_UNTIMED + self.rounds * times_for(once))
-            total += _COMPILING * variant.compiled
-        return total * self.contestants
+            for ratio in self.ratios:
+                once = self.per_image[variant] * ratio * batch_size
+                total += once * (_UNTIMED + self.rounds * times_for(once))
+                total += _COMPILING * variant.compiled
+        return total
 
     def fitting(self, limit: float) -> tuple[list[Variant], list[str]]:
         """Keep the first variant, and of the others what fits into `limit` seconds with it.
@@ -88,7 +107,7 @@ class Duration:
     def sentence(self, variants: Sequence[Variant]) -> str:
         """Say how long `variants` take, and what of it could be spared."""
         seconds = {variant: self.seconds(variant) for variant in variants}
-        text = f"{_minutes(sum(seconds.values()))} for {self.contestants} contestants"
+        text = f"{_minutes(sum(seconds.values()))} for {len(self.ratios)} contestants"
         longest = max(variants, key=seconds.__getitem__)
         if len(variants) > 1 and seconds[longest] > sum(seconds.values()) / 2:
             text += f", {_minutes(seconds[longest])} of it for {longest.name} (see --variants)"

@@ -26,7 +26,7 @@ from ttr_backbones.bench.contestants import (
     repaired,
 )
 from ttr_backbones.bench.cost import cost_of, count_flops
-from ttr_backbones.bench.duration import Duration, seconds_per_image
+from ttr_backbones.bench.duration import Duration
 from ttr_backbones.bench.live_memory import peak_bytes
 from ttr_backbones.bench.rounds import Log, measure, silent
 from ttr_backbones.bench.row import BenchRow, Contestant, Cost, Measured, patch_tokens
@@ -86,8 +86,7 @@ def bench_forward(
     left_out: dict[str, str] = {}
     models = make_contestants(backbone, neurons, drawn[:_BAKED_ON], left_out)
     log("forward: how long it will take")
-    per_image = seconds_per_image(models[PLAIN], variants, drawn[:1])
-    duration = Duration(per_image, len(models), batch_sizes, rounds)
+    duration = Duration.measure(models, variants, drawn[:1], batch_sizes, rounds)
     if limit is not None:
         variants, too_long = duration.fitting(limit)
         notes += too_long
