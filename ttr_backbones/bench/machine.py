@@ -17,7 +17,7 @@ from ttr_backbones.bench.timing import seconds_of, times_for
 NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _SIDES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192)}
 _RUNS = 5
-_LONG = 0.5  # seconds of one product, behind which no larger one is tried
+_LONG = 1.0  # seconds; a side whose product would take longer is not tried
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def matrix_rate(
         once = seconds_of(product, device)
         taken = median(seconds_of(product, device, times_for(once)) for _ in range(_RUNS))
         best = max(best, 2 * side**3 / taken)
-        if once > _LONG:
-            break  # a CPU that has to emulate bfloat16
+        if 8 * once > _LONG:
+            break  # a CPU that has to emulate bfloat16; twice the side is eight times the work
     return best
 
 
