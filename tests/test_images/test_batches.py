@@ -40,11 +40,11 @@ def bad_folder(folder):
     whole = (folder / "0.png").read_bytes()
     (folder / "half.png").write_bytes(whole[: len(whole) // 2])
     Image.new("RGB", (1, 1)).save(folder / "pixel.png")
-    Image.fromarray(np.full((80, 80), 1000, dtype=np.uint16)).save(folder / "depth.png")
+    Image.fromarray(np.full((80, 80), 1.5, dtype=np.float32)).save(folder / "depth.tif")
     return folder
 
 
-BAD = {"empty.jpg", "text.jpg", "half.png", "pixel.png", "depth.png"}
+BAD = {"empty.jpg", "text.jpg", "half.png", "pixel.png", "depth.tif"}
 
 
 def joined(batches):
@@ -174,7 +174,7 @@ def test_bad_files__are_all_named(vit, bad_folder):
     assert "pixel.png: 1 x 1 pixels" in told
     assert "empty.jpg: empty file" in told
     assert "text.jpg: not an image" in told
-    assert "depth.png: colour mode I;16" in told
+    assert "depth.tif: colour mode F, expected 8 or 16 bits" in told
 
 
 def test_truncated_file__is_named_when_it_is_read(vit, folder, bad_folder):

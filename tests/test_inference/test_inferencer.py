@@ -159,7 +159,8 @@ def test_broken_body__is_an_error_or_collected(inferencer, images, tmp_path):
         (np.zeros((4, 4), np.uint8), r"array of uint8 \[4, 4\]"),
         (torch.zeros(3, 4, 4), "got Tensor as an image"),
         ("nowhere.jpg", "no such file or folder"),
-        (Image.new("I;16", (4, 4)), "a PIL image of mode I;16: expected 8 bits"),
+        (Image.new("F", (4, 4)), "a PIL image of mode F: expected 8 or 16 bits"),
+        (Image.new("I;16", (4, 4), 4095), "I;16: 16 bits per channel, but no value above 15 of"),
     ],
 )
 def test_no_images(inferencer, images, message):

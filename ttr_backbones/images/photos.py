@@ -15,6 +15,7 @@ from torch import Tensor
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.file_damage import bad_marker, damage
 from ttr_backbones.folder_files import files_below
+from ttr_backbones.images.rgb import dark_16_bits, has_16_bits, is_convertible, to_rgb
 
 # HEIC and JPEG XL need a plug-in of Pillow; without it they are named as unusable, not left out.
 SUFFIXES = (
@@ -22,9 +23,6 @@ SUFFIXES = (
     *(".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".ppm", ".pgm", ".pnm"),
 )
 _PLUGINS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}
-# What PIL turns into RGB without loss of meaning; 16 and 32 bits it would clip to white.
-_MODES = {"RGB", "RGBA", "RGBX", "L", "LA", "La", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV"}
-_DARK = 64  # a quarter of the range: what 14 bits reach in a 16-bit file
 _COLOURS = {"RGB", "RGBA", "RGBX", "P", "PA"}
 # What PIL's decoders raise on a broken file.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -82,8 +80,8 @@ def _is_utf8(name: str) -> bool:
 class Photos:
     """The central squares of image files, each as normalised float [3, side, side].
 
-    All headers are looked at when it is made. Gray, palette and CMYK become RGB, alpha is dropped,
-    EXIF rotation is applied.
+    All headers are looked at when it is made. Gray, palette, CMYK and 16 bits become RGB of 8
+    bits, alpha is dropped, EXIF rotation is applied.
 
     Args:
         files: the images.
@@ -185,19 +183,16 @@ def read_rgb(file: Path) -> Image.Image:
         if reason is not None:
             raise UnusablePhotoError(f"cannot be decoded: {reason}")
         with Image.open(io.BytesIO(content)) as image:
-            # PIL asks for the detour: a palette may give its transparency in bytes.
-            rgb = image.convert("RGBA" if image.mode in ("P", "PA") else "RGB").convert("RGB")
-            rgb = ImageOps.exif_transpose(rgb)
+            if not is_convertible(image):
+                raise UnusablePhotoError(_wrong_mode(image))
+            rgb = to_rgb(image)
+        reason = dark_16_bits(rgb) if has_16_bits(content) else None
     except UnusablePhotoError:
         raise
     except _BROKEN as error:
         raise UnusablePhotoError(_reason(file, error)) from error
-    if content.startswith(b"\x89PNG") and content[24] == 16:
-        largest = int(np.asarray(rgb).max())
-        if largest < _DARK:
-            raise UnusablePhotoError(
-                f"16 bits per channel, but no value above {largest} of 255: scale it to all 16"
-            )
+    if reason is not None:
+        raise UnusablePhotoError(reason)
     return rgb
 
 
@@ -206,13 +201,16 @@ def _colour_mode(file: Path, smallest: int) -> str | UnusablePhotoError:
     try:
         with Image.open(file) as image:
             mode, (width, height) = image.mode, image.size
+            wrong = None if is_convertible(image) else _wrong_mode(image)
     except _BROKEN as error:
         return UnusablePhotoError(_reason(file, error))
     if min(width, height) < smallest:
         return UnusablePhotoError(f"{width} x {height} pixels, smaller than one patch")
-    if mode not in _MODES:
-        return UnusablePhotoError(f"colour mode {mode}, expected 8 bits per channel")
-    return mode
+    return mode if wrong is None else UnusablePhotoError(wrong)
+
+
+def _wrong_mode(image: Image.Image) -> str:
+    return f"colour mode {image.mode}, expected 8 or 16 bits per channel"
 
 
 def _reason(file: Path, error: Exception) -> str:

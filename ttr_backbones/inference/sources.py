@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.images.photos import check_names, photo_files
+from ttr_backbones.images.rgb import dark_16_bits, is_convertible, is_grey_16, to_rgb
 from ttr_backbones.inference.read_ahead import read_ahead
 
-_MODES = {"RGB", "RGBA", "RGBX", "L", "LA", "La", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV"}
 Source = Path | NDArray[np.uint8]
 # What PIL raises on the header of a broken file.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -26,8 +26,8 @@ def image_sources(images: Any, bad: list[tuple[Path, str]] | None = None) -> lis
 
     Args:
         images: a path of an image or of a folder (its folders count too), a PIL image (turned as
-            its EXIF says, gray and palette made RGB, alpha dropped, as of a file), an RGB uint8
-            array [H, W, 3] or [B, H, W, 3], or a sequence or iterator of all these.
+            its EXIF says, gray, palette and 16 bits made RGB, alpha dropped, as of a file), an RGB
+            uint8 array [H, W, 3] or [B, H, W, 3], or a sequence or iterator of all these.
         bad: gets (file, reason) of files that are no images, and the others are returned.
 
     Raises:
@@ -78,13 +78,15 @@ def _listed(item: Any) -> list[Source]:
             raise MissingFileError(f"{path}: no such file or folder; expected an image")
         return [path]
     if isinstance(item, Image.Image):
-        if item.mode not in _MODES:
+        if not is_convertible(item):
             raise InputError(
-                f"got a PIL image of mode {item.mode}: expected 8 bits per channel, as in RGB; "
-                "convert it, so that its values come to lie in 0..255."
+                f"got a PIL image of mode {item.mode}: expected 8 or 16 bits per channel, as in "
+                "RGB; convert it, so that its values come to lie in 0..255."
             )
-        rgb = item.convert("RGBA" if item.mode in ("P", "PA") else "RGB").convert("RGB")
-        return [np.array(ImageOps.exif_transpose(rgb))]
+        rgb = to_rgb(item)
+        if is_grey_16(item) and (reason := dark_16_bits(rgb)) is not None:
+            raise InputError(f"got a PIL image of mode {item.mode}: {reason}")
+        return [np.array(rgb)]
     if isinstance(item, np.ndarray):
         if item.dtype == np.uint8 and item.shape[-1:] == (3,) and item.size and item.ndim in (3, 4):
             return [item] if item.ndim == 3 else list(item)
