@@ -66,7 +66,9 @@ ARROWS = {
     "attention_masks": ROOT | METHOD | {"backbones"},
     "classification": ROOT | METHOD | {"backbones", "engine", "text_vectors"},
     "zero_shot": ROOT | METHOD | {"backbones", "engine", "classification", "text_vectors"},
-    "probes": ROOT | METHOD | {"backbones", "engine", "heads", "segmentors", "classification"},
+    "probes": ROOT
+    | METHOD
+    | {"backbones", "engine", "heads", "segmentors", "classification", "evaluation", "tasks"},
     "tasks": ROOT | {"compat", "evaluation", "engine"},
     "recipes": {"errors", "package_data", "compat", "tasks", "text_table", "timm_names"},
     "report": ROOT | METHOD | {"registers", "backbones", "engine"},

@@ -136,7 +136,9 @@ def test_linear__the_best_of_many_heads_is_named_and_tests_to_its_score(linear, 
     log = max(linear.glob("2*/*.log")).read_text()
     assert "Scaling the original LR by 2.0" in log
     assert f"The best of 8 heads is {best['name']}: top1" in log
-    assert "It was chosen on the validation images" in log
+    assert "It was chosen on the validation images; held out: top1" in log
+    (row,) = [r for r in told["held_out"] if r["iteration"] == best["iteration"]]
+    assert (row["images"], row["all_images"]) == (9, pytest.approx(best["value"], abs=1e-3))
     folder = linear / "probes" / best["name"]
     file = folder / f"iter_{best['iteration']}.pth"
     argv = ["test", str(folder / "config.py"), str(file), "--work-dir", str(tmp_path)]

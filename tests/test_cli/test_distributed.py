@@ -83,6 +83,12 @@ def test_probe_grid__is_the_same(two_processes, config, tmp_path):
             torch.testing.assert_close(two["state_dict"][name], tensor, rtol=1e-4, atol=1e-5)
     scores = [(tmp_path / name / "probes.csv").read_text() for name in ("one", "two")]
     assert scores[0] == scores[1]
+    one, two = (
+        json.loads((tmp_path / name / "probes.json").read_text())["held_out"]
+        for name in ("one", "two")
+    )
+    assert one == two
+    assert one[0]["images"] == 5, "the sixth, which pads, counts for nothing"
 
 
 def test_test__is_the_same(two_processes, trained, config, tmp_path):

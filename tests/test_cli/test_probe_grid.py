@@ -97,6 +97,20 @@ def test_the_best_head_is_named_and_kept(grid):
     assert "ttrb test" in log.splitlines()[-1] or "ttrb test" in log
 
 
+def test_the_choice_of_a_head_is_scored_on_the_other_half(grid):
+    """Of two images each half is one: what no metric of all images says."""
+    told = json.loads((grid / "probes.json").read_text())
+    for row in told["held_out"]:
+        of_all = [r["mIoU"] for r in told["scores"] if r["iteration"] == row["iteration"]]
+        assert row["all_images"] == max(of_all)
+        assert (row["images"], row["splits"], row["std"]) == (2, 100, pytest.approx(0, abs=1e-9))
+        assert row["held_out"] <= row["chosen_on"]
+        assert row["probe"] not in told["diverged"]
+    assert [row["iteration"] for row in told["held_out"]] == [4, 8, 12]
+    log = max(grid.glob("2*/2*.log")).read_text()
+    assert log.count("held out: mIoU") == 4, "below each table, and with the best"
+
+
 def test_a_resumed_grid_ends_as_one_in_one_piece(config, tmp_path):
     grid = ["--probe-grid", "lr=1e-2,1e30", "seed=3,4", *OPTIONS]
     whole, parts = tmp_path / "whole", tmp_path / "parts"

@@ -103,6 +103,8 @@ def test_a_head_of_a_grid_ends_as_the_plain_run_does(trained, train, tmp_path):
     score = next(row for row in told["scores"] if row["probe"] == "lr5e-3_seed0")
     assert score["rmse"] == pytest.approx(alone["rmse"], rel=1e-4)
     assert (told["metric"], told["higher_is_better"]) == ("abs_rel", False), "as save_best has it"
+    assert told["held_out"][-1]["all_images"] == told["best"]["value"]
+    assert told["held_out"][-1]["held_out"] >= told["held_out"][-1]["chosen_on"]
     folder = tmp_path / "probes" / "lr5e-3_seed0"
     given, expected = head(folder), head(trained(TTR))
     assert given.keys() == expected.keys()

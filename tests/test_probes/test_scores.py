@@ -52,8 +52,14 @@ def test_files_hold_every_validation(scores, tmp_path):
 
 def test_state_goes_on_and_a_repeated_validation_replaces_the_first(scores):
     scores.diverged["c"] = 15
+    scores.add_held_out(10, {"held_out": 1.0, "splits": 100})
+    scores.add_held_out(10, {"held_out": 39.50000001, "splits": 100})
     other = Scores(scores.names, "mIoU", higher_is_better=True)
     other.load(scores.state())
+    assert other.held_out == [{"iteration": 10, "held_out": 39.5, "splits": 100}]
+    other.add_held_out(10, None)
+    assert other.held_out_at(10) is None
+    assert scores.held_out_at(10)["held_out"] == 39.5, "the state is a copy"
     other.add(20, {"a/mIoU": 36.0, "b/mIoU": 38.0, "c/mIoU": 99.0})
     assert other.alive == ["a", "b"]
     assert other.best("a") == Score("a", 20, 36.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +57,7 @@ def _held_out(hits: Hits, halves: NDArray[np.bool_]) -> HeldOutScores:
 def _row(
     repair: str, found: HeldOutScores, plain: HeldOutScores, settings: Sequence[SweepSetting]
 ) -> dict[str, Any]:
-    times = Counter(found.chosen.flatten().tolist())
-    most, count = min(times.items(), key=lambda item: (-item[1], item[0]))
+    most, share = found.most_chosen()
     difference = found.scores - plain.scores
     return {
         "repair": repair,
@@ -69,7 +67,7 @@ def _row(
         "difference_std": float(difference.std()),
         "splits": len(found.scores),
         "setting": settings[most]._asdict(),
-        "chosen": count / found.chosen.size,
+        "chosen": share,
     }
 
 

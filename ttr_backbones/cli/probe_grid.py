@@ -15,7 +15,7 @@ from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError
 from ttr_backbones.probes.grid import Probe
 from ttr_backbones.probes.hook import FOLDER
-from ttr_backbones.tasks import TASKS, metric_of
+from ttr_backbones.tasks import TASKS, metric_of, task_of
 
 
 def grid_config(cfg: Config, probes: Sequence[Probe]) -> Config:
@@ -45,10 +45,15 @@ def grid_config(cfg: Config, probes: Sequence[Probe]) -> Config:
     grid.optim_wrapper.type = "ProbeOptimWrapper"
     grid.optim_wrapper.constructor = "ProbeOptimWrapperConstructor"
     grid.optim_wrapper.lrs = [single.optim_wrapper.optimizer.lr for single in alone]
-    if cfg.get("val_evaluator") is not None:
-        metrics = cfg.val_evaluator
-        grid.val_evaluator = {"type": "ProbeEvaluator", "metrics": metrics, "names": names}
     key, higher_is_better = _ranked_by(cfg)
+    if cfg.get("val_evaluator") is not None:
+        grid.val_evaluator = {
+            "type": "ProbeEvaluator",
+            "metrics": cfg.val_evaluator,
+            "names": names,
+            "task": task_of(cfg).name,
+            "key": key,
+        }
     for option in ("save_best", "rule"):  # KeepProbes keeps the best of every head
         grid.default_hooks.checkpoint.pop(option, None)
     keep = {"type": "KeepProbes", "names": names, "key": key, "higher_is_better": higher_is_better}

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.hooks import Hook
-from mmseg.registry import METRICS
 from numpy.typing import NDArray
 
 from ttr_backbones.atomic import write_atomically
 from ttr_backbones.errors import InputError
 from ttr_backbones.evaluation.named_results import image_files
+from ttr_backbones.evaluation.watched_results import watch_results
 from ttr_backbones.tasks import Task
 
 FILE = "images.npz"
@@ -56,23 +56,14 @@ class KeepImageParts(Hook):
         if task is None or task.image_parts is None:
             return
         names = image_files(runner.test_loop.dataloader.dataset)
-        kinds = tuple(filter(None, map(METRICS.get, task.evaluators)))
-        scorers = [m for m in runner.test_loop.evaluator.metrics if isinstance(m, kinds)]
-        for metric in scorers[:1]:
-            self._watch(metric, task, names)
+        kind = task.image_parts
 
-    def _watch(self, metric: Any, task: Task[Any], names: Sequence[str]) -> None:
-        compute = metric.compute_metrics
-
-        def keep_and_compute(results: list[Any]) -> Any:
-            kind = task.image_parts
-            assert kind is not None
+        def keep(results: list[Any]) -> None:
             if len(results) == len(names):
                 parts = kind.of_results(results)
                 self.found = StoredImageParts(_below_all(names), parts, kind.layout)
-            return compute(results)
 
-        metric.compute_metrics = keep_and_compute
+        watch_results(runner.test_loop.evaluator.metrics, task.evaluators, keep)
 
 
 def _below_all(files: Sequence[str]) -> list[str]:
@@ -84,11 +75,7 @@ def _below_all(files: Sequence[str]) -> list[str]:
 def check_parts(found: StoredImageParts, task: Task[Any], value: float) -> str | None:
     """Return why the parts do not belong to a metric's value; None if they do."""
     assert task.image_parts is not None
-    again = float(task.image_parts.score(found.parts.sum(axis=0)))
-    rounding = max(0.006, 1e-6 * abs(value)) if task.metric.unit == "%" else 1e-6 * abs(value)
-    if abs(again - value) <= rounding:
-        return None
-    return f"single images make {again:g} and the evaluator says {value:g}"
+    return task.image_parts.mismatch(found.parts, value, percent=task.metric.unit == "%")
 
 
 def write_parts(folder: Path, found: StoredImageParts) -> None:

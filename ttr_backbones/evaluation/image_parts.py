@@ -54,6 +54,19 @@ class ImageParts(ABC):
     def score(self, sums: Parts) -> NDArray[np.float64]:
         """Return the metric of sums of parts over images, [..., P] -> [...], in its own unit."""
 
+    def mismatch(self, parts: Parts, value: float, *, percent: bool) -> str | None:
+        """Return why parts [N, P] do not belong to a metric's value; None if they do.
+
+        Args:
+            parts: of all images.
+            value: of the evaluator.
+            percent: whether it is a percentage, which mmseg rounds to two decimals.
+        """
+        again = float(self.score(parts.sum(axis=0)))
+        if abs(again - value) <= max(0.006 if percent else 0.0, 1e-6 * abs(value)):
+            return None
+        return f"single images make {again:g} and the evaluator says {value:g}"
+
     def drawn_score(self, sums: Parts, whole: Parts) -> NDArray[np.float64]:
         """Return the metric of a set that was drawn from a data set, with replacement.
 

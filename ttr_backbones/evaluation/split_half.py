@@ -24,10 +24,17 @@ class HeldOutScores(NamedTuple):
     Attributes:
         scores: mean of the two held-out scores of every split, [R].
         chosen: index of the setting that was best on either half, [R, 2].
+        seen: mean of the scores that the same settings have on the halves that chose them, [R].
     """
 
     scores: NDArray[np.float64]
     chosen: NDArray[np.int64]
+    seen: NDArray[np.float64]
+
+    def most_chosen(self) -> tuple[int, float]:
+        """Return the setting chosen most often, of equal ones the first, and its share."""
+        times = np.bincount(self.chosen.ravel())
+        return int(times.argmax()), float(times.max() / self.chosen.size)
 
 
 def random_halves(num_images: int, splits: int, seed: int) -> NDArray[np.bool_]:
@@ -69,5 +76,8 @@ def held_out_scores(
     values = score(np.einsum("rhn,snp->rhsp", sides, parts, optimize=True))  # [R, 2, S]
     ranked = values if higher_is_better else -values
     chosen = np.nan_to_num(ranked, nan=-np.inf).argmax(axis=2)
-    others = np.take_along_axis(values[:, ::-1], chosen[..., None], axis=2)[..., 0]
-    return HeldOutScores(others.mean(axis=1), chosen)
+    others, seen = (
+        np.take_along_axis(half, chosen[..., None], axis=2).mean(axis=(1, 2))
+        for half in (values[:, ::-1], values)
+    )
+    return HeldOutScores(others, chosen, seen)

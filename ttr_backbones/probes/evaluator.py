@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,10 @@ from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmseg.registry import EVALUATOR
 
+from ttr_backbones.evaluation.watched_results import watch_results
+from ttr_backbones.probes.held_out import HeldOutChoice
 from ttr_backbones.probes.models import FIELD
+from ttr_backbones.tasks import task_named
 
 
 @EVALUATOR.register_module()
@@ -21,10 +25,20 @@ class ProbeEvaluator:
     Args:
         metrics: config of one metric or of several, as for mmengine's Evaluator.
         names: of the heads.
+        task: name of the task that the metrics score.
+        key: the metric that ranks the heads.
+
+    Attributes:
+        choice: of a head by the images that the last evaluation has seen. The main process alone
+            has them.
     """
 
-    def __init__(self, metrics: Any, names: Sequence[str]) -> None:
+    def __init__(self, metrics: Any, names: Sequence[str], *, task: str, key: str) -> None:
         self.evaluators = {name: Evaluator(copy.deepcopy(metrics)) for name in names}
+        self.choice = HeldOutChoice(task_named(task), key)
+        for name, evaluator in self.evaluators.items():
+            take = functools.partial(self.choice.add, name)
+            watch_results(evaluator.metrics, task_named(task).evaluators, take)
 
     @property
     def dataset_meta(self) -> Any:

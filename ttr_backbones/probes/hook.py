@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from ttr_backbones.atomic import writing_atomically
 from ttr_backbones.engine.unwrap import unwrapped
 from ttr_backbones.errors import InputError
+from ttr_backbones.probes.held_out import held_out_line
 from ttr_backbones.probes.scores import Scores
 
 FOLDER = "probes"
@@ -27,8 +28,10 @@ class KeepProbes(Hook):
 
     In the work dir: `probes.csv` and `probes.json` with all scores, and in `probes/<name>/` the
     head's `iter_<n>.pth`, which `ttrb test` takes with the `config.py` beside it. Of earlier ones
-    the best is kept. A head that diverges is logged, and its loss counts as 0; the others go
-    on. The hook takes the place of `StopOnNaN`, which would end the run.
+    the best is kept. Below the table, and in `probes.json`, stands what the choice of the best head
+    is worth on images that did not choose it, see `HeldOutChoice`. A head that diverges is logged,
+    and its loss counts as 0; the others go on. The hook takes the place of `StopOnNaN`, which
+    would end the run.
 
     Args:
         names: of the heads.
@@ -55,9 +58,24 @@ class KeepProbes(Hook):
         """Note the scores, write the table and the checkpoints."""
         self._drop_broken(runner)
         self.scores.add(runner.iter, metrics or {})
+        line = self._choose_held_out(runner, metrics or {})
         self._keep(runner)
-        table = "\n".join(self.scores.table())
+        table = "\n".join([*self.scores.table(), line])
         runner.logger.info(f"\n{table}")
+
+    def _choose_held_out(self, runner: Any, metrics: dict[str, Any]) -> str:
+        """Score the choice of a head on images that did not make it; return what to say of it."""
+        key, names = self.scores.key, self.scores.alive
+        values = {n: float(metrics[f"{n}/{key}"]) for n in names if f"{n}/{key}" in metrics}
+        found: list[Any] = [None]
+        if is_main_process():
+            choice = runner.val_loop.evaluator.choice
+            found = [choice.row(values, higher_is_better=self.scores.higher_is_better)]
+        broadcast_object_list(found)
+        row, why = found[0]
+        self.scores.add_held_out(runner.iter, row)
+        row = self.scores.held_out_at(runner.iter)
+        return f"held out: none, {why}" if row is None else held_out_line(row, key)
 
     def after_train(self, runner: Any) -> None:
         """Write what a run without a last validation has left, and name the best."""
@@ -67,10 +85,12 @@ class KeepProbes(Hook):
         best = self.scores.best()
         if best is not None:
             folder = Path(runner.work_dir) / FOLDER / best.name
+            row = self.scores.held_out_at(best.iteration)
             runner.logger.info(
                 f"The best of {len(self.scores.names)} heads is {best.name}: {self.scores.key} "
                 f"{best.value:.4g} at iteration {best.iteration}. It was chosen on the validation "
-                f"images. ttrb test {folder / 'config.py'} {folder / _file(best.iteration)}"
+                f"images{f'; {held_out_line(row, self.scores.key)}' if row else ''}. "
+                f"ttrb test {folder / 'config.py'} {folder / _file(best.iteration)}"
             )
 
     def _keep(self, runner: Any) -> None:

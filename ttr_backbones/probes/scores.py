@@ -32,12 +32,15 @@ class Scores:
     Attributes:
         diverged: {name: iteration} of the heads that are lost.
         rows: one dict per validation and head: iteration, probe and the metrics.
+        held_out: one dict per validation: iteration, and what choosing the best head there is worth
+            on images that did not choose it, see `HeldOutChoice`.
     """
 
     def __init__(self, names: Sequence[str], key: str, *, higher_is_better: bool) -> None:
         self.names, self.key, self.higher_is_better = tuple(names), key, higher_is_better
         self.diverged: dict[str, int] = {}
         self.rows: list[dict[str, Any]] = []
+        self.held_out: list[dict[str, Any]] = []
 
     @property
     def alive(self) -> list[str]:
@@ -55,6 +58,17 @@ class Scores:
             }
             if of_head:
                 self.rows.append({"iteration": iteration, "probe": name, **of_head})
+
+    def add_held_out(self, iteration: int, row: Mapping[str, Any] | None) -> None:
+        """Take the held-out score of a validation, or none, in place of an earlier one there."""
+        self.held_out = [row for row in self.held_out if row["iteration"] != iteration]
+        if row is not None:
+            rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
+            self.held_out.append({"iteration": iteration, **rounded})
+
+    def held_out_at(self, iteration: int) -> dict[str, Any] | None:
+        """Return the held-out score of a validation, if it has one."""
+        return next((row for row in self.held_out if row["iteration"] == iteration), None)
 
     def best(self, name: str | None = None) -> Score | None:
         """Return the best score of all heads, or of one; of equal ones the first; None without."""
@@ -103,9 +117,14 @@ class Scores:
 
     def state(self) -> dict[str, Any]:
         """Return plain data for a checkpoint."""
-        return {"diverged": dict(self.diverged), "scores": list(self.rows)}
+        return {
+            "diverged": dict(self.diverged),
+            "scores": list(self.rows),
+            "held_out": list(self.held_out),
+        }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from `state()`."""
         self.diverged = dict(state.get("diverged", {}))
         self.rows = [dict(row) for row in state.get("scores", [])]
+        self.held_out = [dict(row) for row in state.get("held_out", [])]

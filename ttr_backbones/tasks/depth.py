@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ttr_backbones.engine.head_kinds import HeadKind
 from ttr_backbones.errors import InputError
-from ttr_backbones.evaluation.image_parts import DepthError
+from ttr_backbones.evaluation.depth_errors import ERRORS
+from ttr_backbones.evaluation.image_parts import DepthError, ImageParts
 from ttr_backbones.tasks.drawing.depth import draw_depth
 from ttr_backbones.tasks.metric import Metric
 from ttr_backbones.tasks.prediction import Labels, Prediction, Saved
@@ -84,6 +85,10 @@ class Depth(Task[DepthMap]):
         ),
     )
     exported = ExportedOutput("depth", "float32 [B, 1, H, W]: metres")
+
+    def image_parts_of(self, key: str) -> ImageParts | None:
+        """Return how any of the nine errors is made."""
+        return DepthError(key) if key in ERRORS else None
 
     def prediction(
         self,

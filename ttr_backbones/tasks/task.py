@@ -76,6 +76,10 @@ class Task(ABC, Generic[P]):
     small_results: ClassVar[bool] = True
     image_parts: ClassVar[ImageParts | None] = None
 
+    def image_parts_of(self, key: str) -> ImageParts | None:
+        """Return how a metric of the evaluators, by its key, is made; None if that is unknown."""
+        return self.image_parts if key == self.metric.key else None
+
     @abstractmethod
     def prediction(
         self,
