@@ -48,7 +48,7 @@ def test_bench_forward(bench):
     assert "1 threads; torch" in lines[0]
     assert lines[0].endswith("100 GFLOP/s in fp32, 100 GFLOP/s in bf16")
     assert lines[1].startswith("contestant")
-    assert lines[3].startswith(f"forward: model {TINY}, weights random, size 32, rounds 1")
+    assert lines[3].startswith(f"forward: model {TINY}, weights random, size 32, num 1, rounds 1")
     assert len(names(told)) == 2 * (3 + len(REPAIRS)), "as it is twice, the authors' form, and each"
     assert {row["variant"] for row in told["rows"]} == {"eager"}
     assert all(row["share"] > 0 for row in told["rows"])
