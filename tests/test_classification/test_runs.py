@@ -106,6 +106,26 @@ def test_predict__by_knn_has_names_and_votes(
     assert json.loads((tmp_path / "again/predictions.json").read_text())["images"] == found
 
 
+@torch.no_grad()
+def test_inferencer__computes_in_half_precision_where_a_test_does(class_folders, options, tiny_vit):
+    given = {k: v for k, v in options.items() if not k.startswith(("train_", "val_"))}
+    given |= {"model.k": (5,), "test_cfg.bank.num_workers": 0, "test_cfg.fp16": True}
+    given["test_cfg.bank.dataset.data_root"] = str(class_folders)
+    inferencer = Inferencer("knn_imagenet", device="cpu", cfg_options=given)
+    found = inferencer(class_folders / "val", batch_size=9)
+
+    (bank, labels), (queries, _) = (inputs(class_folders, s) for s in ("train", "val"))
+    with torch.autocast("cpu"):  # as mmengine's TestLoop with fp16
+        bank, queries = (
+            F.normalize(tiny_vit.forward_features(x)[:, 0].float(), dim=1) for x in (bank, queries)
+        )
+        similarity, indices = nearest(queries, bank, 5)
+    votes = torch.zeros(9, 3)
+    votes.scatter_add_(1, labels[indices], (similarity / 0.07).softmax(dim=1))
+    shares = torch.tensor([prediction.scores[0] for prediction in found])
+    torch.testing.assert_close(shares, votes.max(dim=1).values)
+
+
 @pytest.fixture(scope="module")
 def linear(class_folders, options, as_arguments, tmp_path_factory):
     """The work dir of eight heads that were trained for six iterations."""

@@ -30,7 +30,7 @@ def fill_bank(model: KnnClassifier, loader: Any, progress: Progress, *, fp16: bo
     features, labels, places = [], [], []
     for batch in loader:
         data = model.data_preprocessor(batch, False)
-        with autocast(enabled=fp16):
+        with autocast(device_type=data["inputs"].device.type, enabled=fp16):
             features.append(model.embed(data["inputs"]).to(model.bank_dtype))
         labels += [sample.gt_label for sample in data["data_samples"]]
         places += [sample.sample_idx for sample in data["data_samples"]]

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.runner.amp import autocast
 
 from ttr_backbones.app.config import read_config
 from ttr_backbones.app.config_errors import clear_config_errors
@@ -30,7 +31,7 @@ class Inferencer:
     """A trained model, or an object discoverer, for any images.
 
     It does to an image what `ttrb test` does with the same config: the test pipeline (without its
-    ground truth), the data_preprocessor, windows or whole images, flips.
+    ground truth), the data_preprocessor, windows or whole images, flips, `test_cfg.fp16`.
 
         predict = Inferencer("augreg_vitt16_ttr_linear_ade20k", "iter_40000.pth")
         masks = [prediction.mask for prediction in predict("photos/", batch_size=8)]
@@ -72,6 +73,7 @@ class Inferencer:
             backbone = self.model.backbone
             assert isinstance(backbone, TimmViT)  # `require_frozen_backbone` has checked the config
             cache_features(backbone, feature_cache)
+        self._fp16 = bool((self.cfg.get("test_cfg") or {}).get("fp16", False))
         read_labelled_images(self.model, self.cfg, progress)
         # A model that is given names of classes may have others than the data set.
         names = getattr(self.model, "class_names", ())
@@ -163,7 +165,9 @@ class Inferencer:
                 "inputs": [batch[index].inputs for index in indices],
                 "data_samples": [batch[index].sample for index in indices],
             }
-            samples |= dict(zip(indices, self.model.test_step(data), strict=True))
+            with autocast(device_type=self.device.type, enabled=self._fp16):
+                predicted = self.model.test_step(data)
+            samples |= dict(zip(indices, predicted, strict=True))
         return [self._prediction(loaded, samples[i], logits) for i, loaded in enumerate(batch)]
 
     def _prediction(self, loaded: LoadedImage, sample: Any, logits: bool) -> Prediction:

@@ -19,7 +19,7 @@ def read_labelled_images(model: Any, cfg: Config, progress: Progress | None = No
 
     Args:
         model: on its device.
-        cfg: `test_cfg.bank` is the data loader of the labelled images.
+        cfg: `test_cfg.bank` is the data loader of the labelled images, `test_cfg.fp16` as in a test.
         progress: called with (images done, images in all).
 
     Raises:
@@ -28,7 +28,8 @@ def read_labelled_images(model: Any, cfg: Config, progress: Progress | None = No
     """
     if not isinstance(model, KnnClassifier) or model.has_bank:
         return
-    bank = (cfg.get("test_cfg") or {}).get("bank")
+    test_cfg = cfg.get("test_cfg") or {}
+    bank = test_cfg.get("bank")
     if bank is None:
         raise InputError(
             "kNN compares an image with labelled ones, and the config names none: expected "
@@ -36,4 +37,5 @@ def read_labelled_images(model: Any, cfg: Config, progress: Progress | None = No
         )
     init_default_scope("mmseg")
     loader = Runner.build_dataloader(copy.deepcopy(bank), seed=0)
-    fill_bank(model, loader, progress or (lambda *_: None))
+    fp16 = bool(test_cfg.get("fp16", False))
+    fill_bank(model, loader, progress or (lambda *_: None), fp16=fp16)
