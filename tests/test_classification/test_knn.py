@@ -3,8 +3,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ttr_backbones.classification import nearest, voted_classes
-from ttr_backbones.classification.bank import gathered
+from ttr_backbones.classification import KnnClassifier, nearest, voted_classes
+from ttr_backbones.classification.bank import fill_bank, gathered
+from ttr_backbones.datasets.class_sample import ClassSample
 from ttr_backbones.errors import InputError
 
 
@@ -52,3 +53,29 @@ def test_gathered__rows_of_all_processes(two_processes):
 
     for outcome in two_processes(mine):
         assert outcome.value.tolist() == [0, 1, 2, 10, 11, 12, 13]
+
+
+class Embedding:
+    """As a `KnnClassifier` whose features are its inputs."""
+
+    bank_dtype = torch.float32
+    data_preprocessor = staticmethod(lambda batch, training: batch)
+    embed = staticmethod(lambda inputs: inputs)
+    forward, set_bank = KnnClassifier.forward, KnnClassifier.set_bank
+    k, temperature, at_once = (1,), 0.07, 100
+
+    def eval(self):
+        pass
+
+
+def test_features__that_are_not_finite_name_the_image():
+    model, samples = Embedding(), [ClassSample(metainfo={"img_path": f"{i}.png"}) for i in "ab"]
+    bad = torch.tensor([[1.0, 0.0], [torch.nan, 0.0]])
+    message = r"features of b.png are NaN or infinite \(1 of 2 images"
+    with pytest.raises(InputError, match=message):
+        fill_bank(model, [{"inputs": bad, "data_samples": samples}], lambda *_: None)
+    with pytest.raises(InputError, match=r"1 of 2 labelled images .* first number 1: expected"):
+        model.set_bank(bad, torch.zeros(2), 1)
+    model.set_bank(torch.eye(2), torch.zeros(2, dtype=torch.long), 1)
+    with pytest.raises(InputError, match=message):
+        model.forward(bad, samples)

@@ -10,6 +10,7 @@ from mmengine.dist import all_gather, get_world_size
 from mmengine.runner.amp import autocast
 from torch import Tensor
 
+from ttr_backbones.classification.finite import check_finite_images
 from ttr_backbones.classification.knn_classifier import KnnClassifier
 
 Progress = Callable[[int, "int | None"], object]
@@ -25,6 +26,9 @@ def fill_bank(model: KnnClassifier, loader: Any, progress: Progress, *, fp16: bo
             process of a run computes its share, and has all of them then, in order.
         progress: called with (images done by this process, of how many) after every batch.
         fp16: under autocast, as the images of a test with it.
+
+    Raises:
+        InputError: features that are NaN or infinite, with the name of the image.
     """
     model.eval()
     features, labels, places = [], [], []
@@ -32,6 +36,7 @@ def fill_bank(model: KnnClassifier, loader: Any, progress: Progress, *, fp16: bo
         data = model.data_preprocessor(batch, False)
         with autocast(device_type=data["inputs"].device.type, enabled=fp16):
             features.append(model.embed(data["inputs"]).to(model.bank_dtype))
+        check_finite_images(features[-1], data["data_samples"], "features")
         labels += [sample.gt_label for sample in data["data_samples"]]
         places += [sample.sample_idx for sample in data["data_samples"]]
         progress(len(labels), len(loader.sampler))

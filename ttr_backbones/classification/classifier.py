@@ -13,6 +13,7 @@ from torch import Tensor
 from ttr_backbones.backbones.preprocessor import build_preprocessor
 from ttr_backbones.backbones.published_head import with_published_head
 from ttr_backbones.backbones.token_features import TokensOfTap, token_features, token_width
+from ttr_backbones.classification.finite import check_finite_images
 from ttr_backbones.classification.zero_shot_start import zero_shot_weights
 from ttr_backbones.errors import InputError
 from ttr_backbones.text_vectors import TextVectors
@@ -104,7 +105,7 @@ class ImageClassifier(BaseModel):
             first, and `pred_scores`, their probabilities; or scores [B, K].
 
         Raises:
-            InputError: another mode, or no samples.
+            InputError: another mode, no samples, or scores that are NaN or infinite.
         """
         if mode == "tensor":
             return self.decode_head(self.extract_feat(inputs))
@@ -117,6 +118,7 @@ class ImageClassifier(BaseModel):
         if mode == "loss":
             return self.decode_head.loss(features, data_samples, self.train_cfg)
         scores = self.decode_head.predict(features, [s.metainfo for s in data_samples])
+        check_finite_images(scores, data_samples, "scores")
         for sample, found in zip(data_samples, best_classes(scores), strict=True):
             sample.set_data(found)
         return list(data_samples)

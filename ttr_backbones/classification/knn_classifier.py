@@ -15,6 +15,7 @@ from ttr_backbones.backbones.preprocessor import build_preprocessor
 from ttr_backbones.backbones.published_head import with_published_head
 from ttr_backbones.backbones.token_features import token_features
 from ttr_backbones.classification.classifier import best_of
+from ttr_backbones.classification.finite import check_finite_images
 from ttr_backbones.classification.knn import AT_ONCE, nearest, votes_by_k
 from ttr_backbones.errors import InputError
 from ttr_backbones.vits.taps import Tap
@@ -94,7 +95,16 @@ class KnnClassifier(BaseModel):
             labels: their classes [N].
             num_classes: K.
             names: of the classes.
+
+        Raises:
+            InputError: features that are NaN or infinite.
         """
+        finite = features.sum(dim=1).isfinite()  # no second array of the bank's size
+        if not finite.all():
+            raise InputError(
+                f"{int((~finite).sum())} of {len(features)} labelled images have NaN or infinite "
+                f"features, first number {int((~finite).nonzero()[0])}: expected finite ones"
+            )
         self.class_names = tuple(names)
         self._bank = (features.to(self.bank_dtype), labels, num_classes)
 
@@ -120,7 +130,7 @@ class KnnClassifier(BaseModel):
             votes.
 
         Raises:
-            InputError: another mode, no samples, or no bank.
+            InputError: another mode, no samples, no bank, or features that are NaN or infinite.
         """
         if mode != "predict" or data_samples is None:
             raise InputError(
@@ -134,7 +144,9 @@ class KnnClassifier(BaseModel):
                 "with set_bank(features, labels, num_classes)"
             )
         bank, labels, num_classes = self._bank
-        similarity, indices = nearest(self.embed(inputs), bank, max(self.k), at_once=self.at_once)
+        features = self.embed(inputs)
+        check_finite_images(features, data_samples, "features")
+        similarity, indices = nearest(features, bank, max(self.k), at_once=self.at_once)
         votes = votes_by_k(similarity, labels[indices], num_classes, self.k, self.temperature)
         found = torch.stack([votes[k].argmax(dim=1) for k in self.k], dim=1).tolist()
         first = votes[self.k[0]]

@@ -19,7 +19,8 @@ def read_labelled_images(model: Any, cfg: Config, progress: Progress | None = No
 
     Args:
         model: on its device.
-        cfg: `test_cfg.bank` is the data loader of the labelled images, `test_cfg.fp16` as in a test.
+        cfg: `test_cfg.bank` is the data loader of the labelled images; `test_cfg.fp16` holds as in
+            a test.
         progress: called with (images done, images in all).
 
     Raises:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ttr_backbones.backbones.preprocessor import build_preprocessor
 from ttr_backbones.classification.classifier import best_classes
+from ttr_backbones.classification.finite import check_finite_images
 from ttr_backbones.errors import InputError
 from ttr_backbones.text_vectors import TextVectors
 from ttr_backbones.text_vectors.in_space import backbone_in_space, vectors_of
@@ -89,7 +90,7 @@ class ZeroShotClassifier(BaseModel):
             `pred_scores`, their probabilities; or scores [B, K].
 
         Raises:
-            InputError: another mode, or no samples.
+            InputError: another mode, no samples, or scores that are NaN or infinite.
         """
         if mode not in ("predict", "tensor") or (mode == "predict" and data_samples is None):
             raise InputError(
@@ -100,6 +101,7 @@ class ZeroShotClassifier(BaseModel):
         if mode == "tensor":
             return scores
         samples = list(data_samples or ())
+        check_finite_images(scores, samples, "scores")
         for sample, found in zip(samples, best_classes(scores), strict=True):
             sample.set_data(found)
         return samples
