@@ -28,7 +28,7 @@ _HOMES = {
     "lost": "ttr_backbones.object_discovery",
     "ObjectDiscoverer": "ttr_backbones.object_discovery",
     "Inferencer": "ttr_backbones.inference",
-    "Features": "ttr_backbones.inference",
+    "SavedFeatures": "ttr_backbones.inference",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (the keys are strings)

@@ -12,7 +12,7 @@ import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import logger_hook
 
-from ttr_backbones import Features
+from ttr_backbones import SavedFeatures
 from ttr_backbones.app import failure
 from ttr_backbones.cli import main
 from ttr_backbones.evaluation import DepthMetric
@@ -268,7 +268,7 @@ def test_features__are_the_same_files(two_processes, shared, tiny_weights, tmp_p
     ]
     assert len(files[0]) == 1 + 4
     assert files[0] == files[1]
-    assert len(Features(tmp_path / "two")) == 17
+    assert len(SavedFeatures(tmp_path / "two")) == 17
 
 
 def one_of_two(rank, folder, arguments):

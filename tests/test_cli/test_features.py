@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ttr_backbones import Features
+from ttr_backbones import SavedFeatures
 from ttr_backbones.cli import main
 
 TAG = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
@@ -55,7 +55,7 @@ def test_config__gives_backbone_and_normalisation(shared, tiny_weights, tmp_path
     options = ["--cfg-options", "model.data_preprocessor.mean=[1, 2, 3]"]
     assert main([*arguments, "--size", "64", "--blocks", "-1,5", "--repair", "none", *options]) == 0
     assert "features of 2 images: " in capsys.readouterr().out
-    features = Features(tmp_path / "out")
+    features = SavedFeatures(tmp_path / "out")
     assert features.shape(features.names[0])[:3] == (2, 384, 4)  # patch and CLS token side by side
     assert features.settings["blocks"] == [11, 5]
     assert features.settings["repair"] is None

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from ttr_backbones import Features
+from ttr_backbones import SavedFeatures
 from ttr_backbones.errors import InputError, MissingFileError
 from ttr_backbones.inference.shards import Shards
 
@@ -19,7 +19,7 @@ def features(tmp_path):
         names = shards.images(number)
         shards.write(number, {name: torch.full((1, 2, 3), ord(name[0])) for name in names}, {})
     assert shards.finish()
-    return Features(tmp_path)
+    return SavedFeatures(tmp_path)
 
 
 def test_reader__is_a_mapping(features, tmp_path):
@@ -27,7 +27,8 @@ def test_reader__is_a_mapping(features, tmp_path):
     assert "c.jpg" in features
     assert [int(feature[0, 0, 0]) for feature in features.values()] == [97, 98, 99]
     assert features.settings == {"model": "m"}
-    assert Features(tmp_path / "index.json")["b.jpg"].shape == features.shape("b.jpg") == (1, 2, 3)
+    by_index = SavedFeatures(tmp_path / "index.json")
+    assert by_index["b.jpg"].shape == features.shape("b.jpg") == (1, 2, 3)
     with pytest.raises(KeyError, match=r"unknown image 'd\.jpg'"):
         features["d.jpg"]
 
@@ -41,14 +42,14 @@ def test_processes__share_all_shards(tmp_path):
 
 def test_index__that_is_none(tmp_path):
     with pytest.raises(MissingFileError, match="`ttrb features` writes it"):
-        Features(tmp_path)
+        SavedFeatures(tmp_path)
     (tmp_path / "index.json").write_text(json.dumps({"weight_map": {}}))
     with pytest.raises(InputError, match="is no index of `ttrb features`"):
-        Features(tmp_path)
+        SavedFeatures(tmp_path)
     with pytest.raises(InputError, match="is no index of `ttrb features`"):
         Shards(tmp_path, NAMES, 2, {})
     (tmp_path / "features").touch()
     with pytest.raises(
         InputError, match=r"is a file: expected a folder, or a file that ends in \.j"
     ):
-        Features(tmp_path / "features")
+        SavedFeatures(tmp_path / "features")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ttr_backbones import Features
+from ttr_backbones import SavedFeatures
 from ttr_backbones.backbones import TimmViT
 from ttr_backbones.errors import InputError
 from ttr_backbones.inference import write_features
@@ -54,7 +54,7 @@ def by_hand(backbone, file, side):
 @torch.no_grad()
 def test_features__equal_the_backbone_s(backbone, folder, tmp_path):
     assert write_features(backbone, folder, tmp_path, **SMALL, dtype="fp32")
-    features = Features(tmp_path)
+    features = SavedFeatures(tmp_path)
     assert features.names == [p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*.*"))]
     for name, feature in features.items():
         own = by_hand(backbone, folder / name, 64)
@@ -93,7 +93,7 @@ def test_features__of_blocks_with_registers_in_fp16(tiny_weights, folder, tmp_pa
         vit = TimmViT(TAG, checkpoint=tiny_weights, **raw)
         out = tmp_path / str(repair is None)
         assert write_features(vit, folder, out / "own.json", size=224, fit="square")
-        features = Features(out / "own.json")
+        features = SavedFeatures(out / "own.json")
         assert {path.name for path in out.iterdir()} == {
             "own.json",
             "own-00000-of-00001.safetensors",
@@ -113,7 +113,7 @@ def test_resumed__gives_the_same_files(backbone, folder, tmp_path):
     assert not write_features(backbone, folder, part, **SMALL, rank=1, world_size=2)
     (part / ".features-00000-of-00003.safetensors.partial").write_bytes(b"half")  # of a killed run
     with pytest.raises(InputError, match="is not complete: run the same"):
-        Features(part)
+        SavedFeatures(part)
     written = next(part.glob("*.safetensors")).stat().st_mtime_ns
     assert write_features(backbone, folder, part, **SMALL)
     assert contents(part) == contents(tmp_path / "whole")
@@ -144,11 +144,11 @@ def test_bad_images__are_named_or_left_out(backbone, folder, tmp_path):
         write_features(backbone, images, out, **SMALL)
     (images / "text.jpg").rename(images / "cut.jpg")
     assert write_features(backbone, images, out, **SMALL, skip_bad=True)
-    features = Features(out)
+    features = SavedFeatures(out)
     assert (len(features), features.bad) == (5, {"cut.jpg": "not an image"})
     (images / "cut.jpg").write_bytes(content)
     assert write_features(backbone, images, tmp_path / "all", **SMALL)
-    assert len(Features(tmp_path / "all")) == 6
+    assert len(SavedFeatures(tmp_path / "all")) == 6
 
 
 def test_values_beyond_fp16__are_an_error(backbone, folder, tmp_path):
@@ -176,4 +176,4 @@ def test_wide_image__keeps_its_proportions(backbone, tmp_path):
     (tmp_path / "images").mkdir()
     cv2.imwrite(str(tmp_path / "images/wide.png"), pixels)
     write_features(backbone, tmp_path / "images", tmp_path / "out", size=32)
-    assert Features(tmp_path / "out").shape("wide.png") == (192, 2, 6)  # 100 px: nearest to 96
+    assert SavedFeatures(tmp_path / "out").shape("wide.png") == (192, 2, 6)  # 100 px: nearest to 96

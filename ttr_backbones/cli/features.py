@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `ttrb features`."""
     parser.description = (
         "Writes one map [C, h, w] per image ([blocks, C, h, w] for several blocks), to be read by "
-        "ttr_backbones.Features(PATH)[name]. A killed run goes on with the same command. On "
+        "ttr_backbones.SavedFeatures(PATH)[name]. A killed run goes on with the same command. On "
         "several GPUs: torchrun --nproc-per-node N --no-python ttrb features ..., tools/slurm.sh, "
         "or any processes with RANK and WORLD_SIZE in the environment; they share nothing but the "
         "folder."
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from ttr_backbones.app.backbone import make_backbone
     from ttr_backbones.app.devices import choose_device
     from ttr_backbones.app.progress import ProgressBar
-    from ttr_backbones.inference import Features, write_features
+    from ttr_backbones.inference import SavedFeatures, write_features
 
     device = args.device
     if device is None and torch.cuda.is_available():
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     if not complete:
         print(f"process {rank} of {world_size} is done; the last one to finish writes the index")
         return 0
-    features = Features(args.out)
+    features = SavedFeatures(args.out)
     left_out = f", {len(features.bad)} left out (named there)" if features.bad else ""
     print(f"features of {len(features)} images{left_out}: {features.index}")
     return 0

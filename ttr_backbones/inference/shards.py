@@ -107,12 +107,12 @@ class Shards:
             )
 
 
-class Features(Mapping[str, Tensor]):
-    """Reads what `ttrb features` wrote: `Features(path)[name]` is a map [C, h, w].
+class SavedFeatures(Mapping[str, Tensor]):
+    """Reads what `ttrb features` wrote: `SavedFeatures(path)[name]` is a map [C, h, w].
 
     With several blocks a map is [blocks, C, h, w]. Names are paths below the folder of images.
 
-        features = Features("features/")
+        features = SavedFeatures("features/")
         for name, feature in features.items(): ...
 
     Args:

@@ -42,7 +42,7 @@ def write_features(
     world_size: int = 1,
     progress: Progress | None = None,
 ) -> bool:
-    """Write the maps of every image below a folder as shards with an index; read by `Features`.
+    """Write the maps of every image below a folder as indexed shards; `SavedFeatures` reads them.
 
     What a killed run has written is kept, and the rest is done.
 
