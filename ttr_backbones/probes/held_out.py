@@ -90,11 +90,20 @@ class HeldOutChoice:
         return None
 
 
+def held_out_score(row: Mapping[str, Any], key: str) -> str:
+    """Put mean and standard deviation of a row into words."""
+    return f"held out: {key} {row['held_out']:.4g} ± {row['std']:.2g}"
+
+
 def held_out_line(row: Mapping[str, Any], key: str) -> str:
-    """Put a row into words."""
+    """Put a row into words.
+
+    A half may lack classes, so its mIoU is over fewer: what the choice adds is the distance to the
+    score on the half that chose, which is as large.
+    """
     return (
-        f"held out: {key} {row['held_out']:.4g} ± {row['std']:.2g}: the best head is chosen on one "
-        f"half of the {row['images']} images and reported on the other, {row['splits']} splits "
+        f"{held_out_score(row, key)}: the best head is chosen on one half of the {row['images']} "
+        f"images and reported on the other, {row['splits']} splits "
         f"({row['chosen_on']:.4g} on the half that chose; the best of all on all images: "
         f"{row['all_images']:.4g}). Chosen most often: {row['probe']}, {row['chosen']:.0%} of the "
         "halves"

@@ -15,7 +15,7 @@ from mmseg.registry import HOOKS
 from ttr_backbones.atomic import writing_atomically
 from ttr_backbones.engine.unwrap import unwrapped
 from ttr_backbones.errors import InputError
-from ttr_backbones.probes.held_out import held_out_line
+from ttr_backbones.probes.held_out import held_out_line, held_out_score
 from ttr_backbones.probes.scores import Scores
 
 FOLDER = "probes"
@@ -89,7 +89,7 @@ class KeepProbes(Hook):
             runner.logger.info(
                 f"The best of {len(self.scores.names)} heads is {best.name}: {self.scores.key} "
                 f"{best.value:.4g} at iteration {best.iteration}. It was chosen on the validation "
-                f"images{f'; {held_out_line(row, self.scores.key)}' if row else ''}. "
+                f"images{f'; {held_out_score(row, self.scores.key)}' if row else ''}. "
                 f"ttrb test {folder / 'config.py'} {folder / _file(best.iteration)}"
             )
 
