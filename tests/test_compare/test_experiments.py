@@ -62,6 +62,8 @@ def test_find__a_protocol_with_any_backbone_and_repair(tmp_path):
         "vit_small_patch14_dinov2.lvd142m",
         "LOST, VOC 2007 trainval",
     )
+    plain.test_dataloader.dataset.ann_file = "mine.txt"
+    assert experiment.label(plain)[1] == "LOST, VOC 2007 trainval, ann_file=mine.txt"
     with pytest.raises(LeftOutError, match="no backbone with trained registers"):
         experiment.config("trained", ConfigChanges())
 

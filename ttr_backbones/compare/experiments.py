@@ -32,6 +32,7 @@ from ttr_backbones.errors import InputError
 from ttr_backbones.recipes import (
     RecipeName,
     backbone_facts,
+    named_config,
     parse_name,
     protocol_facts,
     repair_config,
@@ -103,11 +104,15 @@ class Experiment:
         return plain if file is None else RecipeName(plain.backbone, file, plain.protocol)
 
     def label(self, cfg: Config) -> tuple[str, str]:
-        """Return the labels of (backbone, task): of the recipe, or else of the config."""
+        """Return the labels of (backbone, task): of the recipe, or else of the config.
+
+        Where a recipe is tested on another list of images than its own, the task's label says so.
+        """
         recipe = self._recipe
         if recipe is not None:
             title = backbone_facts(recipe.backbone).facts.title
-            return title, protocol_facts(recipe.protocol).title
+            changed = _other_images(cfg, named_config(recipe))
+            return title, ", ".join([protocol_facts(recipe.protocol).title, *changed])
         kinds = dict.fromkeys(type_name(d) for _, d in datasets(cfg, ("test_dataloader",)))
         task = f"{type_name(cfg.model)}, {', '.join(kinds)}"
         return cfg.model.backbone.model, (cfg.get("protocol") or {}).get("title", task)
@@ -141,6 +146,15 @@ class Experiment:
     def _recipe(self) -> RecipeName | None:
         source = self.configs[NONE]
         return source if isinstance(source, RecipeName) else None
+
+
+def _other_images(cfg: Config, packaged: Config) -> list[str]:
+    """Options by which the images of a test differ from those of the packaged config."""
+    used, usual = (
+        dict(next((d for _, d in datasets(c, ("test_dataloader",))), {})) for c in (cfg, packaged)
+    )
+    keys = ("ann_file", "indices")
+    return [f"{key}={used.get(key)}" for key in keys if used.get(key) != usual.get(key)]
 
 
 def _repair(kind: str, configured: dict[str, Any]) -> dict[str, Any]:
