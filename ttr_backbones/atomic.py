@@ -193,8 +193,9 @@ def unwritable(
 def _errno(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno
-    found = re.search(r"\(os error (\d+)\)", str(error))  # safetensors is Rust and has words only
-    return int(found[1]) if found else None
+    # safetensors is Rust and has words only: "(os error 27)", until its 0.4 "Os { code: 27, ...".
+    found = re.search(r"\(os error (\d+)\)|\bOs \{ code: (\d+)", str(error))
+    return int(found[1] or found[2]) if found else None
 
 
 def _open_for_writing(error: BaseException) -> str | None:

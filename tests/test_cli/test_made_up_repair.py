@@ -19,6 +19,7 @@ from ttr_backbones.compare.fingerprint import fingerprint
 from ttr_backbones.errors import InputError
 from ttr_backbones.export import load_exportable
 from ttr_backbones.export.metadata import about
+from ttr_backbones.export.packages import missing_packages_reason
 from ttr_backbones.recipes import named_config, recipe
 from ttr_backbones.registers import RegisterNeurons
 from ttr_backbones.repairs import REPAIRS, apply_repair, fit_repair, load_repair, remove_repair
@@ -159,7 +160,8 @@ def test_a_repair_of_ones_own__is_known_everywhere(clamp, data_root, tmp_path, c
     # Export, bench and sweep.
     exportable = load_exportable(str(own), checkpoint)
     assert json.loads(about(exportable, None, None)["repair"]) == key["repair"]
-    assert main(["export", str(own), str(checkpoint), "--out", str(tmp_path / "own.pt2")]) == 0
+    if missing_packages_reason(".pt2") is None:  # an old torch
+        assert main(["export", str(own), str(checkpoint), "--out", str(tmp_path / "own.pt2")]) == 0
     contestants = make_contestants(plain, RegisterNeurons("", {1: [2]}), images)
     assert list(contestants)[:2] == [PLAIN, BARE]
     assert "ours, clamped norms" in contestants

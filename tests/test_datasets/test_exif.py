@@ -3,6 +3,7 @@ import io
 import cv2
 import numpy as np
 import pytest
+from packaging.version import Version
 from PIL import Image
 
 from ttr_backbones.datasets.exif import orientation
@@ -22,6 +23,8 @@ def saved(kind, turned, order=None):
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("turned", [None, 1, 2, 3, 4, 5, 6, 7, 8])
 def test_orientation__is_what_opencv_applies(kind, turned):
+    if kind == "WEBP" and Version(cv2.__version__) < Version("4.13"):
+        pytest.skip("OpenCV before 4.13 turns no WebP")
     content = saved(kind, turned)
     assert orientation(content) == (turned or 1)
     read = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)

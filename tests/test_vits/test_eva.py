@@ -289,7 +289,7 @@ def test_rope__is_made_once_per_grid_and_anew_when_it_changes(make_eva, monkeypa
     ("name", "options", "message"),
     [
         ("beit_base_patch16_224", {"embed_dim": 32, "num_heads": 2}, "Beit.*one size at a time"),
-        ("vit_small_patch16_dinov3", {"use_naflex": True}, "NaFlexVit.*padded.*TIMM_USE_NAFLEX"),
+        ("vit_base_patch16_rope_224", {"use_naflex": True}, "NaFlexVit.*padded.*TIMM_USE_NAFLEX"),
     ],
 )
 def test_other_classes_are_refused_with_the_reason(name, options, message):

@@ -120,7 +120,9 @@ def tapped_sequences(
         options = grid_argument(block, grid)
         tokens = family.run_block(vit, index, tokens, positions.rotation, **options)
         of_tokens = [tap for tap in here if tap.facet == "token"]
-        taken |= {tap: family.final_norm(vit, tokens) if tap.norm else tokens for tap in of_tokens}
+        taken.update(  # torch 2.6 compiles no |= of dictionaries
+            {tap: family.final_norm(vit, tokens) if tap.norm else tokens for tap in of_tokens}
+        )
     if isinstance(vit, ImageTransform):
         taken = {tap: outer_tokens(vit, tokens) for tap, tokens in taken.items()}
         grid = vit.outer_grid
