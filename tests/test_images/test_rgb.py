@@ -43,9 +43,17 @@ def test_16_bits__upright_also_in_memory(tmp_path, name):
         assert np.array_equal(image_sources(image)[0], upright)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm"])
-def test_few_of_16_bits__are_refused_by_both(tmp_path, suffix):
-    cv2.imwrite(str(tmp_path / f"dark{suffix}"), _DEEP[..., 0] >> 4)
+_DARK = _DEEP >> 4
+_OPAQUE = np.dstack([_DARK, np.full_like(_DARK[..., 0], 2**16 - 1)])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "dark"),
+    [(".png", _DARK[..., 0]), (".tif", _DARK[..., 0]), (".pgm", _DARK[..., 0]), (".png", _OPAQUE)],
+    ids=["png", "tif", "pgm", "png with alpha"],
+)
+def test_few_of_16_bits__are_refused_by_both(tmp_path, suffix, dark):
+    cv2.imwrite(str(tmp_path / f"dark{suffix}"), dark)
     with pytest.raises(UnusablePhotoError, match=r"^16 bits .* no value above 15 of 255"):
         read_rgb(tmp_path / f"dark{suffix}")
     with pytest.raises(InputError, match="16 bits"):

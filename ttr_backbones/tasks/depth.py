@@ -101,4 +101,4 @@ class Depth(Task[DepthMap]):
     ) -> DepthMap:
         """Take the metres of every pixel."""
         depth = sample.pred_depth_map.data.squeeze(0).float()
-        return DepthMap(path, image, depth.float().cpu().numpy())
+        return DepthMap(path, image, depth.cpu().numpy())
