@@ -54,7 +54,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 # What `all` gives to its parts, so that they take minutes together.
 _SHORT: dict[str, dict[str, Any]] = {
-    "forward": {"batch_sizes": "8", "short": True},
+    "forward": {"batch_sizes": "4", "short": True},
     "train": {"size": 224},
     "search": {"num_images": 16},
     "object-discovery": {"num_images": 8},
@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--images", type=Path, metavar="DIR", help="search, object-discovery: photographs")
     add("--num-images", type=int, help="search, object-discovery: number of images (32)")
     add("--rounds", type=int, help="medians are over these")
-    quick = "forward: batches of 8, three rounds, eager, and bf16 if that fits into two minutes"
+    quick = "forward: batches of 4, three rounds, eager, and bf16 if that fits into two minutes"
     add("--quick", action="store_const", const=True, help=quick)
     add("--device", help="torch device (default: the GPU if there is one)")
     add("--threads", type=int, help="threads on the CPU (torch's default)")
