@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ttr_backbones.bench import duration as duration_module
-from ttr_backbones.bench.duration import Duration, seconds_per_image
+from ttr_backbones.bench.duration import Duration
 from ttr_backbones.bench.variants import VARIANTS
 
 EAGER, BF16, COMPILED = (VARIANTS[name] for name in ("eager", "bf16", "compiled"))
@@ -34,15 +34,16 @@ def test_fitting__the_first_stays_and_each_that_fits(limit, kept):
     )
 
 
-def test_seconds_per_image__of_each_variant_and_a_compiled_one_is_not_compiled(monkeypatch):
+def test_measure__each_variant_and_a_compiled_one_is_not_compiled(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("compiled")
 
     monkeypatch.setattr(torch, "compile", refuse)
     model = torch.nn.Conv2d(3, 2, 1)
-    taken = seconds_per_image(model, [EAGER, BF16, COMPILED], torch.ones(1, 3, 4, 4))
-    assert list(taken) == [EAGER, BF16, COMPILED]
-    assert all(seconds > 0 for seconds in taken.values())
+    image = torch.ones(1, 3, 4, 4)
+    duration = Duration.measure({"plain": model}, [EAGER, BF16, COMPILED], image, [1], 3)
+    assert list(duration.per_image) == [EAGER, BF16, COMPILED]
+    assert all(seconds > 0 for seconds in duration.per_image.values())
 
 
 def test_measure__a_contestant_that_runs_the_model_often_takes_as_often(monkeypatch):
@@ -54,7 +55,7 @@ def test_measure__a_contestant_that_runs_the_model_often_takes_as_often(monkeypa
     monkeypatch.setattr(
         duration_module,
         "seconds_per_image",
-        lambda model, variants, _: dict.fromkeys(variants, 0.5 * model.times),
+        lambda model, *_: 0.5 * model.times,
     )
     models = {"plain": Often(1), "averaged": Often(13)}
     duration = Duration.measure(models, [BF16], torch.ones(1, 3, 4, 4), [8], 3)

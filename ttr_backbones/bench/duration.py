@@ -22,23 +22,18 @@ _COMPILING = 20  # seconds, of one contestant at one batch size
 _WARM = 0.5  # seconds of a first pass, beyond which it isn't repeated
 
 
-def seconds_per_image(
-    model: nn.Module, variants: Sequence[Variant], image: Tensor
-) -> dict[Variant, float]:
-    """Time one image through each variant; through the eager form of one that is compiled.
+def seconds_per_image(model: nn.Module, variant: Variant, image: Tensor) -> float:
+    """Time one image through a variant; through the eager form of one that is compiled.
 
     Args:
         model: a contestant.
-        variants: ways to run it.
+        variant: how to run it.
         image: [1, 3, H, W], on the device of the model.
     """
-    taken = {}
-    for variant in variants:
-        run = as_variant(model, dataclasses.replace(variant, compiled=False))
-        call = partial(run, variant.images(image))
-        seconds = seconds_of(call, image.device)
-        taken[variant] = seconds if seconds > _WARM else seconds_of(call, image.device)
-    return taken
+    run = as_variant(model, dataclasses.replace(variant, compiled=False))
+    call = partial(run, variant.images(image))
+    seconds = seconds_of(call, image.device)
+    return seconds if seconds > _WARM else seconds_of(call, image.device)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +62,10 @@ class Duration:
         rounds: int,
     ) -> Duration:
         """Time `image`, [1, 3, H, W], through all that runs."""
+        eager = [seconds_per_image(model, VARIANTS["eager"], image) for model in models.values()]
         first = next(iter(models.values()))
-        eager = [VARIANTS["eager"]]
-        seconds = [
-            next(iter(seconds_per_image(model, eager, image).values())) for model in models.values()
-        ]
-        ratios = [each / seconds[0] for each in seconds]
-        return cls(seconds_per_image(first, variants, image), ratios, batch_sizes, rounds)
+        per_image = {variant: seconds_per_image(first, variant, image) for variant in variants}
+        return cls(per_image, [each / eager[0] for each in eager], batch_sizes, rounds)
 
     def seconds(self, variant: Variant) -> float:
         """Of all contestants, at all batch sizes."""

@@ -61,7 +61,7 @@ class Scores:
 
     def add_held_out(self, iteration: int, row: Mapping[str, Any] | None) -> None:
         """Take the held-out score of a validation, or none, in place of an earlier one there."""
-        self.held_out = [row for row in self.held_out if row["iteration"] != iteration]
+        self.held_out = [old for old in self.held_out if old["iteration"] != iteration]
         if row is not None:
             rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
             self.held_out.append({"iteration": iteration, **rounded})
